@@ -1,0 +1,68 @@
+//! Errors are anyhow chains: one short sentence a link, the object first, and at most one hint that names the fix.
+//!
+//! `main` prints the chain in one line and the hint below it. Nothing else prints errors.
+use std::fmt;
+
+/// An error that also knows how to mend it. Transparent in the chain: it reads as the error it wraps.
+#[derive(Debug)]
+struct Hinted {
+    cause: anyhow::Error,
+    hint: String,
+}
+
+impl fmt::Display for Hinted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
+impl std::error::Error for Hinted {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.source()
+    }
+}
+
+/// Adds a hint to a failing result.
+pub trait WithHint<T> {
+    /// Attaches `hint()`, one imperative sentence such as "add a range to /etc/subuid", when the result is an error.
+    fn hint<S: Into<String>>(self, hint: impl FnOnce() -> S) -> anyhow::Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> WithHint<T> for Result<T, E> {
+    fn hint<S: Into<String>>(self, hint: impl FnOnce() -> S) -> anyhow::Result<T> {
+        self.map_err(|e| with_hint(e.into(), hint()))
+    }
+}
+
+/// `cause` with a hint attached.
+pub fn with_hint(cause: anyhow::Error, hint: impl Into<String>) -> anyhow::Error {
+    anyhow::Error::new(Hinted { cause, hint: hint.into() })
+}
+
+/// The outermost hint in the chain, if any link carries one.
+pub fn hint_of(error: &anyhow::Error) -> Option<&str> {
+    error.chain().find_map(|link| link.downcast_ref::<Hinted>()).map(|h| h.hint.as_str())
+}
+
+/// The whole chain in one line, links joined by `: `.
+pub fn one_line(error: &anyhow::Error) -> String {
+    format!("{error:#}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn a_hint_survives_context_and_does_not_show_in_the_chain() {
+        let e = Err::<(), _>(nix::errno::Errno::EACCES)
+            .context("mount /data (bind /srv/x, ro)")
+            .hint(|| "chmod o+x /srv")
+            .context("create web")
+            .unwrap_err();
+        assert_eq!(one_line(&e), "create web: mount /data (bind /srv/x, ro): EACCES: Permission denied");
+        assert_eq!(hint_of(&e), Some("chmod o+x /srv"));
+        assert_eq!(hint_of(&anyhow::anyhow!("plain")), None);
+    }
+}

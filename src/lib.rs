@@ -1,0 +1,17 @@
+//! rrunc as a library: only the module list, so that tests, fuzz targets and the man page generator can link it.
+//! Start reading at `verbs::run`, then `spawn`, then `init`.
+pub mod bundle;
+pub mod cli;
+pub mod error;
+pub mod hooks;
+pub mod host;
+pub mod init;
+pub mod log;
+pub mod plan;
+pub mod sandbox;
+pub mod seccomp;
+pub mod spawn;
+pub mod state;
+pub mod supervise;
+pub mod sys;
+pub mod verbs;
