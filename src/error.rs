@@ -1,6 +1,7 @@
 //! Errors are anyhow chains: one short sentence a link, the object first, and at most one hint that names the fix.
 //!
 //! `main` prints the chain in one line and the hint below it. Nothing else prints errors.
+use nix::errno::Errno;
 use std::fmt;
 
 /// An error that also knows how to mend it. Transparent in the chain: it reads as the error it wraps.
@@ -44,9 +45,27 @@ pub fn hint_of(error: &anyhow::Error) -> Option<&str> {
     error.chain().find_map(|link| link.downcast_ref::<Hinted>()).map(|h| h.hint.as_str())
 }
 
-/// The whole chain in one line, links joined by `: `.
+/// The whole chain in one line, links joined by `: `; system errors in words, without their number or name.
 pub fn one_line(error: &anyhow::Error) -> String {
-    format!("{error:#}")
+    error.chain().map(link_text).collect::<Vec<_>>().join(": ")
+}
+
+fn link_text(link: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(errno) = link.downcast_ref::<Errno>() {
+        return errno.desc().to_owned();
+    }
+    match link.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) {
+        Some(number) => Errno::from_raw(number).desc().to_owned(),
+        None => link.to_string(),
+    }
+}
+
+/// The system error at the bottom of the chain, if there is one.
+pub fn errno_of(error: &anyhow::Error) -> Option<Errno> {
+    error.chain().find_map(|link| {
+        let io = || link.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error).map(Errno::from_raw);
+        link.downcast_ref::<Errno>().copied().or_else(io)
+    })
 }
 
 #[cfg(test)]
@@ -61,8 +80,9 @@ mod tests {
             .hint(|| "chmod o+x /srv")
             .context("create web")
             .unwrap_err();
-        assert_eq!(one_line(&e), "create web: mount /data (bind /srv/x, ro): EACCES: Permission denied");
+        assert_eq!(one_line(&e), "create web: mount /data (bind /srv/x, ro): Permission denied");
         assert_eq!(hint_of(&e), Some("chmod o+x /srv"));
+        assert_eq!(errno_of(&e), Some(Errno::EACCES));
         assert_eq!(hint_of(&anyhow::anyhow!("plain")), None);
     }
 }
