@@ -1,1 +1,209 @@
-//! stub
+//! An OCI bundle: the directory, its config.json as text and as a `Spec`.
+//!
+//! The load is tolerant where the spec says so (unknown members, unknown capability names) and strict where trust is
+//! at stake (duplicate names, size, encoding). The original bytes are kept: the container's own copy of its
+//! configuration, so that later edits of the bundle change nothing (runtime.md, "Lifecycle").
+use crate::error::with_hint;
+use anyhow::{Context, Result, anyhow, bail};
+use oci_spec::runtime::{Capability, Spec};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// No real configuration comes near it; reading more would let a hostile bundle choose our memory use.
+const MAX_CONFIG: u64 = 32 << 20;
+
+/// A loaded bundle.
+pub struct Bundle {
+    /// Absolute path of the bundle directory.
+    pub path: PathBuf,
+    /// config.json, byte for byte.
+    pub bytes: Vec<u8>,
+    /// What it says.
+    pub spec: Spec,
+    /// What was dropped or is odd but allowed; to be logged.
+    pub warnings: Vec<String>,
+}
+
+impl Bundle {
+    /// Loads `path`/config.json.
+    pub fn load(path: &Path) -> Result<Bundle> {
+        let path = path.canonicalize().with_context(|| format!("bundle {}", path.display()))?;
+        let file = match std::fs::File::open(path.join("config.json")) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let missing = anyhow!("JSON specification file config.json not found in {}", path.display());
+                return Err(with_hint(missing, "name the bundle with --bundle, or make a config with `rrunc spec`"));
+            }
+            other => other.context("config.json")?,
+        };
+        let mut bytes = Vec::with_capacity(16 << 10);
+        file.take(MAX_CONFIG + 1).read_to_end(&mut bytes).context("config.json")?;
+        if bytes.len() as u64 > MAX_CONFIG {
+            bail!("config.json: larger than {} MiB", MAX_CONFIG >> 20);
+        }
+        Bundle::parse(path, bytes)
+    }
+
+    /// Reads configuration `bytes` as those of the bundle at the absolute `path`.
+    pub fn parse(path: PathBuf, bytes: Vec<u8>) -> Result<Bundle> {
+        let mut warnings = Vec::new();
+        let spec = parse_spec(&bytes, &mut warnings).context("config.json")?;
+        Ok(Bundle { path, bytes, spec, warnings })
+    }
+}
+
+fn parse_spec(bytes: &[u8], warnings: &mut Vec<String>) -> Result<Spec> {
+    let Unique(mut value) = serde_json::from_slice(bytes)?;
+    if !value.is_object() {
+        bail!("config cannot be {}", if value.is_null() { "null" } else { "anything but an object" });
+    }
+    if let Some(process) = value.get_mut("process") {
+        prepare_process(process, warnings);
+    }
+    deserialize(value)
+}
+
+/// Reads a `Process` document, as `exec --process` takes one.
+pub fn parse_process(bytes: &[u8], warnings: &mut Vec<String>) -> Result<oci_spec::runtime::Process> {
+    let Unique(mut value) = serde_json::from_slice(bytes)?;
+    prepare_process(&mut value, warnings);
+    deserialize(value)
+}
+
+/// Deserializes with the path of the member that does not fit in the error.
+fn deserialize<T: de::DeserializeOwned>(value: Value) -> Result<T> {
+    serde_path_to_error::deserialize(value).map_err(|e| match e.path().to_string() {
+        path if path == "." => anyhow!("{}", e.inner()),
+        path => anyhow!("{path}: {}", e.inner()),
+    })
+}
+
+/// Bridges what the spec tolerates and oci-spec does not: unknown capability names are a warning (config.md,
+/// "capabilities"), a missing user is root, as in runc.
+fn prepare_process(process: &mut Value, warnings: &mut Vec<String>) {
+    let Some(process) = process.as_object_mut() else { return };
+    process.entry("user").or_insert_with(|| serde_json::json!({"uid": 0, "gid": 0}));
+    process.entry("cwd").or_insert_with(|| Value::String(String::new()));
+    let Some(sets) = process.get_mut("capabilities").and_then(Value::as_object_mut) else { return };
+    let mut unknown = Vec::new();
+    for names in sets.values_mut().filter_map(Value::as_array_mut) {
+        names.retain(|name| {
+            let known = Capability::deserialize(name).is_ok();
+            let text = name.as_str().map_or_else(|| name.to_string(), str::to_owned);
+            if !known && !unknown.contains(&text) {
+                unknown.push(text);
+            }
+            known
+        });
+    }
+    if !unknown.is_empty() {
+        warnings.push(format!("ignoring unknown or unavailable capabilities: [{}]", unknown.join(" ")));
+    }
+}
+
+/// A JSON value in which no object has two members of one name: glossary.md forbids them, and two readers that pick
+/// different ones would see different policies.
+struct Unique(Value);
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UniqueVisitor).map(Unique)
+    }
+}
+
+struct UniqueVisitor;
+
+impl<'de> Visitor<'de> for UniqueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
+        Ok(v.into())
+    }
+
+    fn visit_i64<E>(self, v: i64) -> Result<Value, E> {
+        Ok(v.into())
+    }
+
+    fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
+        Ok(v.into())
+    }
+
+    fn visit_f64<E>(self, v: f64) -> Result<Value, E> {
+        Ok(v.into())
+    }
+
+    fn visit_str<E>(self, v: &str) -> Result<Value, E> {
+        Ok(v.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut all = Vec::new();
+        while let Some(Unique(value)) = seq.next_element()? {
+            all.push(value);
+        }
+        Ok(Value::Array(all))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut all = serde_json::Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let Unique(value) = map.next_value()?;
+            if all.contains_key(&name) {
+                return Err(de::Error::custom(format_args!("duplicate member {name:?}")));
+            }
+            all.insert(name, value);
+        }
+        Ok(Value::Object(all))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Bundle> {
+        Bundle::parse(PathBuf::from("/b"), text.as_bytes().to_vec())
+    }
+
+    fn error(text: &str) -> String {
+        crate::error::one_line(&parse(text).err().expect("must be refused"))
+    }
+
+    #[test]
+    fn duplicate_members_are_refused_at_any_depth() {
+        assert!(error(r#"{"ociVersion":"1.0.0","ociVersion":"1.0.0"}"#).contains("duplicate member \"ociVersion\""));
+        assert!(error(r#"{"ociVersion":"1.0.0","linux":{"a":[{"b":1,"b":2}]}}"#).contains("duplicate member \"b\""));
+    }
+
+    #[test]
+    fn unknown_members_are_ignored_and_unknown_capabilities_warned_of() {
+        let b = parse(
+            r#"{"ociVersion":"1.0.0","surprise":1,"process":{"cwd":"/","args":["a"],
+                "capabilities":{"bounding":["CAP_KILL","CAP_NEW"],"effective":["CAP_NEW"]}}}"#,
+        )
+        .unwrap();
+        assert_eq!(b.warnings, ["ignoring unknown or unavailable capabilities: [CAP_NEW]"]);
+        let sets = b.spec.process().as_ref().unwrap().capabilities().as_ref().unwrap();
+        assert_eq!(sets.bounding().as_ref().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn errors_name_the_member() {
+        assert!(
+            error(r#"{"ociVersion":"1.0.0","process":{"cwd":"/","args":7}}"#).starts_with("config.json: process.args:")
+        );
+        assert!(error("null").contains("config cannot be null"));
+        assert!(error(&format!("{{\"a\":{}1{}}}", "[".repeat(300), "]".repeat(300))).contains("recursion limit"));
+        assert!(Bundle::parse("/b".into(), b"{\"ociVersion\":\"\xff\"}".to_vec()).is_err());
+    }
+}

@@ -1,1 +1,241 @@
-//! stub
+//! What this machine and this user offer. A plain value that the plan is computed from, so that "no newuidmap here" is
+//! a unit test and nothing below the plan asks the machine again.
+use crate::error::with_hint;
+use crate::sys::capability;
+use anyhow::{Context, Result, anyhow, bail};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Below this the mount API by descriptor is not whole; 6.1 and the newest kernels are the ones tested.
+const OLDEST_KERNEL: (u32, u32) = (5, 14);
+const CAP_SYS_ADMIN: u64 = 1 << 21;
+
+/// A run of ids: `size` of them from `outside` on appear as `inside` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdMap {
+    /// First id in the user namespace.
+    pub inside: u32,
+    /// First id outside of it.
+    pub outside: u32,
+    /// How many.
+    pub size: u32,
+}
+
+/// Consecutive ids that /etc/subuid or /etc/subgid grants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// The first id.
+    pub start: u32,
+    /// How many.
+    pub size: u32,
+}
+
+/// Owner and mode of the running binary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExeOwner {
+    /// User id of the file.
+    pub uid: u32,
+    /// Group id of the file.
+    pub gid: u32,
+    /// Its permission bits.
+    pub mode: u32,
+}
+
+/// The host as the plan sees it.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// The caller's effective user id.
+    pub uid: u32,
+    /// The caller's effective group id.
+    pub gid: u32,
+    /// The caller already is root of a user namespace that is not the initial one (podman's and buildah's case).
+    pub rootless_namespace: bool,
+    /// The caller has CAP_SYS_ADMIN where it stands, so it may write any map of ids that it sees.
+    pub privileged: bool,
+    /// Ids of the caller's own user namespace.
+    pub uid_map: Vec<IdMap>,
+    /// Group ids of the caller's own user namespace.
+    pub gid_map: Vec<IdMap>,
+    /// Ranges of /etc/subuid for the caller.
+    pub subuids: Vec<Range>,
+    /// Ranges of /etc/subgid for the caller.
+    pub subgids: Vec<Range>,
+    /// newuidmap and newgidmap, when both are installed.
+    pub map_helpers: Option<(PathBuf, PathBuf)>,
+    /// Who could write to the file we run from.
+    pub exe: ExeOwner,
+}
+
+impl Host {
+    /// Looks at the machine. The subordinate ids are read only when `subids` says that the plan may want them.
+    pub fn probe(subids: bool) -> Result<Host> {
+        check_kernel(nix::sys::utsname::uname()?.release().to_string_lossy().as_ref())?;
+        let uid = nix::unistd::geteuid().as_raw();
+        let gid = nix::unistd::getegid().as_raw();
+        let privileged = capability::get().context("capget")?.effective & CAP_SYS_ADMIN != 0;
+        let uid_map = parse_id_map(&read("/proc/self/uid_map")?)?;
+        let gid_map = if privileged { parse_id_map(&read("/proc/self/gid_map")?)? } else { uid_map.clone() };
+        let rootless_namespace = privileged && !is_identity(&uid_map);
+        let exe = fs::metadata("/proc/self/exe").context("/proc/self/exe")?;
+        let mut host = Host {
+            uid,
+            gid,
+            rootless_namespace,
+            privileged,
+            uid_map,
+            gid_map,
+            subuids: Vec::new(),
+            subgids: Vec::new(),
+            map_helpers: None,
+            exe: ExeOwner { uid: exe.uid(), gid: exe.gid(), mode: exe.mode() & 0o7777 },
+        };
+        if subids && !privileged {
+            host.probe_subids()?;
+        }
+        Ok(host)
+    }
+
+    fn probe_subids(&mut self) -> Result<()> {
+        self.map_helpers = find_program("newuidmap").zip(find_program("newgidmap"));
+        if self.map_helpers.is_none() {
+            return Ok(());
+        }
+        let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let name = user_name(&passwd, self.uid);
+        if subids_come_from_nss() {
+            self.subuids = getsubids(&[], name, self.uid)?;
+            self.subgids = getsubids(&["-g"], name, self.uid)?;
+            return Ok(());
+        }
+        self.subuids = parse_subids(&fs::read_to_string("/etc/subuid").unwrap_or_default(), name, self.uid);
+        self.subgids = parse_subids(&fs::read_to_string("/etc/subgid").unwrap_or_default(), name, self.uid);
+        Ok(())
+    }
+}
+
+fn read(path: &str) -> Result<String> {
+    fs::read_to_string(path).with_context(|| path.to_owned())
+}
+
+fn check_kernel(release: &str) -> Result<()> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version < OLDEST_KERNEL {
+        bail!("Linux {release} is too old: rrunc needs {}.{} or newer", OLDEST_KERNEL.0, OLDEST_KERNEL.1);
+    }
+    Ok(())
+}
+
+/// Reads /proc/PID/uid_map or gid_map (user_namespaces(7)).
+pub fn parse_id_map(text: &str) -> Result<Vec<IdMap>> {
+    text.lines()
+        .map(|line| {
+            let mut fields = line.split_ascii_whitespace().map(str::parse);
+            match (fields.next(), fields.next(), fields.next(), fields.next()) {
+                (Some(Ok(inside)), Some(Ok(outside)), Some(Ok(size)), None) => Ok(IdMap { inside, outside, size }),
+                _ => Err(anyhow!("id map: unexpected line {line:?}")),
+            }
+        })
+        .collect()
+}
+
+fn is_identity(map: &[IdMap]) -> bool {
+    map == [IdMap { inside: 0, outside: 0, size: u32::MAX }]
+}
+
+/// The name of `uid` in the text of an /etc/passwd. By hand: static glibc has no name service.
+pub fn user_name(passwd: &str, uid: u32) -> Option<&str> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
+    })
+}
+
+/// The ranges that the text of an /etc/subuid or /etc/subgid (subuid(5)) grants the user, by name or number.
+pub fn parse_subids(text: &str, name: Option<&str>, uid: u32) -> Vec<Range> {
+    let number = uid.to_string();
+    text.lines()
+        .filter_map(|line| {
+            let mut fields = line.trim().split(':');
+            let owner = fields.next()?;
+            let (start, size) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+            (owner == number || Some(owner) == name).then_some(Range { start, size })
+        })
+        .filter(|range| range.size > 0 && range.start.checked_add(range.size).is_some())
+        .collect()
+}
+
+fn subids_come_from_nss() -> bool {
+    let text = fs::read_to_string("/etc/nsswitch.conf").unwrap_or_default();
+    let entry = text.lines().find_map(|line| line.trim().strip_prefix("subid:"));
+    entry.is_some_and(|sources| sources.split_ascii_whitespace().any(|source| source != "files"))
+}
+
+/// Asks getsubids(1), which knows sssd and the like. Its lines read `0: NAME START COUNT`.
+fn getsubids(kind: &[&str], name: Option<&str>, uid: u32) -> Result<Vec<Range>> {
+    let user = name.map_or_else(|| uid.to_string(), str::to_owned);
+    let output = std::process::Command::new("getsubids").args(kind).arg(&user).output().map_err(|e| {
+        let error =
+            anyhow::Error::new(e).context("getsubids (nsswitch.conf names a source of subids that is not a file)");
+        with_hint(error, "install getsubids (package uidmap or shadow-utils)")
+    })?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let range = |line: &str| {
+        let mut fields = line.split_ascii_whitespace().skip(2);
+        Some(Range { start: fields.next()?.parse().ok()?, size: fields.next()?.parse().ok()? })
+    };
+    Ok(text.lines().filter_map(range).collect())
+}
+
+/// Finds a program of the host in PATH, else where distributions put it: clients call with an almost empty
+/// environment.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/bin", "/usr/sbin", "/usr/local/bin", "/bin", "/sbin"].map(PathBuf::from))
+        .filter(|dir| dir.is_absolute())
+        .map(|dir| dir.join(name))
+        .find(|file| is_executable(file))
+}
+
+fn is_executable(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_are_compared_by_number() {
+        assert!(check_kernel("6.1.0-13-amd64").is_ok());
+        assert!(check_kernel("5.14").is_ok());
+        assert!(check_kernel("5.4.0").unwrap_err().to_string().contains("5.14 or newer"));
+        assert!(check_kernel("garbage").is_err());
+    }
+
+    #[test]
+    fn subids_go_by_name_and_by_number_and_skip_nonsense() {
+        let text = "ann:100000:65536\n1000:300000:10\nbob:1:2\nann:4294967295:2\nann:x:1\nann:5:0\n:::\n";
+        let ranges = parse_subids(text, Some("ann"), 1000);
+        assert_eq!(ranges, [Range { start: 100000, size: 65536 }, Range { start: 300000, size: 10 }]);
+        assert!(parse_subids(text, None, 7).is_empty());
+    }
+
+    #[test]
+    fn id_maps_are_read_as_the_kernel_prints_them() {
+        let map = parse_id_map("         0       1000          1\n         1     100000      65536\n").unwrap();
+        assert_eq!(map[1], IdMap { inside: 1, outside: 100000, size: 65536 });
+        assert!(!is_identity(&map));
+        assert!(is_identity(&parse_id_map("         0          0 4294967295\n").unwrap()));
+        assert!(parse_id_map("1 2").is_err());
+    }
+
+    #[test]
+    fn names_come_from_passwd_lines() {
+        assert_eq!(user_name("root:x:0:0::/:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n", 1000), Some("ann"));
+        assert_eq!(user_name("broken\n::\n", 1000), None);
+    }
+}

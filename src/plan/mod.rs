@@ -1,1 +1,295 @@
-//! stub
+//! The plan of a container: every decision, made before anything is done.
+//!
+//! `plan` is a pure function of the bundle, the host and the options. It validates the whole configuration and
+//! returns *all* problems with their JSON paths; what an unprivileged runtime cannot honour is refused here, or
+//! degraded with a warning where the spec and the peers allow it, and nowhere else. The result is plain data that
+//! `spawn` and `init` carry out without deciding anything again.
+pub mod devices;
+pub mod exec;
+pub mod ids;
+pub mod limits;
+pub mod mounts;
+pub mod namespaces;
+pub mod process;
+pub mod sysctl;
+
+use crate::bundle::Bundle;
+use crate::host::Host;
+use anyhow::{Result, bail};
+use oci_spec::runtime::{Hook, Spec};
+use std::path::PathBuf;
+
+pub use ids::Ids;
+pub use process::Process;
+
+/// What the command line adds to the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The container's id.
+    pub id: String,
+    /// Do not start a new session keyring.
+    pub no_new_keyring: bool,
+    /// Use MS_MOVE and chroot in place of pivot_root (a rootfs on an initramfs).
+    pub no_pivot: bool,
+    /// Somebody other than the caller's terminal takes the pseudoterminal: create, or run --detach.
+    pub detached: bool,
+    /// A console socket was given.
+    pub console_socket: bool,
+    /// The container ends with us: foreground `run`.
+    pub die_with_parent: bool,
+    /// Directory to bind at /run/notify for the NOTIFY_SOCKET protocol.
+    pub notify_dir: Option<PathBuf>,
+    /// Environment entries of passed descriptors (LISTEN_FDS) and of the notify socket.
+    pub extra_env: Vec<String>,
+    /// How many descriptors from 3 on the program inherits.
+    pub passed_fds: u32,
+}
+
+/// Everything `init` has to do, decided.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The container's id.
+    pub id: String,
+    /// The bundle directory, absolute.
+    pub bundle: PathBuf,
+    /// Root file system.
+    pub rootfs: Rootfs,
+    /// Maps of the new user namespace; none when the caller's, or a given one, is used.
+    pub ids: Option<Ids>,
+    /// Namespaces to make and to join.
+    pub namespaces: namespaces::Namespaces,
+    /// The host name, in an own uts namespace.
+    pub hostname: Option<String>,
+    /// The NIS domain name, likewise.
+    pub domainname: Option<String>,
+    /// Mounts in order.
+    pub mounts: Vec<mounts::Mount>,
+    /// Device nodes, the default ones first; empty when the configuration brings its own /dev.
+    pub devices: Vec<devices::Device>,
+    /// Whether /dev gets its links (fd, stdin, ptmx…).
+    pub dev_links: bool,
+    /// Paths made unreadable.
+    pub masked: Vec<PathBuf>,
+    /// Paths made read-only.
+    pub readonly: Vec<PathBuf>,
+    /// Kernel parameters: file below /proc/sys, and value.
+    pub sysctl: Vec<(String, String)>,
+    /// The program; none when the configuration has no process, which only `start` minds.
+    pub process: Option<Process>,
+    /// A session keyring of this name is joined.
+    pub keyring: Option<String>,
+    /// See [`Options::no_pivot`].
+    pub no_pivot: bool,
+    /// See [`Options::die_with_parent`].
+    pub die_with_parent: bool,
+    /// See [`Options::notify_dir`].
+    pub notify_dir: Option<PathBuf>,
+    /// See [`Options::passed_fds`].
+    pub passed_fds: u32,
+    /// The binary is writable by an id of the container and must not be reachable from it (CVE-2019-5736).
+    pub replace_exe: bool,
+    /// Hooks by kind.
+    pub hooks: Hooks,
+    /// What was degraded; to be logged.
+    pub warnings: Vec<String>,
+}
+
+/// The root file system.
+#[derive(Debug, Clone)]
+pub struct Rootfs {
+    /// Absolute path on the host.
+    pub path: PathBuf,
+    /// Read-only in the end.
+    pub readonly: bool,
+    /// Propagation of the root mount inside (MS_* without MS_REC), and whether for the whole tree.
+    pub propagation: Option<(u64, bool)>,
+}
+
+/// The hooks of the configuration, in the order they run.
+#[derive(Debug, Clone, Default)]
+pub struct Hooks {
+    /// In create, runtime namespaces (deprecated in the spec, still widely used).
+    pub prestart: Vec<Hook>,
+    /// In create, runtime namespaces.
+    pub create_runtime: Vec<Hook>,
+    /// In create, container namespaces, before pivot_root.
+    pub create_container: Vec<Hook>,
+    /// In start, inside the container.
+    pub start_container: Vec<Hook>,
+    /// After start, runtime namespaces.
+    pub poststart: Vec<Hook>,
+    /// After delete, runtime namespaces.
+    pub poststop: Vec<Hook>,
+}
+
+impl Hooks {
+    /// The hooks of `spec`.
+    pub fn of(spec: &Spec) -> Hooks {
+        let Some(hooks) = spec.hooks() else { return Hooks::default() };
+        let list = |hooks: &Option<Vec<Hook>>| hooks.clone().unwrap_or_default();
+        Hooks {
+            #[allow(deprecated, reason = "the spec deprecates prestart, its users do not")]
+            prestart: list(hooks.prestart()),
+            create_runtime: list(hooks.create_runtime()),
+            create_container: list(hooks.create_container()),
+            start_container: list(hooks.start_container()),
+            poststart: list(hooks.poststart()),
+            poststop: list(hooks.poststop()),
+        }
+    }
+}
+
+/// Collects every problem of a configuration, so that the user sees all at once.
+#[derive(Default)]
+pub struct Problems(Vec<String>);
+
+impl Problems {
+    /// Notes a problem at the JSON path `path`.
+    pub fn add(&mut self, path: &str, problem: impl std::fmt::Display) {
+        self.0.push(format!("{path}: {problem}"));
+    }
+
+    fn finish(self) -> Result<()> {
+        if self.0.is_empty() { Ok(()) } else { bail!("config.json: {}", self.0.join("; ")) }
+    }
+}
+
+/// Computes the plan.
+pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
+    let spec = &bundle.spec;
+    let mut problems = Problems::default();
+    let mut warnings = bundle.warnings.clone();
+    check_version(spec, &mut problems);
+    limits::refuse_unsupported(spec, &mut problems);
+
+    let namespaces = namespaces::plan(spec, host, &mut problems);
+    let ids = ids::plan(spec, host, &namespaces, &mut problems, &mut warnings);
+    let view = ids::View::of(ids.as_ref(), &namespaces, host);
+    let rootfs = plan_rootfs(bundle, &mut problems);
+    let mounts = mounts::plan(bundle, &namespaces, &view, &mut problems, &mut warnings);
+    let own_dev = mounts::binds_dev(&mounts);
+    let devices = if own_dev { Vec::new() } else { devices::plan(spec, &mut problems) };
+    let sysctl = sysctl::plan(spec, &namespaces, &mut problems);
+    let process = match spec.process() {
+        Some(process) => {
+            let seccomp = spec.linux().as_ref().and_then(|l| l.seccomp().as_ref());
+            process::plan(process, seccomp, &view, &options.extra_env, &mut problems, &mut warnings)
+        }
+        None => None,
+    };
+    if let Some(process) = &process {
+        check_terminal(process, options)?;
+    }
+    let (hostname, domainname) = plan_names(spec, &namespaces, &mut problems);
+    let [masked, readonly] = plan_covered_paths(spec, &namespaces, &mut problems);
+    problems.finish()?;
+
+    Ok(Plan {
+        id: options.id.clone(),
+        bundle: bundle.path.clone(),
+        rootfs,
+        replace_exe: view.may_write(&host.exe),
+        ids,
+        namespaces,
+        hostname,
+        domainname,
+        mounts,
+        devices,
+        dev_links: !own_dev,
+        masked,
+        readonly,
+        sysctl,
+        process,
+        keyring: (!options.no_new_keyring).then(|| format!("_ses.{}", options.id)),
+        no_pivot: options.no_pivot,
+        die_with_parent: options.die_with_parent,
+        notify_dir: options.notify_dir.clone(),
+        passed_fds: options.passed_fds,
+        hooks: Hooks::of(spec),
+        warnings,
+    })
+}
+
+/// config.md, "Specification version": any 1.x is accepted, and so is a pre-release of it.
+fn check_version(spec: &Spec, problems: &mut Problems) {
+    let version = spec.version();
+    let core = version.split(['-', '+']).next().unwrap_or_default();
+    let numbers: Vec<_> = core.split('.').map(str::parse::<u32>).collect();
+    match numbers.as_slice() {
+        [Ok(1), Ok(_), Ok(_)] => {}
+        // Early 1.0 candidates are what old tools still write.
+        [Ok(0), Ok(_), Ok(_)] => {}
+        [Ok(_), Ok(_), Ok(_)] => problems.add("ociVersion", format!("{version} is not supported (1.x is)")),
+        _ => problems.add("ociVersion", format!("{version:?} is not a semantic version")),
+    }
+}
+
+fn check_terminal(process: &Process, options: &Options) -> Result<()> {
+    if process.terminal && options.detached && !options.console_socket {
+        bail!("cannot allocate tty if rrunc will detach without setting console socket");
+    }
+    if options.console_socket && !(process.terminal && options.detached) {
+        bail!("cannot use console socket if rrunc will not detach or allocate tty");
+    }
+    Ok(())
+}
+
+fn plan_rootfs(bundle: &Bundle, problems: &mut Problems) -> Rootfs {
+    let path = match bundle.spec.root() {
+        Some(root) => bundle.path.join(root.path()),
+        None => {
+            problems.add("root", "root must be specified");
+            PathBuf::new()
+        }
+    };
+    let readonly = bundle.spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false);
+    let named = bundle.spec.linux().as_ref().and_then(|l| l.rootfs_propagation().as_deref());
+    let propagation = named.filter(|name| !name.is_empty()).and_then(|name| {
+        let found = mounts::propagation(name);
+        if found.is_none() {
+            problems.add("linux.rootfsPropagation", format!("{name:?} is no propagation type"));
+        }
+        found
+    });
+    Rootfs { path, readonly, propagation }
+}
+
+fn plan_names(
+    spec: &Spec,
+    namespaces: &namespaces::Namespaces,
+    problems: &mut Problems,
+) -> (Option<String>, Option<String>) {
+    let own = namespaces.has(namespaces::Kind::Uts);
+    let mut name = |key: &str, value: &Option<String>| {
+        let value = value.clone().filter(|v| !v.is_empty())?;
+        if !own {
+            problems.add(key, format!("unable to set {key} without a private UTS namespace"));
+        }
+        if value.len() > 64 {
+            problems.add(key, "longer than 64 bytes");
+        }
+        Some(value)
+    };
+    (name("hostname", spec.hostname()), name("domainname", spec.domainname()))
+}
+
+fn plan_covered_paths(spec: &Spec, namespaces: &namespaces::Namespaces, problems: &mut Problems) -> [Vec<PathBuf>; 2] {
+    let linux = spec.linux().as_ref();
+    let masked = linux.and_then(|l| l.masked_paths().clone()).unwrap_or_default();
+    let readonly = linux.and_then(|l| l.readonly_paths().clone()).unwrap_or_default();
+    if !(masked.is_empty() && readonly.is_empty()) && !namespaces.has(namespaces::Kind::Mount) {
+        problems.add("linux.maskedPaths", "unable to restrict sys entries without a private MNT namespace");
+    }
+    [("linux.maskedPaths", masked), ("linux.readonlyPaths", readonly)].map(|(key, paths)| {
+        let mut seen: Vec<PathBuf> = Vec::new();
+        for path in paths {
+            let path = PathBuf::from(path);
+            if !path.is_absolute() {
+                problems.add(key, format!("{} is not absolute", path.display()));
+            } else if !seen.contains(&path) {
+                seen.push(path);
+            }
+        }
+        seen
+    })
+}

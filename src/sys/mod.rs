@@ -1,4 +1,27 @@
 //! The only unsafe code of rrunc: thin typed wrappers around system calls that nix and std do not offer.
 //! Each file is named after the kernel's own term for what it wraps.
+pub mod capability;
+pub mod clone;
+pub mod exe;
+pub mod keyctl;
+pub mod mount;
+pub mod netdevice;
+pub mod prctl;
+pub mod process;
 pub mod seccomp;
 pub mod terminal;
+
+use nix::errno::Errno;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+/// Turns a system call's return value into a result.
+fn check(returned: libc::c_long) -> nix::Result<libc::c_long> {
+    if returned < 0 { Err(Errno::last()) } else { Ok(returned) }
+}
+
+/// Takes over the descriptor that a system call has just returned.
+fn owned(returned: libc::c_long) -> nix::Result<OwnedFd> {
+    let fd = check(returned)? as RawFd;
+    // SAFETY: the kernel has just made this descriptor for us; nobody else holds it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}

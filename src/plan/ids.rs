@@ -1,0 +1,173 @@
+//! Maps of user and group ids, and what they let the container touch.
+use super::Problems;
+use super::namespaces::{Kind, Namespaces};
+use crate::host::{ExeOwner, Host, IdMap, Range};
+use oci_spec::runtime::{LinuxIdMapping, Spec};
+
+/// Maps of the new user namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ids {
+    /// User ids, in the order given.
+    pub uid: Vec<IdMap>,
+    /// Group ids.
+    pub gid: Vec<IdMap>,
+    /// Whether setgroups(2) stays allowed. With a single group id the kernel demands that it is not: dropping a
+    /// group could pass a `rwx---rwx` check.
+    pub setgroups: bool,
+    /// Who writes the maps.
+    pub writer: Writer,
+}
+
+/// Who writes the maps of a new user namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Writer {
+    /// The child itself: one id, its own.
+    Child,
+    /// We, having the capabilities where we stand.
+    Parent,
+    /// The setuid programs newuidmap and newgidmap.
+    Programs(std::path::PathBuf, std::path::PathBuf),
+}
+
+/// What ids look like from inside the container.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    uid: Option<&'a [IdMap]>,
+    gid: Option<&'a [IdMap]>,
+    setgroups: bool,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn of(ids: Option<&'a Ids>, namespaces: &Namespaces, host: &'a Host) -> View<'a> {
+        match ids {
+            Some(ids) => View { uid: Some(&ids.uid), gid: Some(&ids.gid), setgroups: ids.setgroups },
+            // The maps of a given namespace are its own affair; the kernel has the last word.
+            None if namespaces.joins(Kind::User) => View { uid: None, gid: None, setgroups: true },
+            None => View { uid: Some(&host.uid_map), gid: Some(&host.gid_map), setgroups: true },
+        }
+    }
+
+    /// Whether `uid` exists inside.
+    pub fn has_uid(&self, uid: u32) -> bool {
+        self.uid.is_none_or(|map| covers_inside(map, uid))
+    }
+
+    /// Whether `gid` exists inside.
+    pub fn has_gid(&self, gid: u32) -> bool {
+        self.gid.is_none_or(|map| covers_inside(map, gid))
+    }
+
+    /// Whether setgroups(2) is allowed inside.
+    pub fn setgroups(&self) -> bool {
+        self.setgroups
+    }
+
+    /// Whether an id of the container could write to a file with this owner and mode, or change its mode.
+    pub(super) fn may_write(&self, file: &ExeOwner) -> bool {
+        let mapped = |map: Option<&[IdMap]>, id: u32| map.is_none_or(|map| covers_outside(map, id));
+        // The owner of a file may always make it writable.
+        let group = file.mode & 0o020 != 0 && mapped(self.gid, file.gid);
+        mapped(self.uid, file.uid) || group || file.mode & 0o002 != 0
+    }
+}
+
+fn covers_inside(map: &[IdMap], id: u32) -> bool {
+    map.iter().any(|m| id >= m.inside && u64::from(id) < u64::from(m.inside) + u64::from(m.size))
+}
+
+fn covers_outside(map: &[IdMap], id: u32) -> bool {
+    map.iter().any(|m| id >= m.outside && u64::from(id) < u64::from(m.outside) + u64::from(m.size))
+}
+
+pub(super) fn plan(
+    spec: &Spec,
+    host: &Host,
+    namespaces: &Namespaces,
+    problems: &mut Problems,
+    warnings: &mut Vec<String>,
+) -> Option<Ids> {
+    let linux = spec.linux().as_ref();
+    let uid = given(linux.and_then(|l| l.uid_mappings().as_ref()));
+    let gid = given(linux.and_then(|l| l.gid_mappings().as_ref()));
+    if namespaces.joins(Kind::User) {
+        if !uid.is_empty() || !gid.is_empty() {
+            let problem = "user namespaces enabled, but both namespace path and non-matching mapping specified -- you \
+                           may only provide one";
+            problems.add("linux.uidMappings", problem);
+        }
+        return None;
+    }
+    if !namespaces.is_new(Kind::User) {
+        return None;
+    }
+    if uid.is_empty() != gid.is_empty() {
+        let missing = if uid.is_empty() { "UID" } else { "GID" };
+        problems.add("linux", format!("rootless containers requires at least one {missing} mapping"));
+        return None;
+    }
+    if host.uid == 0 && !host.rootless_namespace {
+        warnings.push("running as real root: root of the container owns on the host what root owns".to_owned());
+    }
+    let (uid, gid) = if uid.is_empty() { default_maps(host) } else { (uid, gid) };
+    let writer = writer(host, &uid, &gid);
+    if writer != Writer::Parent {
+        check_granted("uid", &uid, host.uid, &host.subuids, host, problems);
+        check_granted("gid", &gid, host.gid, &host.subgids, host, problems);
+    }
+    let single = gid.len() == 1 && gid[0].size == 1;
+    Some(Ids { setgroups: !single, writer, uid, gid })
+}
+
+fn given(mappings: Option<&Vec<LinuxIdMapping>>) -> Vec<IdMap> {
+    let convert = |m: &LinuxIdMapping| IdMap { inside: m.container_id(), outside: m.host_id(), size: m.size() };
+    mappings.map_or_else(Vec::new, |list| list.iter().map(convert).collect())
+}
+
+/// Root of the container is the caller; then as much of the subordinate ranges as there is, from 1 on.
+fn default_maps(host: &Host) -> (Vec<IdMap>, Vec<IdMap>) {
+    let usable = host.map_helpers.is_some() && !host.subuids.is_empty() && !host.subgids.is_empty();
+    let build = |own: u32, ranges: &[Range]| {
+        let mut map = vec![IdMap { inside: 0, outside: own, size: 1 }];
+        let mut next = 1;
+        for range in ranges.iter().filter(|_| usable) {
+            map.push(IdMap { inside: next, outside: range.start, size: range.size });
+            next += range.size;
+        }
+        map
+    };
+    (build(host.uid, &host.subuids), build(host.gid, &host.subgids))
+}
+
+fn writer(host: &Host, uid: &[IdMap], gid: &[IdMap]) -> Writer {
+    let own = |map: &[IdMap], id: u32| matches!(map, [m] if m.size == 1 && m.outside == id);
+    if own(uid, host.uid) && own(gid, host.gid) {
+        return Writer::Child;
+    }
+    match (&host.map_helpers, host.privileged) {
+        (_, true) => Writer::Parent,
+        (Some((uid, gid)), _) => Writer::Programs(uid.clone(), gid.clone()),
+        (None, _) => Writer::Child,
+    }
+}
+
+/// Whether the user may map what is asked for: its own id, and what /etc/subuid or /etc/subgid grants.
+fn check_granted(kind: &str, map: &[IdMap], own: u32, granted: &[Range], host: &Host, problems: &mut Problems) {
+    for m in map {
+        let end = u64::from(m.outside) + u64::from(m.size);
+        let inside = |r: &Range| m.outside >= r.start && end <= u64::from(r.start) + u64::from(r.size);
+        if (m.size == 1 && m.outside == own) || (host.map_helpers.is_some() && granted.iter().any(inside)) {
+            continue;
+        }
+        let (first, last) = (m.outside, end.saturating_sub(1));
+        let mend = if host.map_helpers.is_none() && granted.is_empty() {
+            "install newuidmap and newgidmap (package uidmap or shadow-utils) and add".to_owned()
+        } else {
+            "add".to_owned()
+        };
+        let problem = format!(
+            "host {kind}s {first}-{last} are not yours to map: {mend} a range that holds them to /etc/sub{kind}, for \
+             example `sudo usermod --add-sub{kind}s {first}-{last} $USER`"
+        );
+        problems.add(&format!("linux.{kind}Mappings"), problem);
+    }
+}

@@ -1,0 +1,275 @@
+//! The program and the state it starts in (config.md, "Process"); shared by `run`, `create` and `exec`.
+use super::Problems;
+use super::ids::View;
+use crate::seccomp::{self, Filter};
+use oci_spec::runtime::{self, Capabilities, Capability, LinuxSeccomp, PosixRlimitType};
+use std::ffi::CString;
+
+/// The program and the state it starts in.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// argv; at least one entry.
+    pub args: Vec<CString>,
+    /// The whole environment, each name once. HOME is completed inside, where /etc/passwd is.
+    pub env: Vec<CString>,
+    /// Absolute working directory.
+    pub cwd: CString,
+    /// On a pseudoterminal of its own.
+    pub terminal: bool,
+    /// Rows and columns of that.
+    pub console_size: Option<(u16, u16)>,
+    /// User id inside.
+    pub uid: u32,
+    /// Group id inside.
+    pub gid: u32,
+    /// Supplementary groups; none where setgroups is denied.
+    pub additional_gids: Option<Vec<u32>>,
+    /// File mode creation mask.
+    pub umask: u32,
+    /// The five sets.
+    pub capabilities: CapabilitySets,
+    /// no_new_privs.
+    pub no_new_privs: bool,
+    /// RLIMIT_*, soft, hard.
+    pub rlimits: Vec<(u32, u64, u64)>,
+    /// /proc/PID/oom_score_adj.
+    pub oom_score_adj: Option<i32>,
+    /// Compiled filter.
+    pub seccomp: Option<Filter>,
+}
+
+/// Capability sets as bit masks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CapabilitySets {
+    /// Upper bound of what execve can give.
+    pub bounding: u64,
+    /// In force.
+    pub effective: u64,
+    /// May become effective.
+    pub permitted: u64,
+    /// Survive execve of a file that has them.
+    pub inheritable: u64,
+    /// Survive every execve.
+    pub ambient: u64,
+}
+
+pub(super) fn plan(
+    process: &runtime::Process,
+    filter: Option<&LinuxSeccomp>,
+    view: &View,
+    extra_env: &[String],
+    problems: &mut Problems,
+    warnings: &mut Vec<String>,
+) -> Option<Process> {
+    refuse_unsupported(process, problems);
+    let user = process.user();
+    if !view.has_uid(user.uid()) {
+        let problem = format!("cannot setuid to unmapped uid {} in user namespace", user.uid());
+        problems.add("process.user.uid", problem);
+    }
+    if !view.has_gid(user.gid()) {
+        let problem = format!("cannot setgid to unmapped gid {} in user namespace", user.gid());
+        problems.add("process.user.gid", problem);
+    }
+    let args = c_strings("process.args", process.args().as_ref().map_or(&[][..], Vec::as_slice), problems);
+    if args.is_empty() {
+        problems.add("process.args", "args must not be empty");
+    }
+    let cwd = process.cwd().to_string_lossy();
+    if cwd.is_empty() {
+        problems.add("process.cwd", "Cwd property must not be empty");
+    } else if !cwd.starts_with('/') {
+        problems.add("process.cwd", "Cwd must be an absolute path");
+    }
+    let capabilities = process.capabilities().as_ref().map(capability_sets).unwrap_or_default();
+    Some(Process {
+        args,
+        env: environment(process.env().as_ref().map_or(&[][..], Vec::as_slice), extra_env, problems),
+        cwd: c_strings("process.cwd", &[cwd.into_owned()], problems).pop()?,
+        terminal: process.terminal().unwrap_or(false),
+        console_size: process.console_size().and_then(|size| {
+            let side = |value: u64| u16::try_from(value).ok().filter(|v| *v > 0);
+            side(size.height()).zip(side(size.width()))
+        }),
+        uid: user.uid(),
+        gid: user.gid(),
+        additional_gids: additional_gids(user, view, problems),
+        umask: user.umask().unwrap_or(0o022) & 0o777,
+        capabilities,
+        no_new_privs: process.no_new_privileges().unwrap_or(false),
+        rlimits: rlimits(process, problems),
+        oom_score_adj: process.oom_score_adj(),
+        seccomp: compile(filter, problems, warnings),
+    })
+}
+
+/// Fields that a later version will carry out; until then they are refused, never ignored.
+fn refuse_unsupported(process: &runtime::Process, problems: &mut Problems) {
+    let text = |value: &Option<String>| value.as_ref().is_some_and(|v| !v.is_empty());
+    let mut refuse = |set: bool, path: &str, why: &str| {
+        if set {
+            problems.add(path, why);
+        }
+    };
+    refuse(text(process.apparmor_profile()), "process.apparmorProfile", "AppArmor profiles are not supported");
+    refuse(text(process.selinux_label()), "process.selinuxLabel", "SELinux labels are not supported");
+    refuse(process.io_priority().is_some(), "process.ioPriority", "not supported");
+    refuse(process.scheduler().is_some(), "process.scheduler", "not supported");
+    refuse(process.exec_cpu_affinity().is_some(), "process.execCPUAffinity", "not supported");
+}
+
+fn c_strings(path: &str, list: &[String], problems: &mut Problems) -> Vec<CString> {
+    let mut all = Vec::with_capacity(list.len() + 1);
+    for text in list {
+        match CString::new(text.as_str()) {
+            Ok(text) => all.push(text),
+            Err(_) => problems.add(path, format!("{text:?} holds a NUL byte")),
+        }
+    }
+    all
+}
+
+/// Of entries with one name the last wins, in the place of the first.
+fn environment(env: &[String], extra: &[String], problems: &mut Problems) -> Vec<CString> {
+    let mut entries: Vec<&String> = Vec::with_capacity(env.len() + extra.len());
+    for entry in env.iter().chain(extra) {
+        let Some((name, _)) = entry.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+            problems.add("process.env", format!("invalid environment variable: missing '=' in {entry:?}"));
+            continue;
+        };
+        match entries.iter_mut().find(|old| old.split_once('=').is_some_and(|(old, _)| old == name)) {
+            Some(old) => *old = entry,
+            None => entries.push(entry),
+        }
+    }
+    let entries: Vec<String> = entries.into_iter().cloned().collect();
+    c_strings("process.env", &entries, problems)
+}
+
+fn additional_gids(user: &runtime::User, view: &View, problems: &mut Problems) -> Option<Vec<u32>> {
+    let gids = user.additional_gids().clone().unwrap_or_default();
+    if !view.setgroups() {
+        if !gids.is_empty() {
+            let problem = "cannot set any additional groups in a rootless container with a single group id: a range \
+                           in /etc/subgid would allow it";
+            problems.add("process.user.additionalGids", problem);
+        }
+        return None;
+    }
+    for gid in gids.iter().filter(|gid| !view.has_gid(**gid)) {
+        problems.add("process.user.additionalGids", format!("cannot set unmapped gid {gid}"));
+    }
+    Some(gids)
+}
+
+/// Number of a capability in linux/capability.h.
+pub fn capability_number(capability: Capability) -> u8 {
+    use Capability::*;
+    match capability {
+        Chown => 0,
+        DacOverride => 1,
+        DacReadSearch => 2,
+        Fowner => 3,
+        Fsetid => 4,
+        Kill => 5,
+        Setgid => 6,
+        Setuid => 7,
+        Setpcap => 8,
+        LinuxImmutable => 9,
+        NetBindService => 10,
+        NetBroadcast => 11,
+        NetAdmin => 12,
+        NetRaw => 13,
+        IpcLock => 14,
+        IpcOwner => 15,
+        SysModule => 16,
+        SysRawio => 17,
+        SysChroot => 18,
+        SysPtrace => 19,
+        SysPacct => 20,
+        SysAdmin => 21,
+        SysBoot => 22,
+        SysNice => 23,
+        SysResource => 24,
+        SysTime => 25,
+        SysTtyConfig => 26,
+        Mknod => 27,
+        Lease => 28,
+        AuditWrite => 29,
+        AuditControl => 30,
+        Setfcap => 31,
+        MacOverride => 32,
+        MacAdmin => 33,
+        Syslog => 34,
+        WakeAlarm => 35,
+        BlockSuspend => 36,
+        AuditRead => 37,
+        Perfmon => 38,
+        Bpf => 39,
+        CheckpointRestore => 40,
+    }
+}
+
+fn capability_sets(sets: &runtime::LinuxCapabilities) -> CapabilitySets {
+    let mask = |set: &Option<Capabilities>| {
+        set.iter().flatten().fold(0, |mask, capability| mask | 1u64 << capability_number(*capability))
+    };
+    CapabilitySets {
+        bounding: mask(sets.bounding()),
+        effective: mask(sets.effective()),
+        permitted: mask(sets.permitted()),
+        inheritable: mask(sets.inheritable()),
+        ambient: mask(sets.ambient()),
+    }
+}
+
+fn rlimits(process: &runtime::Process, problems: &mut Problems) -> Vec<(u32, u64, u64)> {
+    let mut found: Vec<(u32, u64, u64)> = Vec::new();
+    for (i, limit) in process.rlimits().iter().flatten().enumerate() {
+        let resource = rlimit_number(limit.typ());
+        let at = format!("process.rlimits[{i}]");
+        if found.iter().any(|(other, ..)| *other == resource) {
+            problems.add(&at, format!("{:?} is listed twice", limit.typ()));
+        } else if limit.soft() > limit.hard() {
+            problems.add(&at, "soft is above hard");
+        } else {
+            found.push((resource, limit.soft(), limit.hard()));
+        }
+    }
+    found
+}
+
+fn rlimit_number(kind: PosixRlimitType) -> u32 {
+    match kind {
+        PosixRlimitType::RlimitCpu => libc::RLIMIT_CPU,
+        PosixRlimitType::RlimitFsize => libc::RLIMIT_FSIZE,
+        PosixRlimitType::RlimitData => libc::RLIMIT_DATA,
+        PosixRlimitType::RlimitStack => libc::RLIMIT_STACK,
+        PosixRlimitType::RlimitCore => libc::RLIMIT_CORE,
+        PosixRlimitType::RlimitRss => libc::RLIMIT_RSS,
+        PosixRlimitType::RlimitNproc => libc::RLIMIT_NPROC,
+        PosixRlimitType::RlimitNofile => libc::RLIMIT_NOFILE,
+        PosixRlimitType::RlimitMemlock => libc::RLIMIT_MEMLOCK,
+        PosixRlimitType::RlimitAs => libc::RLIMIT_AS,
+        PosixRlimitType::RlimitLocks => libc::RLIMIT_LOCKS,
+        PosixRlimitType::RlimitSigpending => libc::RLIMIT_SIGPENDING,
+        PosixRlimitType::RlimitMsgqueue => libc::RLIMIT_MSGQUEUE,
+        PosixRlimitType::RlimitNice => libc::RLIMIT_NICE,
+        PosixRlimitType::RlimitRtprio => libc::RLIMIT_RTPRIO,
+        PosixRlimitType::RlimitRttime => libc::RLIMIT_RTTIME,
+    }
+}
+
+fn compile(filter: Option<&LinuxSeccomp>, problems: &mut Problems, warnings: &mut Vec<String>) -> Option<Filter> {
+    let filter = seccomp::compile(filter?);
+    match filter {
+        Ok(filter) => {
+            warnings.extend(filter.warnings.iter().cloned());
+            Some(filter)
+        }
+        Err(error) => {
+            problems.add("linux.seccomp", crate::error::one_line(&error));
+            None
+        }
+    }
+}

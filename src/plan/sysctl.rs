@@ -1,0 +1,57 @@
+//! Kernel parameters: only those that belong to a namespace of the container (sysctl in config-linux.md).
+use super::Problems;
+use super::namespaces::{Kind, Namespaces};
+use oci_spec::runtime::Spec;
+
+const IPC: [&str; 11] = [
+    "kernel.msgmax",
+    "kernel.msgmnb",
+    "kernel.msgmni",
+    "kernel.msg_next_id",
+    "kernel.sem",
+    "kernel.sem_next_id",
+    "kernel.shmall",
+    "kernel.shmmax",
+    "kernel.shmmni",
+    "kernel.shm_next_id",
+    "kernel.shm_rmid_forced",
+];
+
+/// The namespace that `key` (with dots) belongs to.
+fn namespace_of(key: &str) -> Option<Kind> {
+    match key {
+        _ if IPC.contains(&key) || key.starts_with("fs.mqueue.") => Some(Kind::Ipc),
+        _ if key.starts_with("net.") => Some(Kind::Network),
+        _ if key.starts_with("user.") => Some(Kind::User),
+        _ => None,
+    }
+}
+
+pub(super) fn plan(spec: &Spec, namespaces: &Namespaces, problems: &mut Problems) -> Vec<(String, String)> {
+    let Some(listed) = spec.linux().as_ref().and_then(|l| l.sysctl().as_ref()) else { return Vec::new() };
+    let mut found = Vec::new();
+    for (name, value) in listed {
+        // Names with slashes may hold dots in their parts (net/ipv4/conf/eth0.1/…), and the other way round.
+        let dots_first = name.find('.').unwrap_or(usize::MAX) < name.find('/').unwrap_or(usize::MAX);
+        let swap = |c: char| match c {
+            '.' => '/',
+            '/' => '.',
+            other => other,
+        };
+        let file: String = if dots_first { name.chars().map(swap).collect() } else { name.clone() };
+        let key: String = file.chars().map(swap).collect();
+        let at = format!("linux.sysctl.{name}");
+        if file.split('/').any(|part| part.is_empty() || part == ".." || part == ".") {
+            problems.add(&at, "not a name of a kernel parameter");
+        } else if key == "kernel.hostname" || key == "kernel.domainname" {
+            let field = key.trim_start_matches("kernel.");
+            problems.add(&at, format!("sysctl {key:?} is set by the field {field:?} of the config"));
+        } else if !namespace_of(&key).is_some_and(|kind| namespaces.has(kind)) {
+            problems.add(&at, format!("sysctl {key:?} is not in a separate kernel namespace"));
+        } else {
+            found.push((file, value.clone()));
+        }
+    }
+    found.sort();
+    found
+}

@@ -1,0 +1,83 @@
+//! Ending, closing and setting up the calling process.
+use super::check;
+use nix::errno::Errno;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+
+/// Ends a forked child at once: no destructors, no atexit handlers, which belong to the parent's copy.
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: _exit is always safe to call.
+    unsafe { libc::_exit(status) }
+}
+
+/// Closes every descriptor from `first` on. For good, not merely on exec: the path of the program may itself be
+/// /proc/self/fd/N (CVE-2024-21626).
+///
+/// The caller must not use any of its descriptors afterwards, save those below `first`.
+pub fn close_from(first: RawFd) -> nix::Result<()> {
+    close_range(first as u32, u32::MAX)
+}
+
+/// Closes the descriptors from `first` to `last`, both included.
+pub fn close_range(first: u32, last: u32) -> nix::Result<()> {
+    // SAFETY: only the calls right before execve or exit use this, and nothing owned is used after them.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0u32) }).map(drop)
+}
+
+/// Marks `fd` to stay open over execve.
+pub fn keep_on_exec(fd: BorrowedFd) -> nix::Result<()> {
+    nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).map(drop)
+}
+
+/// setgroups(2) by the system call: glibc's wrapper is the same for one thread, and takes no list on the heap.
+pub fn setgroups(groups: &[u32]) -> nix::Result<()> {
+    // SAFETY: pointer and length come from one slice.
+    check(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) }).map(drop)
+}
+
+/// Sets the real, effective and saved group id, then the user id, of the calling process.
+pub fn setresgid(gid: u32) -> nix::Result<()> {
+    // SAFETY: plain numbers. The raw call changes the calling thread, which is the only one.
+    check(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) }).map(drop)
+}
+
+/// Sets the real, effective and saved user id of the calling process.
+pub fn setresuid(uid: u32) -> nix::Result<()> {
+    // SAFETY: as above.
+    check(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
+}
+
+/// setns(2) with a pidfd (Linux 5.8): joins all the namespaces in `flags` of that process at once.
+pub fn setns(fd: BorrowedFd, flags: i32) -> nix::Result<()> {
+    // SAFETY: plain numbers.
+    check(unsafe { libc::syscall(libc::SYS_setns, fd.as_raw_fd(), flags) }).map(drop)
+}
+
+/// setdomainname(2): /proc/sys/kernel/domainname refuses the write inside a user namespace.
+pub fn setdomainname(name: &str) -> nix::Result<()> {
+    // SAFETY: pointer and length come from one string.
+    check(i64::from(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) })).map(drop)
+}
+
+/// The current directory as the kernel tells it: glibc's getcwd hides the "(unreachable)" prefix behind ENOENT.
+pub fn getcwd() -> nix::Result<Vec<u8>> {
+    let mut buffer = vec![0u8; libc::PATH_MAX as usize];
+    // SAFETY: the kernel writes at most the buffer's length and returns the length with the final NUL.
+    let n = check(unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) })? as usize;
+    buffer.truncate(n.checked_sub(1).ok_or(Errno::ENOENT)?);
+    Ok(buffer)
+}
+
+/// Sets a resource limit of the calling process (RLIMIT_*).
+pub fn setrlimit(resource: u32, soft: u64, hard: u64) -> nix::Result<()> {
+    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    let old = std::ptr::null_mut::<libc::rlimit64>();
+    // SAFETY: one rlimit64 is read, none is written.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, old) }).map(drop)
+}
+
+/// Lets the calling process run on every processor its cpuset allows.
+pub fn reset_affinity() -> nix::Result<()> {
+    let all = [u64::MAX; 16];
+    // SAFETY: the kernel reads the given number of bytes.
+    check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(&all), all.as_ptr()) }).map(drop)
+}
