@@ -2,6 +2,7 @@
 //! Start reading at `verbs::run`, then `spawn`, then `init`.
 pub mod bundle;
 pub mod cli;
+pub mod clock;
 pub mod error;
 pub mod hooks;
 pub mod host;

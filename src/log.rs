@@ -1,1 +1,211 @@
-//! stub
+//! The sink behind the `log` crate: runc's text and JSON line formats, to stderr or to the file of `--log`.
+//!
+//! A line is one write(2), so that lines of several processes do not mix. A forked child, whose stderr is the
+//! container's, calls `redirect` before it logs.
+use crate::clock;
+use anyhow::{Context, Result, bail};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use std::fs::{File, OpenOptions};
+use std::io::{IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+/// Line format of `--log-format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `time="…" level=… msg="…"`.
+    Text,
+    /// One object a line: `{"level":…,"msg":…,"time":…}`.
+    Json,
+}
+
+impl Format {
+    /// Reads the value of `--log-format`; an empty one is text.
+    pub fn parse(name: &str) -> Result<Format> {
+        match name {
+            "text" | "" => Ok(Format::Text),
+            "json" => Ok(Format::Json),
+            _ => bail!("invalid log-format: {name}"),
+        }
+    }
+}
+
+/// What a forked child does with its log lines.
+pub type Closure = Box<dyn Fn(Level, &str) + Send>;
+
+enum Sink {
+    /// A person reads: `rrunc: warning: …`.
+    Terminal,
+    /// A program reads stderr.
+    Stderr(Format),
+    File(File, Format),
+    Closure(Closure),
+}
+
+struct Logger {
+    sink: Mutex<Sink>,
+}
+
+static LOGGER: Logger = Logger { sink: Mutex::new(Sink::Stderr(Format::Text)) };
+
+/// Sets logging up for this process; call once. `quiet` (for `create`) keeps warnings off a stderr that a program
+/// reads, since clients take any output there for a failure; the file of `--log` gets them all the same.
+pub fn open(file: Option<&Path>, format: Format, debug: bool, quiet: bool) -> Result<()> {
+    let sink = match file {
+        Some(path) => Sink::File(append(path)?, format),
+        None if format == Format::Text && std::io::stderr().is_terminal() => Sink::Terminal,
+        None => Sink::Stderr(format),
+    };
+    let level = match (&sink, debug) {
+        (_, true) => LevelFilter::Debug,
+        (Sink::Stderr(_), false) if quiet => LevelFilter::Error,
+        (Sink::Terminal, false) => LevelFilter::Warn,
+        _ => LevelFilter::Info,
+    };
+    *LOGGER.sink() = sink;
+    log::set_max_level(level);
+    log::set_logger(&LOGGER).context("set up logging twice")
+}
+
+/// Hands every later line of this process to `sink`, without a time stamp or a format.
+pub fn redirect(sink: Closure) {
+    *LOGGER.sink() = Sink::Closure(sink);
+}
+
+/// Reports the failure that ends the process: in runc's line format with the hint as a field of its own, or on a
+/// terminal as a sentence with the hint below it. With `--log` the bare text goes to stderr as well: clients read the
+/// last line of the file, people read stderr.
+pub fn fatal(message: &str, hint: Option<&str>) {
+    match &*LOGGER.sink() {
+        Sink::Terminal => {
+            let hint = hint.map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
+            write_line(&mut std::io::stderr(), format!("rrunc: {message}{hint}\n"));
+        }
+        Sink::Stderr(format) => write_line(&mut std::io::stderr(), line(*format, Level::Error, message, hint)),
+        Sink::File(file, format) => {
+            write_line(&mut &*file, line(*format, Level::Error, message, hint));
+            let hint = hint.filter(|_| std::io::stderr().is_terminal());
+            let hint = hint.map(|hint| format!("  hint: {hint}\n")).unwrap_or_default();
+            write_line(&mut std::io::stderr(), format!("{message}\n{hint}"));
+        }
+        Sink::Closure(sink) => sink(Level::Error, message),
+    }
+}
+
+fn append(path: &Path) -> Result<File> {
+    // std opens with O_CLOEXEC.
+    let file = OpenOptions::new().append(true).create(true).mode(0o644).custom_flags(libc::O_SYNC).open(path);
+    file.with_context(|| format!("open log file {}", path.display()))
+}
+
+impl Logger {
+    fn sink(&self) -> MutexGuard<'_, Sink> {
+        self.sink.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Log for Logger {
+    fn enabled(&self, _: &Metadata) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record) {
+        let message = record.args().to_string();
+        match &*self.sink() {
+            Sink::Terminal => {
+                let text = format!("rrunc: {}: {message}\n", level_name(record.level()));
+                write_line(&mut std::io::stderr(), text);
+            }
+            Sink::Stderr(format) => write_line(&mut std::io::stderr(), line(*format, record.level(), &message, None)),
+            Sink::File(file, format) => write_line(&mut &*file, line(*format, record.level(), &message, None)),
+            Sink::Closure(sink) => sink(record.level(), &message),
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Nobody is left to hear of a log that cannot be written, and it must not fail the container.
+fn write_line(to: &mut dyn Write, text: String) {
+    drop(to.write_all(text.as_bytes()));
+}
+
+fn line(format: Format, level: Level, message: &str, hint: Option<&str>) -> String {
+    let time = clock::rfc3339(SystemTime::now());
+    match format {
+        Format::Text => {
+            let hint = hint.map(|hint| format!(" hint={}", quoted(hint))).unwrap_or_default();
+            format!("time=\"{time}\" level={} msg={}{hint}\n", level_name(level), quoted(message))
+        }
+        Format::Json => {
+            // serde_json's own map keeps the keys sorted, as runc's lines are.
+            let mut object = serde_json::json!({"level": level_name(level), "msg": message, "time": time});
+            if let Some(hint) = hint {
+                object["hint"] = hint.into();
+            }
+            format!("{object}\n")
+        }
+    }
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Error => "error",
+        Level::Warn => "warning",
+        Level::Info => "info",
+        Level::Debug | Level::Trace => "debug",
+    }
+}
+
+/// A value of a text line: bare when it holds only harmless characters, else quoted as logrus does.
+fn quoted(text: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || "-._/@^+".contains(c);
+    if !text.is_empty() && text.chars().all(bare) {
+        return text.to_owned();
+    }
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_control() && c.is_ascii() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_lines_quote_only_what_needs_it() {
+        assert_eq!(quoted("plain-word_1"), "plain-word_1");
+        assert_eq!(quoted(""), "\"\"");
+        assert_eq!(quoted("exec: \"x\": not\n\u{1b}[1m"), r#""exec: \"x\": not\n\x1b[1m""#);
+        let text = line(Format::Text, Level::Warn, "a b", Some("c d"));
+        assert!(text.starts_with("time=\"2") && text.ends_with("level=warning msg=\"a b\" hint=\"c d\"\n"), "{text}");
+    }
+
+    #[test]
+    fn json_lines_have_sorted_keys() {
+        let text = line(Format::Json, Level::Error, "say \"x\"", Some("do"));
+        assert!(text.starts_with(r#"{"hint":"do","level":"error","msg":"say \"x\"","time":""#), "{text}");
+        assert!(text.ends_with("Z\"}\n"), "{text}");
+    }
+
+    #[test]
+    fn formats() {
+        assert_eq!(Format::parse("").unwrap(), Format::Text);
+        assert_eq!(Format::parse("json").unwrap(), Format::Json);
+        assert_eq!(Format::parse("xml").unwrap_err().to_string(), "invalid log-format: xml");
+    }
+}

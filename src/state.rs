@@ -1,1 +1,303 @@
-//! stub
+//! What is kept about containers: one directory each under the root, locked while it changes, written by rename.
+//!
+//! A status is never stored: it is derived from the process, the cgroup and the start gate each time it is asked for.
+//! A directory holds `state.json`, `config.json` (our own copy), and between `create` and `start` the socket `gate`.
+//! Every file is reached through the directory's descriptor; nothing follows a link below the root.
+mod directory;
+pub mod process;
+mod record;
+
+pub use record::{OCI_VERSION, STATE_VERSION, State, Status};
+
+use crate::error::WithHint;
+use crate::spawn::gate;
+use anyhow::{Context, Result, anyhow, bail};
+use nix::errno::Errno;
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{Mode, SFlag, fstat, fstatat, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+const STATE: &str = "state.json";
+const CONFIG: &str = "config.json";
+
+/// The directory that holds all containers of this user.
+#[derive(Debug)]
+pub struct Root {
+    path: PathBuf,
+    /// `--root` was given.
+    explicit: bool,
+    /// `None` while the directory does not exist.
+    dir: Option<OwnedFd>,
+}
+
+impl Root {
+    /// The directory of `--root`, else `$XDG_RUNTIME_DIR/rrunc`, else one below /run/user/UID (/run for real root),
+    /// else a private one in /tmp. Makes nothing: a root that does not exist has no containers.
+    ///
+    /// # Errors
+    /// When the directory is a link, belongs to somebody else, or others may write to it.
+    pub fn open(flag: Option<&Path>) -> Result<Root> {
+        let (path, explicit) = match flag {
+            Some(path) => {
+                let path = std::path::absolute(path).with_context(|| format!("--root {}", path.display()))?;
+                if std::fs::canonicalize(&path).is_ok_and(|real| real == Path::new("/")) {
+                    bail!("Option --root argument should not be set to /");
+                }
+                (path, true)
+            }
+            None => (directory::default_root()?, false),
+        };
+        let dir = match directory::open_private(&path) {
+            Ok(dir) => Some(dir),
+            Err(e) if is(&e, Errno::ENOENT) => None,
+            Err(e) => return Err(e),
+        };
+        Ok(Root { path, explicit, dir })
+    }
+
+    /// Where the containers are, absolute.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the directory of a new container and locks it. A container half made and then deleted under our hands is
+    /// made again.
+    ///
+    /// # Errors
+    /// `container with given ID already exists`, or an id that is not valid.
+    pub fn create(&self, id: &str) -> Result<Container> {
+        validate(id)?;
+        let made;
+        let root = match &self.dir {
+            Some(dir) => dir,
+            None => {
+                made = directory::make_private(&self.path, self.explicit)?;
+                &made
+            }
+        };
+        loop {
+            match mkdirat(root, id, Mode::S_IRWXU) {
+                Ok(()) => {}
+                Err(Errno::EEXIST) => {
+                    return Err(anyhow!("container with given ID already exists"))
+                        .hint(|| format!("choose another id, or remove it with `rrunc delete --force {id}`"));
+                }
+                Err(e) => {
+                    return Err(e).with_context(|| format!("make state directory {id} in {}", self.path.display()));
+                }
+            }
+            match self.open_locked(root, id) {
+                Ok(Some(container)) => return Ok(container),
+                Ok(None) => continue,
+                Err(e) if is(&e, Errno::ENOENT) => continue,
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Waits for the lock of an existing container and takes it.
+    ///
+    /// # Errors
+    /// `container does not exist`, or an id that is not valid.
+    pub fn lock(&self, id: &str) -> Result<Container> {
+        validate(id)?;
+        let root = self.dir.as_ref().ok_or_else(missing)?;
+        loop {
+            match self.open_locked(root, id) {
+                Ok(Some(container)) => return Ok(container),
+                Ok(None) => continue,
+                Err(e) if is(&e, Errno::ENOENT) => return Err(missing()),
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Opens an existing container to read from it, without the lock: `create` holds that while hooks run, and hooks
+    /// may ask for the state.
+    ///
+    /// # Errors
+    /// `container does not exist`, or an id that is not valid.
+    pub fn find(&self, id: &str) -> Result<Container> {
+        validate(id)?;
+        let root = self.dir.as_ref().ok_or_else(missing)?;
+        match directory::open_child(root, id) {
+            Ok(dir) => self.container(root, id, dir, false),
+            Err(e) if is(&e, Errno::ENOENT) => Err(missing()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The ids of all containers, sorted; those half made too.
+    ///
+    /// # Errors
+    /// A root that does not exist is one only when `--root` named it.
+    pub fn list(&self) -> Result<Vec<String>> {
+        let Some(dir) = &self.dir else {
+            if self.explicit {
+                return Err(Errno::ENOENT).with_context(|| format!("open {}", self.path.display()));
+            }
+            return Ok(Vec::new());
+        };
+        let mut ids: Vec<String> = directory::entries(dir.as_fd())
+            .with_context(|| format!("read {}", self.path.display()))?
+            .into_iter()
+            .filter_map(|name| name.into_string().ok())
+            .filter(|name| validate(name).is_ok())
+            .filter(|name| {
+                let found = fstatat(dir, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
+                found.is_ok_and(|s| SFlag::from_bits_truncate(s.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
+            })
+            .collect();
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// Opens and locks `id`; `None` when it was removed while we waited for the lock, ENOENT when it was never there.
+    fn open_locked(&self, root: &OwnedFd, id: &str) -> Result<Option<Container>> {
+        let dir = File::from(directory::open_child(root, id)?);
+        dir.lock().with_context(|| format!("lock container {id}"))?;
+        let dir = OwnedFd::from(dir);
+        let (ours, now) = (fstat(&dir)?, fstatat(root, id, AtFlags::AT_SYMLINK_NOFOLLOW));
+        match now {
+            Ok(now) if (now.st_dev, now.st_ino) == (ours.st_dev, ours.st_ino) => {
+                self.container(root, id, dir, true).map(Some)
+            }
+            Ok(_) | Err(Errno::ENOENT) => Ok(None),
+            Err(e) => Err(e).with_context(|| format!("lock container {id}")),
+        }
+    }
+
+    fn container(&self, root: &OwnedFd, id: &str, dir: OwnedFd, locked: bool) -> Result<Container> {
+        let root = root.try_clone().context("duplicate the root's descriptor")?;
+        Ok(Container { id: id.to_owned(), path: self.path.join(id), dir, root, locked })
+    }
+}
+
+/// One container's directory, open.
+///
+/// The lock is flock(2)'s: it belongs to the open file, which a forked child shares. So a child must not call `unlock`,
+/// and a parent that leaves a child behind must.
+#[derive(Debug)]
+pub struct Container {
+    /// Its id.
+    pub id: String,
+    /// Its directory, absolute; for messages and for the mounts that need a path.
+    pub path: PathBuf,
+    /// Its directory. Close-on-exec.
+    pub dir: OwnedFd,
+    root: OwnedFd,
+    locked: bool,
+}
+
+impl Container {
+    /// Reads state.json.
+    ///
+    /// # Errors
+    /// `container does not exist` when there is none (half made, or not yet written).
+    pub fn load(&self) -> Result<State> {
+        let bytes = match directory::read(self.dir.as_fd(), STATE) {
+            Ok(bytes) => bytes,
+            Err(Errno::ENOENT) => return Err(missing()),
+            Err(e) => return Err(e).with_context(|| format!("read {}", self.path.join(STATE).display())),
+        };
+        record::parse(&bytes).with_context(|| format!("read {}", self.path.join(STATE).display()))
+    }
+
+    /// Replaces state.json.
+    pub fn store(&self, state: &State) -> Result<()> {
+        let bytes = serde_json::to_vec(state).context("write the state as JSON")?;
+        self.replace(STATE, &bytes)
+    }
+
+    /// Keeps our own copy of the bundle's config.json, byte for byte: later edits of the bundle do not change a
+    /// container that exists (runtime-spec, runtime.md, "Create").
+    pub fn save_config(&self, bytes: &[u8]) -> Result<()> {
+        self.replace(CONFIG, bytes)
+    }
+
+    /// The copy that `save_config` made.
+    pub fn config(&self) -> Result<Vec<u8>> {
+        directory::read(self.dir.as_fd(), CONFIG).with_context(|| format!("read {}", self.path.join(CONFIG).display()))
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        directory::replace(self.dir.as_fd(), name, bytes)
+            .with_context(|| format!("write {}", self.path.join(name).display()))
+    }
+
+    /// What the container is doing now.
+    pub fn status(&self, state: &State) -> Result<Status> {
+        if state.pid == 0 {
+            return Ok(if self.is_being_made()? { Status::Creating } else { Status::Stopped });
+        }
+        if process::live(state.pid, state.start_time)?.is_none() {
+            return Ok(Status::Stopped);
+        }
+        if state.cgroup.as_deref().is_some_and(process::is_frozen) {
+            return Ok(Status::Paused);
+        }
+        if !gate::probe(self.dir.as_fd())? {
+            return Ok(Status::Running);
+        }
+        Ok(if self.is_being_made()? { Status::Creating } else { Status::Created })
+    }
+
+    /// Whether somebody else holds the lock. While the gate stands that is `create`: `start` removes the gate first.
+    fn is_being_made(&self) -> Result<bool> {
+        if self.locked {
+            return Ok(false);
+        }
+        // A second open, since a lock taken through `dir` would be ours to drop on every path.
+        let again = directory::open_child(&self.dir, ".").map(File::from);
+        match again.and_then(|dir| dir.try_lock_shared().map_err(|e| std::io::Error::from(e).into())) {
+            Ok(()) => Ok(false),
+            Err(e) if is(&e, Errno::EWOULDBLOCK) => Ok(true),
+            Err(e) if would_block(&e) => Ok(true),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Removes the directory and everything in it, then lets go of the lock.
+    pub fn destroy(self) -> Result<()> {
+        directory::clear(self.dir.as_fd()).with_context(|| format!("remove {}", self.path.display()))?;
+        match unlinkat(&self.root, self.id.as_str(), UnlinkatFlags::RemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => self.unlock(),
+            Err(e) => Err(e).with_context(|| format!("remove {}", self.path.display())),
+        }
+    }
+
+    /// Lets go of the lock, also where a child still has the directory open.
+    pub fn unlock(self) -> Result<()> {
+        File::from(self.dir).unlock().with_context(|| format!("unlock container {}", self.id))
+    }
+}
+
+fn missing() -> anyhow::Error {
+    anyhow!("container does not exist")
+}
+
+fn is(error: &anyhow::Error, errno: Errno) -> bool {
+    crate::error::errno_of(error) == Some(errno)
+}
+
+fn would_block(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::WouldBlock)
+}
+
+/// An id is a file name of `A-Za-z0-9_+-.` that is neither `.` nor `..`.
+pub fn validate(id: &str) -> Result<()> {
+    if id.is_empty() {
+        bail!("container id cannot be empty");
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_+-.".contains(c);
+    if id == "." || id == ".." || !id.chars().all(allowed) {
+        return Err(anyhow!("invalid container ID format")).hint(|| "use letters, digits, and the characters _ + - .");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

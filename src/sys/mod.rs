@@ -6,6 +6,7 @@ pub mod exe;
 pub mod keyctl;
 pub mod mount;
 pub mod netdevice;
+pub mod pidfd;
 pub mod prctl;
 pub mod process;
 pub mod seccomp;

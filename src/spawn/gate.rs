@@ -1,0 +1,186 @@
+//! The start gate: a listening socket in the state directory at which a created init waits for `start`.
+//!
+//! init inherits the listening end, so the gate works across pivot_root, network namespaces and changed ids; the
+//! directory is private, so only the owner can knock. Over one SEQPACKET connection:
+//!
+//! | from    | packet             | meaning                                                            |
+//! |---------|--------------------|--------------------------------------------------------------------|
+//! | `start` | `G`                | go on                                                              |
+//! | `start` | end of file, no G  | a probe: somebody asked for the status; init accepts again         |
+//! | init    | `E`                | execve comes next                                                  |
+//! | init    | `F` and JSON       | the reason why there will be no program, `wire::Failure`           |
+//! | init    | end of file        | after `E` execve closed the connection; without it init has died   |
+//!
+//! `start` takes the gate away before it waits for the answer. A gate that nobody listens at is left by a crash.
+use super::wire::Failure;
+use crate::error::with_hint;
+use crate::sys::pidfd;
+use anyhow::{Context, Result, anyhow, bail};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen as listen_on, recv,
+    send, socket,
+};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+/// Name of the socket in the state directory.
+const GATE: &str = "gate";
+const GO: &[u8] = b"G";
+const EXECUTING: u8 = b'E';
+const FAILED: u8 = b'F';
+/// Longest packet: a failure's text is cut to fit in it.
+const PACKET: usize = 64 * 1024;
+
+/// Puts a gate into the state directory and returns its listening end for init to inherit (close-on-exec).
+pub fn listen(dir: BorrowedFd) -> Result<OwnedFd> {
+    let gate = open().context("make the start gate")?;
+    bind(gate.as_raw_fd(), &address(dir)?).context("put the start gate into the state directory")?;
+    // Room for probes that come while init is still busy; more of them wait in connect.
+    listen_on(&gate, Backlog::new(64)?).context("listen at the start gate")?;
+    Ok(gate)
+}
+
+/// Whether an init stands at the gate, or is on its way to it.
+pub fn probe(dir: BorrowedFd) -> Result<bool> {
+    Ok(knock(dir)?.is_some())
+}
+
+/// A connection to the gate; `None` when there is no gate, or nobody at it.
+fn knock(dir: BorrowedFd) -> Result<Option<OwnedFd>> {
+    let connection = open().context("connect to the start gate")?;
+    match connect(connection.as_raw_fd(), &address(dir)?) {
+        Ok(()) => Ok(Some(connection)),
+        Err(Errno::ENOENT | Errno::ECONNREFUSED) => Ok(None),
+        Err(e) => Err(e).context("connect to the start gate"),
+    }
+}
+
+/// Lets the init at the gate go, and waits until its program runs. The caller holds the container's lock; `init` is a
+/// pidfd of the container's first process.
+///
+/// # Errors
+/// init's own failure with its hint; or that the container has been started or has stopped, in runc's words.
+pub fn start(dir: BorrowedFd, init: BorrowedFd) -> Result<()> {
+    let Some(connection) = knock(dir)? else {
+        return Err(not_waiting(init));
+    };
+    match send(connection.as_raw_fd(), GO, MsgFlags::MSG_NOSIGNAL) {
+        Ok(_) => {}
+        Err(Errno::EPIPE | Errno::ECONNRESET) => return Err(not_waiting(init)),
+        Err(e) => return Err(e).context("open the start gate"),
+    }
+    remove(dir)?;
+    let mut executing = false;
+    loop {
+        match receive(&connection) {
+            Ok(packet) => match packet.split_first() {
+                Some((&EXECUTING, _)) => executing = true,
+                Some((&FAILED, json)) => return Err(failure(json)),
+                Some((tag, _)) => bail!("init answered with an unknown packet {tag}"),
+                // After `E` the program runs, or has been killed on the way there, which is its own affair.
+                None if executing => return Ok(()),
+                None => bail!("container init ended before its program ran"),
+            },
+            Err(Errno::ECONNRESET) => return Err(not_waiting(init)),
+            Err(e) => return Err(e).context("wait for the container's program"),
+        }
+    }
+}
+
+/// Removes the gate; one that is gone already is fine.
+pub fn remove(dir: BorrowedFd) -> Result<()> {
+    match unlinkat(dir, GATE, UnlinkatFlags::NoRemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(e) => Err(e).context("remove the start gate"),
+    }
+}
+
+fn not_waiting(init: BorrowedFd) -> anyhow::Error {
+    match pidfd::has_ended(init) {
+        Ok(false) => anyhow!("cannot start an already running container"),
+        Ok(true) => anyhow!("cannot start a container that has stopped"),
+        Err(e) => anyhow!(e).context("look at the container's first process"),
+    }
+}
+
+fn failure(json: &[u8]) -> anyhow::Error {
+    let failure: Failure = match serde_json::from_slice(json) {
+        Ok(failure) => failure,
+        Err(e) => return anyhow!(e).context("init failed and sent a damaged reason"),
+    };
+    let error = anyhow!(failure.chain);
+    match failure.hint {
+        Some(hint) => with_hint(error, hint),
+        None => error,
+    }
+}
+
+/// init's side of an open gate. execve closes it.
+#[derive(Debug)]
+pub struct Opened {
+    connection: OwnedFd,
+}
+
+/// Waits until `start` opens the gate, past any number of probes. Runs in init.
+pub fn wait(listener: OwnedFd) -> Result<Opened> {
+    loop {
+        let connection = match accept4(&listener, SockFlag::SOCK_CLOEXEC) {
+            Ok(connection) => connection,
+            Err(Errno::EINTR | Errno::ECONNABORTED) => continue,
+            Err(e) => return Err(e).context("wait for start"),
+        };
+        match receive(&connection) {
+            Ok(packet) if packet == GO => return Ok(Opened { connection }),
+            Ok(packet) if packet.is_empty() => {}
+            Ok(_) => bail!("wait for start: an unknown packet came in"),
+            Err(Errno::ECONNRESET) => {}
+            Err(e) => return Err(e).context("wait for start"),
+        }
+    }
+}
+
+impl Opened {
+    /// Tells `start` that execve comes next. A `start` that has been killed meanwhile changes nothing.
+    pub fn executing(&self) -> Result<()> {
+        self.answer(&[EXECUTING])
+    }
+
+    /// Tells `start` why there will be no program.
+    pub fn failed(&self, failure: &Failure) -> Result<()> {
+        let mut packet = vec![FAILED];
+        serde_json::to_writer(&mut packet, failure).context("write the failure as JSON")?;
+        self.answer(&packet)
+    }
+
+    fn answer(&self, packet: &[u8]) -> Result<()> {
+        match send(self.connection.as_raw_fd(), packet, MsgFlags::MSG_NOSIGNAL) {
+            Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+            Err(e) => Err(e).context("answer start"),
+        }
+    }
+}
+
+fn open() -> nix::Result<OwnedFd> {
+    socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)
+}
+
+/// The gate's address through the directory's descriptor: a socket's path may be 108 bytes long and no more.
+fn address(dir: BorrowedFd) -> nix::Result<UnixAddr> {
+    UnixAddr::new(format!("/proc/self/fd/{}/{GATE}", dir.as_raw_fd()).as_str())
+}
+
+/// The next packet, empty at the end of file.
+fn receive(connection: &OwnedFd) -> nix::Result<Vec<u8>> {
+    let mut packet = vec![0; PACKET];
+    loop {
+        match recv(connection.as_raw_fd(), &mut packet, MsgFlags::empty()) {
+            Ok(length) => {
+                packet.truncate(length);
+                return Ok(packet);
+            }
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+}

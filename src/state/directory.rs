@@ -1,0 +1,151 @@
+//! Directories that only we may write to, and files in them: opened without following links, checked, replaced by rename.
+use crate::error::{WithHint, errno_of};
+use anyhow::{Context, Result, anyhow, bail};
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat, renameat};
+use nix::sys::stat::{Mode, fchmod, fstat};
+use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// Sticky as well as private: cleaners of temporary files leave sticky directories alone (XDG base directory
+/// specification, "$XDG_RUNTIME_DIR").
+const PRIVATE: Mode = Mode::S_IRWXU.union(Mode::S_ISVTX);
+
+/// Where containers are kept without `--root`. Clients call us with uid 0 in a user namespace of their own and with
+/// nothing but XDG_RUNTIME_DIR, so the variable comes first whoever we are.
+pub fn default_root() -> Result<PathBuf> {
+    let given = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
+    if let Some(dir) = given {
+        return Ok(dir.join("rrunc"));
+    }
+    let uid = geteuid();
+    if uid.is_root() && in_initial_user_namespace()? {
+        return Ok(PathBuf::from("/run/rrunc"));
+    }
+    let of_login = PathBuf::from(format!("/run/user/{uid}"));
+    match open_private(&of_login) {
+        Ok(_) => Ok(of_login.join("rrunc")),
+        Err(e) if matches!(errno_of(&e), Some(Errno::ENOENT | Errno::EACCES)) => {
+            Ok(std::env::temp_dir().join(format!("rrunc-{uid}")))
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// A user namespace other than the first has a map that is not the identity over all ids.
+fn in_initial_user_namespace() -> Result<bool> {
+    let map = std::fs::read_to_string("/proc/self/uid_map").context("read /proc/self/uid_map")?;
+    Ok(map.split_whitespace().eq(["0", "0", "4294967295"]))
+}
+
+/// Opens a directory and checks that it is no link, is ours, and that nobody else may write to it.
+pub fn open_private(path: &Path) -> Result<OwnedFd> {
+    let dir = open_directory(AT_FDCWD, path).with_context(|| format!("open {}", path.display()));
+    let dir = match dir {
+        Err(e) if matches!(errno_of(&e), Some(Errno::ENOTDIR | Errno::ELOOP)) => {
+            return Err(e)
+                .hint(|| "the state directory must be a directory and not a link; set --root or XDG_RUNTIME_DIR");
+        }
+        dir => dir?,
+    };
+    check(&dir, path)?;
+    Ok(dir)
+}
+
+fn check(dir: &OwnedFd, path: &Path) -> Result<()> {
+    let stat = fstat(dir).with_context(|| format!("open {}", path.display()))?;
+    if stat.st_uid != geteuid().as_raw() {
+        return Err(anyhow!("state directory {} belongs to uid {}", path.display(), stat.st_uid))
+            .hint(|| "set --root or XDG_RUNTIME_DIR to a directory of your own");
+    }
+    if Mode::from_bits_truncate(stat.st_mode).intersects(Mode::S_IWGRP | Mode::S_IWOTH) {
+        return Err(anyhow!("state directory {} is writable by others", path.display()))
+            .hint(|| format!("chmod go-w {}", path.display()));
+    }
+    Ok(())
+}
+
+/// Makes a root directory that does not exist yet, its parents too, and opens it as `open_private` does.
+pub fn make_private(path: &Path, explicit: bool) -> Result<OwnedFd> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.with_context(|| format!("make state directory {}", path.display()))
+        .hint(|| "set --root or XDG_RUNTIME_DIR to a directory that you may write to")?;
+    let dir = open_private(path)?;
+    if !explicit {
+        fchmod(&dir, PRIVATE).with_context(|| format!("make {} private", path.display()))?;
+    }
+    Ok(dir)
+}
+
+/// Opens a container's directory below the root: ours, and no link.
+pub fn open_child(root: &OwnedFd, name: &str) -> Result<OwnedFd> {
+    let dir = open_directory(root, Path::new(name)).with_context(|| format!("open state directory {name}"))?;
+    check(&dir, Path::new(name))?;
+    Ok(dir)
+}
+
+fn open_directory(at: impl AsFd, path: &Path) -> nix::Result<OwnedFd> {
+    openat(at, path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
+}
+
+/// The whole of a regular file in `dir`.
+pub fn read(dir: BorrowedFd, name: &str) -> nix::Result<Vec<u8>> {
+    let file = openat(dir, name, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
+    let mut bytes = Vec::new();
+    File::from(file).read_to_end(&mut bytes).map_err(errno)?;
+    Ok(bytes)
+}
+
+/// Writes a file beside its place and renames it there, so that a reader sees the old or the new one, whole.
+pub fn replace(dir: BorrowedFd, name: &str, bytes: &[u8]) -> nix::Result<()> {
+    let new = format!("{name}.new");
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file = openat(dir, new.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    File::from(file).write_all(bytes).map_err(errno)?;
+    renameat(dir, new.as_str(), dir, name)
+}
+
+/// The names in a directory, without `.` and `..`.
+pub fn entries(dir: BorrowedFd) -> nix::Result<Vec<OsString>> {
+    // A descriptor of its own: reading moves the offset that a duplicate would share.
+    let mut dir = Dir::from_fd(open_directory(dir, Path::new("."))?)?;
+    let mut names = Vec::new();
+    for entry in dir.iter() {
+        let name = entry?.file_name().to_bytes().to_owned();
+        if name != b"." && name != b".." {
+            names.push(std::ffi::OsStr::from_bytes(&name).to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// Removes everything below `dir`, following no link. state.json goes last: a kill half-way leaves a directory that is
+/// either still a container or an empty one, and `delete` clears both.
+pub fn clear(dir: BorrowedFd) -> Result<()> {
+    let mut names = entries(dir)?;
+    names.sort_by_key(|name| name == super::STATE);
+    for name in names {
+        match unlinkat(dir, name.as_os_str(), UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => continue,
+            // Linux answers EISDIR for a directory, POSIX allows EPERM.
+            Err(Errno::EISDIR | Errno::EPERM) => {}
+            Err(e) => bail!(anyhow!(e).context(format!("remove {}", name.display()))),
+        }
+        let below = open_directory(dir, Path::new(&name)).with_context(|| format!("open {}", name.display()))?;
+        clear(below.as_fd())?;
+        unlinkat(dir, name.as_os_str(), UnlinkatFlags::RemoveDir)
+            .with_context(|| format!("remove {}", name.display()))?;
+    }
+    Ok(())
+}
+
+fn errno(error: std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}

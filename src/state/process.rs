@@ -1,0 +1,88 @@
+//! Whether a recorded process is still the same one and alive.
+use crate::sys::pidfd;
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// When process `pid` started, in clock ticks after boot (field 22 of /proc/PID/stat); `None` when there is no such
+/// process.
+pub fn start_time(pid: i32) -> Result<Option<u64>> {
+    let stat = match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => stat,
+        // ESRCH when it goes between open and read.
+        Err(e) if e.kind() == ErrorKind::NotFound || e.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
+        Err(e) => return Err(e).with_context(|| format!("read /proc/{pid}/stat")),
+    };
+    parse_start_time(&stat).map(Some).with_context(|| format!("read /proc/{pid}/stat"))
+}
+
+/// The command in field 2 may hold blanks and brackets: count from the last bracket.
+fn parse_start_time(stat: &str) -> Result<u64> {
+    let (_, fields) = stat.rsplit_once(')').context("no command in it")?;
+    let field = fields.split_whitespace().nth(19).context("too few fields")?;
+    field.parse().with_context(|| format!("start time {field}"))
+}
+
+/// A pidfd of process `pid`, if it is the one that started at `start` and has not ended. The pidfd is opened before the
+/// start time is compared, so a signal sent through it can reach no other process.
+///
+/// An ended process that nobody has waited for counts as ended. The pidfd says so, and /proc/PID/stat would not do: its
+/// `Z` also shows a process whose first thread alone has ended.
+pub fn live(pid: i32, start: u64) -> Result<Option<OwnedFd>> {
+    if pid <= 0 {
+        return Ok(None);
+    }
+    let fd = match pidfd::open(pid) {
+        Ok(fd) => fd,
+        Err(Errno::ESRCH) => return Ok(None),
+        // The pid is now the id of some other process's thread.
+        Err(Errno::EINVAL | Errno::ENOENT) => return Ok(None),
+        Err(e) => return Err(e).with_context(|| format!("open a pidfd of process {pid}")),
+    };
+    if start_time(pid)? != Some(start) || pidfd::has_ended(fd.as_fd())? {
+        return Ok(None);
+    }
+    Ok(Some(fd))
+}
+
+/// Whether the cgroup2 directory is frozen (cgroup.events, Documentation/admin-guide/cgroup-v2.rst). One that is gone
+/// is not.
+pub fn is_frozen(cgroup: &Path) -> bool {
+    std::fs::read_to_string(cgroup.join("cgroup.events")).is_ok_and(|text| text.lines().any(|l| l == "frozen 1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_may_hold_anything() {
+        let stat = "7 (a ) b (c) 1 S) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0";
+        assert_eq!(parse_start_time(stat).unwrap(), 4711);
+        assert!(parse_start_time("7 (a) S 1").is_err());
+    }
+
+    #[test]
+    fn we_are_alive_and_only_once() {
+        let me = std::process::id() as i32;
+        let start = start_time(me).unwrap().unwrap();
+        assert!(live(me, start).unwrap().is_some());
+        assert!(live(me, start + 1).unwrap().is_none(), "a reused pid is another process");
+        assert!(live(0, 0).unwrap().is_none());
+    }
+
+    #[test]
+    fn an_ended_child_is_dead_before_it_is_waited_for() {
+        let mut child = std::process::Command::new("/bin/sleep").arg("60").spawn().unwrap();
+        let pid = child.id() as i32;
+        let start = start_time(pid).unwrap().unwrap();
+        let fd = live(pid, start).unwrap().expect("a running child is alive");
+        pidfd::send_signal(fd.as_fd(), libc::SIGKILL).unwrap();
+        pidfd::wait_ended(fd.as_fd(), 10_000).unwrap();
+        assert!(live(pid, start).unwrap().is_none());
+        child.wait().unwrap();
+        assert!(live(pid, start).unwrap().is_none());
+    }
+}

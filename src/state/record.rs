@@ -1,0 +1,118 @@
+//! The stored record of a container and the forms in which others see it.
+use anyhow::{Context, Result, anyhow};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::error::WithHint;
+
+/// The version of the OCI runtime specification that rrunc implements.
+pub const OCI_VERSION: &str = "1.3.0";
+
+/// The version that new state files carry. A newer rrunc reads all older ones.
+pub const STATE_VERSION: u32 = 1;
+
+/// state.json: what was decided or learned at `create` and cannot be derived later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// `STATE_VERSION` of the rrunc that wrote it.
+    pub version: u32,
+    /// `ociVersion` of the container's config.json.
+    pub oci_version: String,
+    /// The container's id.
+    pub id: String,
+    /// Its first process as the host counts, 0 while there is none yet.
+    pub pid: i32,
+    /// When that process started, in clock ticks after boot (field 22 of /proc/PID/stat): tells a reused pid.
+    pub start_time: u64,
+    /// The bundle, absolute.
+    pub bundle: PathBuf,
+    /// The root file system, absolute.
+    pub rootfs: PathBuf,
+    /// RFC 3339 with nanoseconds, UTC.
+    pub created: String,
+    /// The config's annotations.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+    /// uid of the user whose container it is.
+    pub owner: u32,
+    /// The container's own cgroup2 directory, absolute, if it has one.
+    #[serde(default)]
+    pub cgroup: Option<PathBuf>,
+    /// Whether the config has a `process`; without one the container cannot be started.
+    pub has_process: bool,
+}
+
+/// What a container is doing. The names are those of the OCI state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// `create` is at work on it.
+    Creating,
+    /// Set up and waiting for `start`.
+    Created,
+    /// Its program runs.
+    Running,
+    /// Its cgroup is frozen.
+    Paused,
+    /// Its first process is gone.
+    Stopped,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Status::Creating => "creating",
+            Status::Created => "created",
+            Status::Running => "running",
+            Status::Paused => "paused",
+            Status::Stopped => "stopped",
+        })
+    }
+}
+
+impl State {
+    /// The OCI state as hooks and seccomp agents get it: compact JSON. `pid` is as the reader counts it, and left out
+    /// when it is 0 (runtime-spec, runtime.md, "State").
+    pub fn oci_json(&self, status: Status, pid: i32) -> Vec<u8> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Oci<'a> {
+            oci_version: &'a str,
+            id: &'a str,
+            status: String,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pid: Option<i32>,
+            bundle: String,
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+            annotations: &'a BTreeMap<String, String>,
+        }
+        let oci = Oci {
+            oci_version: &self.oci_version,
+            id: &self.id,
+            status: status.to_string(),
+            pid: (pid != 0).then_some(pid),
+            bundle: self.bundle.to_string_lossy().into_owned(),
+            annotations: &self.annotations,
+        };
+        // Strings and numbers only: nothing in it can fail to be JSON.
+        serde_json::to_vec(&oci).unwrap_or_default()
+    }
+}
+
+/// Reads state.json.
+///
+/// # Errors
+/// Damaged text, or a file of a newer rrunc.
+pub fn parse(bytes: &[u8]) -> Result<State> {
+    #[derive(Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let Version { version } = serde_json::from_slice(bytes).context("not a state file")?;
+    if version > STATE_VERSION {
+        return Err(anyhow!("state version {version} is newer than this rrunc knows ({STATE_VERSION})"))
+            .hint(|| "use the rrunc that made the container");
+    }
+    serde_json::from_slice(bytes).context("damaged state file")
+}
