@@ -1,5 +1,34 @@
-//! What the two sides of a container's creation say to each other.
+//! What the two sides of a container's creation say to each other, over one SEQPACKET socket pair.
+//!
+//! | from   | packet            | meaning                                                               |
+//! |--------|-------------------|-----------------------------------------------------------------------|
+//! | child  | `P`, pid, a pidfd | (joined namespaces) the process that will be init, made on our behalf |
+//! | child  | `I`               | write my id maps; answered by `G`                                     |
+//! | child  | `H`               | namespaces and mounts are there, run the hooks; answered by `G`       |
+//! | child  | `T` and a fd      | the master of my pseudoterminal                                       |
+//! | child  | `W`, level, text  | log this                                                              |
+//! | child  | `R`               | ready: everything but the program is set up; answered by `G`          |
+//! | child  | `F` and JSON      | gave up, and why; the end                                             |
+//! | child  | end of file       | after `R` and `G`: execve closed it, or (created) the gate took over  |
+//! | parent | `G`               | go on                                                                 |
+//! | parent | end of file       | give up: we have failed or died                                       |
+//!
+//! The child reports, the parent only answers: there is no state in which both wait.
+use crate::error::{errno_of, hint_of, one_line, with_hint};
+use anyhow::{Context, Result, anyhow, bail};
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
+};
 use serde::{Deserialize, Serialize};
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+/// Longest packet; texts are cut to fit.
+const PACKET: usize = 64 * 1024;
+/// Longest text in a packet, leaving room for JSON's escapes.
+const TEXT: usize = 8 * 1024;
 
 /// Why init gave up, told whole so that the reason reaches the user's terminal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,4 +41,217 @@ pub struct Failure {
     pub errno: i32,
     /// What to do about it.
     pub hint: Option<String>,
+}
+
+impl Failure {
+    /// The failure of `step` with `error`.
+    pub fn new(step: &str, error: &anyhow::Error) -> Failure {
+        Failure {
+            step: step.to_owned(),
+            chain: cut(one_line(error)),
+            errno: errno_of(error).map_or(0, |e| e as i32),
+            hint: hint_of(error).map(|hint| cut(hint.to_owned())),
+        }
+    }
+
+    /// As an error of this side.
+    pub fn into_error(self) -> anyhow::Error {
+        let error = if self.step.is_empty() { anyhow!(self.chain) } else { anyhow!(self.chain).context(self.step) };
+        match self.hint {
+            Some(hint) => with_hint(error, hint),
+            None => error,
+        }
+    }
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > TEXT {
+        let end = (0..=TEXT).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// What the child reports.
+#[derive(Debug)]
+pub enum Report {
+    /// The process that will be init, made by an intermediate one.
+    Process(i32, OwnedFd),
+    /// Wants its id maps written.
+    NeedIdMaps,
+    /// Wants the hooks of the runtime's namespaces run.
+    NeedHooks,
+    /// Master of its pseudoterminal.
+    Terminal(OwnedFd),
+    /// A line for the log.
+    Log(log::Level, String),
+    /// Set up.
+    Ready,
+    /// Gave up.
+    Failed(Failure),
+    /// Closed its end.
+    End,
+}
+
+/// One end of the wire.
+#[derive(Debug)]
+pub struct Wire(OwnedFd);
+
+/// Makes the wire: the parent's end and the child's.
+pub fn pair() -> nix::Result<(Wire, Wire)> {
+    let (parent, child) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    Ok((Wire(parent), Wire(child)))
+}
+
+impl Wire {
+    /// The descriptor's number, for those who close all others.
+    pub fn raw(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    fn send(&self, packet: &[u8], fd: Option<BorrowedFd>) -> nix::Result<()> {
+        let fds = fd.map(|fd| [fd.as_raw_fd()]);
+        let control = fds.as_ref().map(|fds| ControlMessage::ScmRights(fds));
+        let parts = [IoSlice::new(packet)];
+        sendmsg::<()>(self.0.as_raw_fd(), &parts, control.as_slice(), MsgFlags::MSG_NOSIGNAL, None).map(drop)
+    }
+
+    /// Child: a bare report, `I`, `H` or `R`, and the wait for the parent's answer.
+    fn ask(&self, tag: u8) -> Result<()> {
+        self.send(&[tag], None).context("rrunc is gone")?;
+        let mut answer = [0u8; 1];
+        loop {
+            match nix::sys::socket::recv(self.0.as_raw_fd(), &mut answer, MsgFlags::empty()) {
+                Ok(1) if answer == *b"G" => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Ok(_) | Err(_) => bail!("rrunc is gone"),
+            }
+        }
+    }
+
+    /// Child: asks for the id maps.
+    pub fn need_id_maps(&self) -> Result<()> {
+        self.ask(b'I')
+    }
+
+    /// Child: asks for the hooks.
+    pub fn need_hooks(&self) -> Result<()> {
+        self.ask(b'H')
+    }
+
+    /// Child: is set up; returns when the parent has written down what it must.
+    pub fn ready(&self) -> Result<()> {
+        self.ask(b'R')
+    }
+
+    /// Intermediate process: the pid and pidfd of init.
+    pub fn process(&self, pid: i32, pidfd: BorrowedFd) -> nix::Result<()> {
+        let mut packet = vec![b'P'];
+        packet.extend(pid.to_ne_bytes());
+        self.send(&packet, Some(pidfd))
+    }
+
+    /// Child: hands over its terminal.
+    pub fn terminal(&self, master: BorrowedFd) -> nix::Result<()> {
+        self.send(b"T", Some(master))
+    }
+
+    /// Child: a log line.
+    pub fn log(&self, level: log::Level, text: &str) -> nix::Result<()> {
+        let mut packet = vec![b'W', level as u8];
+        packet.extend(cut(text.to_owned()).as_bytes());
+        self.send(&packet, None)
+    }
+
+    /// Child: gives up.
+    pub fn failed(&self, failure: &Failure) -> Result<()> {
+        let mut packet = vec![b'F'];
+        serde_json::to_writer(&mut packet, failure)?;
+        Ok(self.send(&packet, None)?)
+    }
+
+    /// Parent: go on.
+    pub fn go(&self) -> nix::Result<()> {
+        self.send(b"G", None)
+    }
+
+    /// Parent: the next report.
+    pub fn receive(&self) -> Result<Report> {
+        let mut packet = vec![0u8; PACKET];
+        let mut space = cmsg_space!(RawFd);
+        let (length, fd) = loop {
+            let mut parts = [IoSliceMut::new(&mut packet)];
+            match recvmsg::<()>(self.0.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
+                Ok(message) => {
+                    let fds = message.cmsgs()?.find_map(|control| match control {
+                        ControlMessageOwned::ScmRights(fds) => fds.into_iter().next(),
+                        _ => None,
+                    });
+                    break (message.bytes, fds.map(crate::sys::received));
+                }
+                Err(Errno::EINTR) => {}
+                Err(Errno::ECONNRESET) => return Ok(Report::End),
+                Err(e) => return Err(e).context("wait for the container"),
+            }
+        };
+        let Some((tag, rest)) = packet[..length].split_first() else { return Ok(Report::End) };
+        decode(*tag, rest, fd)
+    }
+}
+
+fn decode(tag: u8, rest: &[u8], fd: Option<OwnedFd>) -> Result<Report> {
+    Ok(match (tag, fd) {
+        (b'P', Some(fd)) if rest.len() == 4 => {
+            Report::Process(i32::from_ne_bytes([rest[0], rest[1], rest[2], rest[3]]), fd)
+        }
+        (b'I', None) => Report::NeedIdMaps,
+        (b'H', None) => Report::NeedHooks,
+        (b'T', Some(fd)) => Report::Terminal(fd),
+        (b'W', None) if !rest.is_empty() => {
+            let level = log::Level::iter().find(|l| *l as u8 == rest[0]).unwrap_or(log::Level::Warn);
+            Report::Log(level, String::from_utf8_lossy(&rest[1..]).into_owned())
+        }
+        (b'R', None) => Report::Ready,
+        (b'F', None) => Report::Failed(serde_json::from_slice(rest).context("damaged report of a failure")?),
+        _ => bail!("unknown packet {tag:#x} from the container"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_failure_arrives_whole_and_a_closed_end_is_the_end() {
+        let (parent, child) = pair().unwrap();
+        let error = with_hint(anyhow!(Errno::EACCES).context("mount /data"), "look at /srv");
+        child.failed(&Failure::new("mounts", &error)).unwrap();
+        child.log(log::Level::Warn, &"x".repeat(2 * TEXT)).unwrap();
+        drop(child);
+        let Report::Failed(failure) = parent.receive().unwrap() else { panic!() };
+        assert_eq!(failure.errno, libc::EACCES);
+        let back = failure.into_error();
+        assert_eq!(one_line(&back), "mounts: mount /data: Permission denied");
+        assert_eq!(hint_of(&back), Some("look at /srv"));
+        let Report::Log(log::Level::Warn, text) = parent.receive().unwrap() else { panic!() };
+        assert!(text.len() <= TEXT + 3 && text.ends_with('…'));
+        assert!(matches!(parent.receive().unwrap(), Report::End));
+    }
+
+    #[test]
+    fn a_child_without_a_parent_gives_up() {
+        let (parent, child) = pair().unwrap();
+        drop(parent);
+        assert!(child.ready().is_err());
+    }
+
+    #[test]
+    fn a_descriptor_comes_through() {
+        let (parent, child) = pair().unwrap();
+        let (own, _) = pair().unwrap();
+        child.process(42, own.0.as_fd()).unwrap();
+        let Report::Process(42, _fd) = parent.receive().unwrap() else { panic!() };
+    }
 }

@@ -26,3 +26,9 @@ fn owned(returned: libc::c_long) -> nix::Result<OwnedFd> {
     // SAFETY: the kernel has just made this descriptor for us; nobody else holds it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
+
+/// Takes over a descriptor that came in a control message (SCM_RIGHTS).
+pub fn received(fd: RawFd) -> OwnedFd {
+    // SAFETY: recvmsg has installed it for the receiver, who hands it over here and nowhere else.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}

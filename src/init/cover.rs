@@ -1,0 +1,74 @@
+//! Masked and read-only paths: files made unreadable, trees made read-only, each resolved to a descriptor first.
+use super::devices;
+use super::root::{Root, is};
+use crate::sys::mount::*;
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::sys::stat::{SFlag, fstat};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// Covers each path with an empty directory or the null device; what does not exist needs no cover.
+pub fn mask(root: &Root, paths: &[PathBuf]) -> Result<()> {
+    let mut covers = Covers::default();
+    for path in paths {
+        covers.put_on(root, path).with_context(|| format!("mask {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The two covers, made when first wanted: one mount of each is cloned for all.
+#[derive(Default)]
+struct Covers {
+    empty: Option<OwnedFd>,
+    null: Option<OwnedFd>,
+}
+
+impl Covers {
+    fn put_on(&mut self, root: &Root, path: &Path) -> Result<()> {
+        // Looked at first: a mount that fails costs the kernel a grace period of milliseconds.
+        let target = match root.at(path) {
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => return Ok(()),
+            other => other?,
+        };
+        if !is(&fstat(&target)?, SFlag::S_IFDIR) {
+            if self.null.is_none() {
+                self.null = Some(devices::null()?);
+            }
+            let null = self.null.as_ref().context("no null device")?;
+            return Ok(move_mount(clone_tree(null.as_fd(), false)?.as_fd(), target.as_fd())?);
+        }
+        match &self.empty {
+            Some(empty) => move_mount(clone_tree(empty.as_fd(), false)?.as_fd(), target.as_fd())?,
+            None => {
+                let context = FsContext::open(c"tmpfs")?;
+                context.set(c"nr_blocks", Some(c"1"))?;
+                context.set(c"nr_inodes", Some(c"1"))?;
+                let attr = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+                let empty = context.mount(attr)?;
+                // Attached at once: only since Linux 6.15 can a detached mount be cloned.
+                move_mount(empty.as_fd(), target.as_fd())?;
+                self.empty = Some(empty);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes each path, with all that is mounted below it, read-only.
+pub fn make_readonly(root: &Root, paths: &[PathBuf]) -> Result<()> {
+    let attr = Attr { set: MOUNT_ATTR_RDONLY, ..Attr::default() };
+    for path in paths {
+        let put = || -> nix::Result<()> {
+            let target = match root.at(path) {
+                Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => return Ok(()),
+                other => other?,
+            };
+            let tree = clone_tree(target.as_fd(), true)?;
+            mount_setattr(tree.as_fd(), true, &attr)?;
+            move_mount(tree.as_fd(), target.as_fd())
+        };
+        put().with_context(|| format!("make {} read-only", path.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! /dev: the nodes, bound from the host since a user namespace can make none; the usual links; the console.
+//!
+//! Everything is done relative to descriptors: an image may have /dev, /dev/null or /dev/console as links to
+//! anywhere (CVE-2025-31133, CVE-2025-52565, CVE-2026-41579).
+use super::root::{Missing, Root, is};
+use crate::error::WithHint;
+use crate::plan::devices::{Device, Kind};
+use crate::sys::mount::{clone_tree, move_mount};
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, major, minor, mkfifoat, mknodat};
+use nix::sys::statvfs::{FsFlags, fstatvfs};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, symlinkat, unlinkat};
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// Opens the host's node at `path` and makes sure it is the one meant.
+fn host_node(path: &Path, kind: &Kind) -> nix::Result<Option<OwnedFd>> {
+    match openat(AT_FDCWD, path, OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty()) {
+        Ok(fd) => Ok(matches(&fstat(&fd)?, kind).then_some(fd)),
+        Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn matches(stat: &FileStat, kind: &Kind) -> bool {
+    let numbers = |want_major: &u32, want_minor: &u32| {
+        (major(stat.st_rdev), minor(stat.st_rdev)) == (u64::from(*want_major), u64::from(*want_minor))
+    };
+    match kind {
+        Kind::Character(major, minor) => is(stat, SFlag::S_IFCHR) && numbers(major, minor),
+        Kind::Block(major, minor) => is(stat, SFlag::S_IFBLK) && numbers(major, minor),
+        Kind::Fifo(..) => is(stat, SFlag::S_IFIFO),
+    }
+}
+
+/// The host's /dev/null, verified: the cover of masked files.
+pub fn null() -> Result<OwnedFd> {
+    let fd = host_node(Path::new("/dev/null"), &Kind::Character(1, 3)).context("open /dev/null")?;
+    fd.context("the host's /dev/null is not the null device")
+}
+
+/// Where the kernel's device model says that a node is (sysfs `uevent`, DEVNAME), for one that the configuration
+/// wants under another name.
+fn named_by_kernel(kind: &Kind) -> Option<PathBuf> {
+    let (class, major, minor) = match kind {
+        Kind::Character(major, minor) => ("char", major, minor),
+        Kind::Block(major, minor) => ("block", major, minor),
+        Kind::Fifo(..) => return None,
+    };
+    let uevent = std::fs::read_to_string(format!("/sys/dev/{class}/{major}:{minor}/uevent")).ok()?;
+    let name = uevent.lines().find_map(|line| line.strip_prefix("DEVNAME="))?;
+    Some(Path::new("/dev").join(name))
+}
+
+/// Puts every device in its place.
+pub fn make(root: &Root, devices: &[Device]) -> Result<()> {
+    for device in devices {
+        make_one(root, device).with_context(|| format!("device {}", device.path.display()))?;
+    }
+    Ok(())
+}
+
+fn make_one(root: &Root, device: &Device) -> Result<()> {
+    let (parent, name) = parent(root, &device.path)?;
+    if let Kind::Fifo(mode, uid, gid) = device.kind {
+        return fifo(parent.as_fd(), name, mode, uid, gid);
+    }
+    let mut node = host_node(&device.path, &device.kind)?;
+    if node.is_none()
+        && let Some(path) = named_by_kernel(&device.kind)
+    {
+        node = host_node(&path, &device.kind)?;
+    }
+    let node = node.context("the host has no such device").hint(|| {
+        "a rootless container can only be given device nodes that exist on the host: take it out of linux.devices"
+    })?;
+    if fstatvfs(&node)?.flags().contains(FsFlags::from_bits_retain(libc::ST_NODEV)) {
+        log::warn!("device {}: the host's node is on a nodev mount and cannot be opened", device.path.display());
+    }
+    let tree = clone_tree(node.as_fd(), false).context("clone the host's node")?;
+    let target = file_for_mount(parent.as_fd(), name)?;
+    move_mount(tree.as_fd(), target.as_fd()).context("bind the host's node")
+}
+
+fn parent<'p>(root: &Root, path: &'p Path) -> Result<(OwnedFd, &'p OsStr)> {
+    let name = path.file_name().context("no name")?;
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    Ok((root.ensure(parent, Missing::Directory(0o755))?.0, name))
+}
+
+/// A file `name` in `parent` to mount on. A link is replaced, never followed.
+fn file_for_mount(parent: BorrowedFd, name: &OsStr) -> Result<OwnedFd> {
+    let open = || openat(parent, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty());
+    match mknodat(parent, name, SFlag::S_IFREG, Mode::from_bits_truncate(0o666), 0) {
+        // A read-only rootfs with the file in it will do as well.
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(Errno::EROFS | Errno::EACCES | Errno::EPERM) if open().is_ok() => {}
+        Err(e) => return Err(e).context("make a file to mount on"),
+    }
+    let fd = open()?;
+    let stat = fstat(&fd)?;
+    if is(&stat, SFlag::S_IFLNK) {
+        unlinkat(parent, name, UnlinkatFlags::NoRemoveDir).context("remove the link that is in its place")?;
+        mknodat(parent, name, SFlag::S_IFREG, Mode::from_bits_truncate(0o666), 0)?;
+        let fd = open()?;
+        if !is(&fstat(&fd)?, SFlag::S_IFREG) {
+            bail!("somebody changes the directory under our hands");
+        }
+        return Ok(fd);
+    }
+    if is(&stat, SFlag::S_IFDIR) {
+        bail!("a directory is in its place");
+    }
+    Ok(fd)
+}
+
+fn fifo(parent: BorrowedFd, name: &OsStr, mode: u32, uid: u32, gid: u32) -> Result<()> {
+    match mkfifoat(parent, name, Mode::from_bits_truncate(mode)) {
+        Err(Errno::EEXIST) => {
+            let fd = openat(parent, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
+            if !is(&fstat(&fd)?, SFlag::S_IFIFO) {
+                bail!("another file is in its place");
+            }
+        }
+        other => other.context("make the fifo")?,
+    }
+    nix::sys::stat::fchmodat(
+        parent,
+        name,
+        Mode::from_bits_truncate(mode),
+        nix::sys::stat::FchmodatFlags::FollowSymlink,
+    )?;
+    let ids = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    fchownat(parent, name, ids.0, ids.1, AtFlags::AT_SYMLINK_NOFOLLOW).context("give the fifo its owner")
+}
+
+/// The links that programs expect in /dev (config-linux.md; runtime-linux.md, "Dev symbolic links").
+pub fn links(root: &Root) -> Result<()> {
+    const LINKS: [(&str, &str); 6] = [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("core", "/proc/kcore"),
+        ("ptmx", "pts/ptmx"),
+    ];
+    let (dev, _) = root.ensure(Path::new("/dev"), Missing::Directory(0o755))?;
+    for (name, target) in LINKS {
+        link(dev.as_fd(), name, target).with_context(|| format!("link /dev/{name} to {target}"))?;
+    }
+    Ok(())
+}
+
+fn link(dev: BorrowedFd, name: &str, target: &str) -> Result<()> {
+    match symlinkat(target, dev, name) {
+        Err(Errno::EEXIST) if name == "ptmx" && !readlinkat(dev, name).is_ok_and(|old| old == target) => {
+            // A ptmx of the image would reach other pseudoterminals than the container's.
+            unlinkat(dev, name, UnlinkatFlags::NoRemoveDir)?;
+            Ok(symlinkat(target, dev, name)?)
+        }
+        Err(Errno::EEXIST) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// Binds the slave end of the container's terminal to /dev/console.
+pub fn console(root: &Root, slave: BorrowedFd) -> Result<()> {
+    let (dev, _) = root.ensure(Path::new("/dev"), Missing::Directory(0o755))?;
+    let target = file_for_mount(dev.as_fd(), OsStr::new("console")).context("/dev/console")?;
+    let tree = clone_tree(slave, false).context("clone the terminal")?;
+    move_mount(tree.as_fd(), target.as_fd()).context("bind the terminal to /dev/console")
+}

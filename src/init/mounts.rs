@@ -1,0 +1,245 @@
+//! The mounts of the configuration, each made detached, given its attributes, and attached by descriptor: nothing is
+//! ever visible half-configured, and no path is used twice.
+use super::copy_up;
+use super::root::{Missing, Root, is};
+use crate::error::WithHint;
+use crate::plan::mounts::{Mount, What};
+use crate::sys::mount::*;
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::stat::{Mode, SFlag, fstat};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// fsconfig(2) copies at most this much of a value.
+const MAX_VALUE: usize = 255;
+
+/// Opens the sources of all binds, before anything is mounted that could hide or replace one. They must be opened in
+/// the new mount namespace: the kernel clones no tree of another (EINVAL).
+pub fn open_sources(mounts: &[Mount]) -> Result<Vec<Option<OwnedFd>>> {
+    mounts.iter().map(|mount| open_source(mount).with_context(|| mount.to_string())).collect()
+}
+
+fn open_source(mount: &Mount) -> Result<Option<OwnedFd>> {
+    let (source, optional) = match &mount.what {
+        What::Bind { source, optional, .. } => (source, *optional),
+        // Opened when the kernel has refused a new instance, which is before the old root goes.
+        What::FileSystem { .. } | What::Remount => return Ok(None),
+    };
+    match openat(AT_FDCWD, source, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(Errno::ENOENT) if optional => {
+            log::warn!("{mount}: the host has no {}, skipped", source.display());
+            Ok(None)
+        }
+        Err(Errno::ENOENT) => Err(Errno::ENOENT)
+            .context(format!("{} does not exist on the host", source.display()))
+            .hint(|| format!("make it, or take the mount on {} out of the configuration", mount.destination.display())),
+        Err(Errno::EACCES) => Err(Errno::EACCES).hint(|| {
+            format!("every directory on the way to {} has to be searchable for you", source.display())
+        }),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Makes the mounts in order. Returns the tmpfs mounts that are to be read-only in the end: what comes later in the
+/// list may still need mount points in them.
+pub fn make(root: &Root, mounts: &[Mount], sources: Vec<Option<OwnedFd>>) -> Result<Vec<OwnedFd>> {
+    let mut late = Vec::new();
+    for (mount, source) in mounts.iter().zip(sources) {
+        if let Some(fd) = make_one(root, mount, source).with_context(|| mount.to_string())? {
+            late.push(fd);
+        }
+    }
+    Ok(late)
+}
+
+fn make_one(root: &Root, mount: &Mount, source: Option<OwnedFd>) -> Result<Option<OwnedFd>> {
+    match &mount.what {
+        What::Bind { optional: true, .. } if source.is_none() => Ok(None),
+        What::Bind { recursive, optional, .. } => {
+            let source = source.context("its source was not opened")?;
+            bind(root, mount, source.as_fd(), *recursive, *optional).map(|()| None)
+        }
+        What::FileSystem { fstype, source, options, fallback } => {
+            match file_system(root, mount, fstype, source, options) {
+                Err(e) if crate::error::errno_of(&e) == Some(Errno::EPERM) => match fallback {
+                    Some(host) => {
+                        log::debug!("{mount}: the kernel refuses a new one, the host's {} is bound", host.display());
+                        let host = openat(AT_FDCWD, host, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+                        bind(root, mount, host.as_fd(), true, true).map(|()| None)
+                    }
+                    None => Err(explain(e, fstype)),
+                },
+                other => other,
+            }
+        }
+        What::Remount => remount(root, mount).map(|()| None),
+    }
+}
+
+fn explain(error: anyhow::Error, fstype: &CStr) -> anyhow::Error {
+    if fstype == c"proc" {
+        let hint = "the kernel mounts a new /proc only where the caller's own /proc is whole; in a container it is \
+                    masked: run that one with an unmasked /proc (podman: --security-opt unmask=/proc/*, docker: \
+                    --security-opt systempaths=unconfined)";
+        return crate::error::with_hint(error, hint);
+    }
+    error
+}
+
+fn bind(root: &Root, mount: &Mount, source: BorrowedFd, recursive: bool, whole_tree: bool) -> Result<()> {
+    let directory = is(&fstat(source)?, SFlag::S_IFDIR);
+    let missing = if directory { Missing::Directory(0o755) } else { Missing::File };
+    let tree = match clone_tree(source, recursive) {
+        // Mounts below it came with the namespace and are locked: the kernel will not show what they cover.
+        Err(Errno::EINVAL) if !recursive => {
+            let tree = clone_tree(source, true)?;
+            log::warn!("{mount}: bound with the mounts below it, since the kernel would not uncover what they hide");
+            tree
+        }
+        other => other.context("clone the source")?,
+    };
+    // A host tree that stands in for a file system of our own gets that one's attributes all through, and /sys and
+    // cgroups are never writable (CVE-2023-25809).
+    let attr = Attr { set: mount.attr.set | MOUNT_ATTR_RDONLY, clear: 0, ..Attr::default() };
+    let proc = mount.destination == Path::new("/proc");
+    if whole_tree && !proc {
+        set_attributes(tree.as_fd(), true, &attr)?;
+    } else {
+        set_attributes(tree.as_fd(), false, &mount.attr)?;
+    }
+    set_attributes(tree.as_fd(), true, &mount.tree_attr)?;
+    let (target, _) = root.ensure(&mount.destination, missing)?;
+    if directory != is(&fstat(&target)?, SFlag::S_IFDIR) {
+        let (source, target) = if directory { ("a directory", "a file") } else { ("a file", "a directory") };
+        bail!("the source is {source} and the destination in the rootfs {target}");
+    }
+    attach(tree.as_fd(), target.as_fd())?;
+    propagate(tree.as_fd(), mount)
+}
+
+fn set_attributes(fd: BorrowedFd, recursive: bool, attr: &Attr) -> Result<()> {
+    if attr.is_empty() {
+        return Ok(());
+    }
+    mount_setattr(fd, recursive, attr).or_else(|e| match e {
+        Errno::EPERM if attr.clear != 0 => Err(e).context("cannot clear locked flags").hint(|| {
+            "the host's mount has a flag (ro, nosuid, nodev, noexec or an access-time mode) that a user namespace may \
+             not take away: ask for it in the options too"
+        }),
+        _ => Err(e).context("set the mount attributes"),
+    })
+}
+
+fn attach(mount: BorrowedFd, target: BorrowedFd) -> Result<()> {
+    move_mount(mount, target).context("attach")
+}
+
+fn propagate(fd: BorrowedFd, mount: &Mount) -> Result<()> {
+    for (propagation, recursive) in &mount.propagation {
+        let attr = Attr { propagation: *propagation, ..Attr::default() };
+        mount_setattr(fd, *recursive, &attr).context("set the propagation")?;
+    }
+    Ok(())
+}
+
+type Setting = (CString, Option<CString>);
+
+fn file_system(
+    root: &Root,
+    mount: &Mount,
+    fstype: &CStr,
+    source: &CStr,
+    options: &[Setting],
+) -> Result<Option<OwnedFd>> {
+    let (target, made) = mount_point(root, mount, fstype)?;
+    let tmpfs = fstype == c"tmpfs";
+    let mut settings = options.to_vec();
+    if tmpfs && !made && !options.iter().any(|(key, _)| key.as_c_str() == c"mode") {
+        // As runc: the directory that is covered lends its mode; a new one gets the kernel's own, 1777.
+        let mode = fstat(&target)?.st_mode & 0o7777;
+        settings.push((c"mode".to_owned(), Some(CString::new(format!("{mode:o}"))?)));
+    }
+    if settings.iter().any(|(_, value)| value.as_ref().is_some_and(|v| v.count_bytes() > MAX_VALUE)) {
+        return long_options(root, mount, target.as_fd(), fstype, source, &settings).map(|()| None);
+    }
+    let late = tmpfs && mount.attr.set & MOUNT_ATTR_RDONLY != 0;
+    let attributes = if late { mount.attr.set & !MOUNT_ATTR_RDONLY } else { mount.attr.set };
+    let context = FsContext::open(fstype).or_else(|e| match e {
+        Errno::ENODEV => Err(e).with_context(|| format!("the kernel knows no file system {fstype:?}")),
+        other => Err(other).context("fsopen"),
+    })?;
+    let configured = configure(&context, source, &settings).and_then(|()| Ok(context.mount(attributes)?));
+    let detached = configured.map_err(|e| match context.messages() {
+        text if text.is_empty() => e,
+        text => e.context(text),
+    })?;
+    set_attributes(detached.as_fd(), true, &mount.tree_attr)?;
+    if mount.copy_up && !made {
+        copy_up::copy(target.as_fd(), detached.as_fd()).context("tmpcopyup")?;
+    }
+    attach(detached.as_fd(), target.as_fd())?;
+    propagate(detached.as_fd(), mount)?;
+    Ok(late.then_some(detached))
+}
+
+fn configure(context: &FsContext, source: &CStr, settings: &[Setting]) -> Result<()> {
+    context.set(c"source", Some(source)).context("source")?;
+    for (key, value) in settings {
+        context.set(key, value.as_deref()).with_context(|| format!("option {}", key.to_string_lossy()))?;
+    }
+    Ok(())
+}
+
+/// proc and sysfs go on a real directory only: through a link the rootfs could choose where the kernel's files
+/// appear (CVE-2019-19921, CVE-2023-27561).
+fn mount_point(root: &Root, mount: &Mount, fstype: &CStr) -> Result<(OwnedFd, bool)> {
+    if fstype != c"proc" && fstype != c"sysfs" {
+        return root.ensure(&mount.destination, Missing::Directory(0o755));
+    }
+    let ordinary = match root.without_links(&mount.destination) {
+        Err(Errno::ENOENT) => return root.ensure(&mount.destination, Missing::Directory(0o755)),
+        Err(Errno::ELOOP) => None,
+        other => Some(other?).filter(|fd| fstat(fd).is_ok_and(|stat| is(&stat, SFlag::S_IFDIR))),
+    };
+    match ordinary {
+        Some(fd) => Ok((fd, false)),
+        None => bail!("filesystem {:?} must be mounted on ordinary directory", fstype.to_string_lossy()),
+    }
+}
+
+/// mount(2), for what fsconfig(2) will not take, such as an overlay of many layers.
+fn long_options(
+    root: &Root,
+    mount: &Mount,
+    target: BorrowedFd,
+    fstype: &CStr,
+    source: &CStr,
+    settings: &[Setting],
+) -> Result<()> {
+    let mut data = Vec::new();
+    for (key, value) in settings {
+        let comma = if data.is_empty() { "" } else { "," };
+        data.extend_from_slice(comma.as_bytes());
+        data.extend_from_slice(key.to_bytes());
+        if let Some(value) = value {
+            data.push(b'=');
+            data.extend_from_slice(value.to_bytes());
+        }
+    }
+    mount_legacy(source, target, fstype, &CString::new(data)?)?;
+    let mounted = root.at(&mount.destination)?;
+    set_attributes(mounted.as_fd(), false, &mount.attr)?;
+    set_attributes(mounted.as_fd(), true, &mount.tree_attr)?;
+    propagate(mounted.as_fd(), mount)
+}
+
+fn remount(root: &Root, mount: &Mount) -> Result<()> {
+    let fd = root.at(&mount.destination)?;
+    set_attributes(fd.as_fd(), false, &mount.attr)?;
+    set_attributes(fd.as_fd(), true, &mount.tree_attr)?;
+    propagate(fd.as_fd(), mount)
+}

@@ -1,0 +1,89 @@
+//! The root file system: bound onto itself so that it is a mount, entered by pivot_root, the old root gone.
+use super::root::Root;
+use crate::plan::{Plan, Rootfs};
+use crate::sys::mount::*;
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::Mode;
+use nix::unistd::{chdir, chroot, fchdir, pivot_root};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+/// Opens the rootfs and, in an own mount namespace, attaches a copy of its mount tree on top of it.
+pub fn attach(rootfs: &Rootfs, own_mounts: bool, own_user_namespace: bool) -> Result<Root> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let dir = openat(AT_FDCWD, &rootfs.path, flags, Mode::empty())
+        .with_context(|| format!("invalid rootfs: {}", rootfs.path.display()))?;
+    if !own_mounts {
+        return Ok(Root::new(dir));
+    }
+    if !own_user_namespace {
+        // A mount namespace made together with its user namespace has slaves only; one made by the owner of the old
+        // namespace shares with it, and nothing of ours may flow back.
+        let all = MsFlags::MS_REC | MsFlags::MS_SLAVE;
+        mount(None::<&str>, "/", None::<&str>, all, None::<&str>).context("make the host's mounts slaves")?;
+    }
+    let tree = clone_tree(dir.as_fd(), true).context("clone the rootfs")?;
+    move_mount(tree.as_fd(), dir.as_fd()).context("attach the rootfs")?;
+    Ok(Root::new(tree))
+}
+
+/// Enters the root for good.
+pub fn enter(root: &Root, plan: &Plan, own_mounts: bool) -> Result<()> {
+    fchdir(root.fd())?;
+    if !own_mounts {
+        chroot(".").context("chroot")?;
+    } else if plan.no_pivot {
+        move_and_chroot()?;
+    } else {
+        // runc's trick: with both names the same, the old root ends up on top of the new one, and no directory for
+        // it is needed in the rootfs.
+        pivot_root(".", ".").or_else(|e| match e {
+            Errno::EINVAL => bail!("pivot_root: Invalid argument (on an initramfs, use --no-pivot)"),
+            e => Err(e).context("pivot_root"),
+        })?;
+        umount2(".", MntFlags::MNT_DETACH).context("detach the old root")?;
+    }
+    chdir("/")?;
+    finish(&plan.rootfs, own_mounts)
+}
+
+/// For a root on an initramfs, which pivot_root refuses. Weaker: the old root stays reachable for whoever may mount.
+fn move_and_chroot() -> Result<()> {
+    log::warn!("--no-pivot: the host's root stays below the container's");
+    mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>).context("move the rootfs to /")?;
+    Ok(chroot(".")?)
+}
+
+fn finish(rootfs: &Rootfs, own_mounts: bool) -> Result<()> {
+    if !own_mounts {
+        if rootfs.readonly {
+            bail!("root.readonly needs a mount namespace");
+        }
+        return Ok(());
+    }
+    let root = openat(AT_FDCWD, "/", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let set = if rootfs.readonly { MOUNT_ATTR_RDONLY } else { 0 };
+    if set != 0 {
+        mount_setattr(root.as_fd(), false, &Attr { set, ..Attr::default() }).context("make the root read-only")?;
+    }
+    if let Some((propagation, recursive)) = rootfs.propagation {
+        let attr = Attr { propagation, ..Attr::default() };
+        mount_setattr(root.as_fd(), recursive, &attr).context("set the root's propagation")?;
+    }
+    Ok(())
+}
+
+/// Makes the working directory if it is missing (as runc does, also below a root that will be read-only).
+pub fn make_cwd(root: &Root, cwd: &Path) -> Result<()> {
+    if root.at(cwd).is_ok() {
+        return Ok(());
+    }
+    // A directory that cannot be made here may still be there for the user it is for: chdir decides.
+    match root.ensure(cwd, super::root::Missing::Directory(0o755)) {
+        Err(e) if matches!(crate::error::errno_of(&e), Some(Errno::EACCES | Errno::EPERM)) => Ok(()),
+        other => other.map(drop),
+    }
+}
