@@ -3,12 +3,15 @@
 pub mod bundle;
 pub mod cli;
 pub mod clock;
+pub mod console;
 pub mod error;
 pub mod hooks;
 pub mod host;
 pub mod init;
 pub mod log;
+pub mod notify;
 pub mod plan;
+pub mod relay;
 pub mod sandbox;
 pub mod seccomp;
 pub mod spawn;

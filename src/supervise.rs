@@ -1,1 +1,173 @@
-//! stub
+//! Stays with a foreground container: one poll loop over signals, the process's end and the terminal.
+use crate::notify;
+use crate::relay::Relay;
+use crate::sys::pidfd;
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal, raise};
+use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
+use nix::unistd::{Pid, getpid};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+/// A process that was started and is waited for.
+#[derive(Debug)]
+pub struct Supervised<'a> {
+    /// The process, a child of the caller.
+    pub pid: Pid,
+    /// A pidfd of it.
+    pub pidfd: BorrowedFd<'a>,
+    /// The master of its pty, if it has one: relayed from stdin and to stdout. None: its stdio is the caller's.
+    pub master: Option<OwnedFd>,
+    /// Whether the caller is a child subreaper: then every child that ends is reaped, not this one only.
+    pub subreaper: bool,
+    /// The service manager's socket, when READY is still to be passed on.
+    pub notify: Option<notify::Proxy>,
+}
+
+/// Waits for the process, passing on signals and terminal; returns its exit code, or 128 + the signal that killed it.
+///
+/// Every signal must have been blocked before the process was cloned (`sys::signal::block_all`), and stays blocked.
+/// All are forwarded but SIGCHLD, SIGURG and SIGWINCH, which resizes the pty.
+pub fn supervise(supervised: Supervised<'_>) -> Result<i32> {
+    let Supervised { pid, pidfd, master, subreaper, notify } = supervised;
+    let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+    let signals = SignalFd::with_flags(&SigSet::all(), flags).context("create signalfd")?;
+    let relay = master.map(Relay::start).transpose()?;
+    Loop { pid, pidfd, subreaper, notify, signals, relay, status: None }.run()
+}
+
+struct Loop<'a> {
+    pid: Pid,
+    pidfd: BorrowedFd<'a>,
+    subreaper: bool,
+    notify: Option<notify::Proxy>,
+    signals: SignalFd,
+    relay: Option<Relay>,
+    /// Set once the process has been reaped; what is left then is to bring out the rest of its output.
+    status: Option<i32>,
+}
+
+impl Loop<'_> {
+    fn run(mut self) -> Result<i32> {
+        self.reap()?;
+        loop {
+            if let Some(status) = self.status
+                && self.relay.as_ref().is_none_or(Relay::is_drained)
+            {
+                return Ok(status);
+            }
+            self.sleep()?;
+            while let Some(signal) = self.signals.read_signal().context("read signalfd")? {
+                if self.status.is_some() && ends_waiting(&signal) {
+                    return Ok(self.status.unwrap_or_default());
+                }
+                self.on_signal(&signal)?;
+            }
+            self.reap()?;
+            if let Some(relay) = &mut self.relay {
+                relay.pump()?;
+            }
+            if self.notify.as_mut().is_some_and(|n| n.pass_ready(getpid())) {
+                self.notify = None;
+            }
+        }
+    }
+
+    fn sleep(&self) -> Result<()> {
+        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        if self.status.is_none() {
+            fds.push(PollFd::new(self.pidfd, PollFlags::POLLIN));
+            fds.extend(self.notify.as_ref().map(|n| PollFd::new(n.as_fd(), PollFlags::POLLIN)));
+        }
+        let mut timeout = PollTimeout::NONE;
+        if let Some(relay) = &self.relay {
+            relay.add_to(&mut fds);
+            timeout = relay.look_again().map_or(PollTimeout::NONE, to_timeout);
+        }
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(e) => Err(e).context("wait for the container"),
+        }
+    }
+
+    /// Reaps the process, and whatever else has been reparented to a subreaper.
+    fn reap(&mut self) -> Result<()> {
+        while self.subreaper {
+            match pidfd::reap_any().context("wait for children")? {
+                Some(ended) if ended.pid == self.pid => self.ended(ended.status),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        if self.status.is_none()
+            && let Some(ended) = pidfd::reap(self.pidfd).context("wait for the container's process")?
+        {
+            self.ended(ended.status);
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, status: i32) {
+        self.status = Some(status);
+        if let Some(relay) = &mut self.relay {
+            relay.finish();
+        }
+    }
+
+    fn on_signal(&mut self, signal: &siginfo) -> Result<()> {
+        let number = signal.ssi_signo.cast_signed();
+        let from_kernel = signal.ssi_code == libc::SI_KERNEL;
+        match number {
+            libc::SIGCHLD | libc::SIGURG => Ok(()),
+            libc::SIGWINCH => self.relay.as_ref().map_or(Ok(()), Relay::resize),
+            // Our own write to a closed pipe; the write's error says the same.
+            libc::SIGPIPE if signal.ssi_pid.cast_signed() == getpid().as_raw() => Ok(()),
+            libc::SIGTTIN | libc::SIGTTOU if from_kernel => Ok(()),
+            libc::SIGTSTP if from_kernel => self.suspend(),
+            libc::SIGINT | libc::SIGQUIT if from_kernel && self.relay.is_some() => self.key(number),
+            libc::SIGCONT => {
+                self.forward(number)?;
+                self.relay.as_mut().map_or(Ok(()), Relay::resume)
+            }
+            _ => self.forward(number),
+        }
+    }
+
+    fn forward(&self, number: i32) -> Result<()> {
+        match pidfd::send_signal(self.pidfd, number) {
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            Err(e) => Err(e).with_context(|| format!("forward signal {number}")),
+        }
+    }
+
+    /// Ctrl-C or Ctrl-\ on our cooked terminal: goes where the key would go inside, to the pty's foreground job.
+    fn key(&self, number: i32) -> Result<()> {
+        match &self.relay {
+            Some(relay) if relay.signal_foreground(number) => Ok(()),
+            _ => self.forward(number),
+        }
+    }
+
+    /// Ctrl-Z on our cooked terminal: the shell waits for us to stop. SIGCONT comes through the signalfd.
+    fn suspend(&mut self) -> Result<()> {
+        self.forward(libc::SIGTSTP)?;
+        if let Some(relay) = &mut self.relay {
+            relay.pause()?;
+        }
+        // SIGTSTP itself, not SIGSTOP: the kernel ignores it in an orphaned process group, where nobody would continue us.
+        let mut stop = SigSet::empty();
+        stop.add(Signal::SIGTSTP);
+        raise(Signal::SIGTSTP).and_then(|()| stop.thread_unblock()).and_then(|()| stop.thread_block()).context("stop")
+    }
+}
+
+/// Whether a signal means "do not wait for a reader that has stopped reading" once the process is gone.
+fn ends_waiting(signal: &siginfo) -> bool {
+    matches!(signal.ssi_signo.cast_signed(), libc::SIGHUP | libc::SIGINT | libc::SIGQUIT | libc::SIGTERM)
+}
+
+fn to_timeout(duration: Duration) -> PollTimeout {
+    PollTimeout::try_from(duration).unwrap_or(PollTimeout::MAX)
+}

@@ -2,6 +2,7 @@
 //! Each file is named after the kernel's own term for what it wraps.
 pub mod capability;
 pub mod clone;
+pub mod descriptor;
 pub mod exe;
 pub mod keyctl;
 pub mod mount;
@@ -10,6 +11,7 @@ pub mod pidfd;
 pub mod prctl;
 pub mod process;
 pub mod seccomp;
+pub mod signal;
 pub mod terminal;
 
 use nix::errno::Errno;

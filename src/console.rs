@@ -1,0 +1,101 @@
+//! The container's own pseudoterminal, and handing descriptors to another process over a unix socket.
+use crate::sys::terminal::{self, Size};
+use anyhow::{Context, Result, ensure};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open as open_path, openat2};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nix::sys::stat::{Mode, fstat, major, minor};
+use nix::sys::statfs::{FsType, fstatfs};
+use nix::sys::termios::{OutputFlags, SetArg, tcgetattr, tcsetattr};
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
+use std::io::IoSlice;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+/// The file name that goes with a pty master over `--console-socket`.
+pub const MASTER_NAME: &str = "/dev/ptmx";
+
+/// Both ends of a pseudoterminal of the container's devpts.
+#[derive(Debug)]
+pub struct Pty {
+    /// For rrunc, or the receiver of `--console-socket`.
+    pub master: OwnedFd,
+    /// For the container's process.
+    pub slave: OwnedFd,
+}
+
+/// Makes a pty in the devpts at dev/pts of `root`, of `size` (rows, columns) if both are above zero, with ONLCR cleared:
+/// what a container prints is captured with `\n`, not `\r\n`.
+///
+/// Nothing is opened by a path that the container could have prepared (CVE-2025-52565): the directory must be a devpts,
+/// `ptmx` the real one in it with nothing mounted on top, and the slave comes from the master itself.
+pub fn open(root: BorrowedFd<'_>, size: Option<(u16, u16)>) -> Result<Pty> {
+    let master = open_master(root).context("open /dev/pts/ptmx")?;
+    terminal::unlock(master.as_fd()).context("unlock pty")?;
+    let slave = terminal::peer(master.as_fd()).context("open the pty's other end")?;
+    let mut modes = tcgetattr(&slave).context("get pty modes")?;
+    modes.output_flags.remove(OutputFlags::ONLCR);
+    tcsetattr(&slave, SetArg::TCSANOW, &modes).context("set pty modes")?;
+    if let Some((rows, columns)) = size.filter(|(rows, columns)| *rows != 0 && *columns != 0) {
+        terminal::set_size(slave.as_fd(), Size { rows, columns }).context("set pty size")?;
+    }
+    Ok(Pty { master, slave })
+}
+
+fn open_master(root: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let directory = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    let devpts = openat2(root, "dev/pts", directory)?;
+    let kind = fstatfs(&devpts)?.filesystem_type();
+    ensure!(kind == FsType(libc::DEVPTS_SUPER_MAGIC as _), "/dev/pts is not a devpts");
+    let plain = OpenHow::new()
+        .flags(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let master = openat2(&devpts, "ptmx", plain)?;
+    let stat = fstat(&master)?;
+    let real = stat.st_ino == 2 && (major(stat.st_rdev), minor(stat.st_rdev)) == (5, 2);
+    ensure!(real, "not the pty multiplexer");
+    Ok(master)
+}
+
+/// Makes the caller a session leader (if it is not) with `slave` as controlling terminal and as stdin, stdout, stderr.
+pub fn become_controlling(slave: BorrowedFd<'_>) -> Result<()> {
+    match setsid() {
+        // EPERM: leads a session, or at least a process group, already; TIOCSCTTY tells which.
+        Ok(_) | Err(nix::errno::Errno::EPERM) => {}
+        Err(e) => return Err(e).context("setsid"),
+    }
+    terminal::set_controlling(slave).context("set controlling terminal")?;
+    dup2_stdin(slave).context("set stdin")?;
+    dup2_stdout(slave).context("set stdout")?;
+    dup2_stderr(slave).context("set stderr")
+}
+
+/// Connects to the stream socket at `path`, of any length: `connect` itself takes 108 bytes only.
+pub fn connect(path: &Path) -> Result<UnixStream> {
+    let socket = open_path(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+        .with_context(|| format!("connect to {}", path.display()))?;
+    UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd()))
+        .with_context(|| format!("connect to {}", path.display()))
+}
+
+/// Sends `fd` and `payload` as one message.
+pub fn pass(socket: &UnixStream, fd: BorrowedFd<'_>, payload: &[u8]) -> Result<()> {
+    let rights = [fd.as_raw_fd()];
+    let message = [ControlMessage::ScmRights(&rights)];
+    let sent = sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(payload)], &message, MsgFlags::MSG_NOSIGNAL, None)
+        .context("send file descriptor")?;
+    ensure!(sent == payload.len(), "send file descriptor: only {sent} of {} bytes went out", payload.len());
+    Ok(())
+}
+
+/// `--console-socket`: sends the pty master with its file name (usually `MASTER_NAME`).
+pub fn send(path: &Path, master: BorrowedFd<'_>, name: &str) -> Result<()> {
+    pass(&connect(path)?, master, name.as_bytes()).context("console socket")
+}
+
+/// `--pidfd-socket`: sends a pidfd with `standard` (create, run) or `setns` (exec).
+pub fn send_pidfd(path: &Path, pidfd: BorrowedFd<'_>, payload: &str) -> Result<()> {
+    pass(&connect(path)?, pidfd, payload.as_bytes()).context("pidfd socket")
+}

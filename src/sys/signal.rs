@@ -1,0 +1,48 @@
+//! The signal mask around clone and exec, and the state a program is started in.
+use super::descriptor;
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, SigmaskHow};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// The caller's signal mask, as it was before `block_all`: what the container's program must get.
+#[derive(Clone, Copy, Debug)]
+pub struct Saved(SigSet);
+
+/// Blocks every signal that can be blocked. Call it before clone: a signal between clone and the signalfd would
+/// otherwise end rrunc and leave the container behind.
+pub fn block_all() -> nix::Result<Saved> {
+    SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map(Saved)
+}
+
+impl Saved {
+    /// Puts the mask back.
+    pub fn restore(&self) -> nix::Result<()> {
+        self.0.thread_set_mask()
+    }
+
+    /// Puts back what a program expects at execve: the caller's mask, and SIGPIPE at its default.
+    pub fn restore_for_exec(&self) -> nix::Result<()> {
+        default_sigpipe()?;
+        self.restore()
+    }
+}
+
+/// Rust's runtime ignores SIGPIPE, and an ignored signal stays ignored over execve.
+fn default_sigpipe() -> nix::Result<()> {
+    // SAFETY: SIG_DFL installs no code of ours.
+    let previous = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    if previous == libc::SIG_ERR { Err(Errno::last()) } else { Ok(()) }
+}
+
+/// Makes `command` start clean: no signal blocked, SIGPIPE at its default, no file descriptor above 2.
+pub fn start_clean(command: &mut Command) {
+    let clean = || -> io::Result<()> {
+        default_sigpipe()?;
+        SigSet::empty().thread_set_mask()?;
+        descriptor::close_on_exec()
+    };
+    // SAFETY: between fork and exec it makes plain system calls only: no allocation, no lock.
+    unsafe { command.pre_exec(clean) };
+}
