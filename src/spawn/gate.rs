@@ -13,7 +13,6 @@
 //!
 //! `start` takes the gate away before it waits for the answer. A gate that nobody listens at is left by a crash.
 use super::wire::Failure;
-use crate::error::with_hint;
 use crate::sys::pidfd;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
@@ -22,7 +21,7 @@ use nix::sys::socket::{
     send, socket,
 };
 use nix::unistd::{UnlinkatFlags, unlinkat};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// Name of the socket in the state directory.
 const GATE: &str = "gate";
@@ -105,14 +104,9 @@ fn not_waiting(init: BorrowedFd) -> anyhow::Error {
 }
 
 fn failure(json: &[u8]) -> anyhow::Error {
-    let failure: Failure = match serde_json::from_slice(json) {
-        Ok(failure) => failure,
-        Err(e) => return anyhow!(e).context("init failed and sent a damaged reason"),
-    };
-    let error = anyhow!(failure.chain);
-    match failure.hint {
-        Some(hint) => with_hint(error, hint),
-        None => error,
+    match serde_json::from_slice::<Failure>(json) {
+        Ok(failure) => failure.into_error(),
+        Err(e) => anyhow!(e).context("init failed and sent a damaged reason"),
     }
 }
 
@@ -141,6 +135,11 @@ pub fn wait(listener: OwnedFd) -> Result<Opened> {
 }
 
 impl Opened {
+    /// The connection's number, for those who close all others.
+    pub fn raw(&self) -> RawFd {
+        self.connection.as_raw_fd()
+    }
+
     /// Tells `start` that execve comes next. A `start` that has been killed meanwhile changes nothing.
     pub fn executing(&self) -> Result<()> {
         self.answer(&[EXECUTING])

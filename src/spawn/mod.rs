@@ -1,3 +1,178 @@
-//! stub
+//! The host's side of creation: clone, id maps, hooks, and the answers to what init reports until it is ready.
 pub mod gate;
+pub mod idmap;
+pub mod join;
 pub mod wire;
+
+use crate::hooks::{self, Inherit};
+use crate::init::{self, Start};
+use crate::plan::{Hooks, Plan};
+use crate::state::{State, Status, process};
+use crate::sys::clone::{Cloned, clone};
+use crate::sys::{pidfd, signal::Saved};
+use anyhow::{Context, Result, anyhow, bail};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use wire::{Report, Wire};
+
+/// A process that has been set up and waits for `go`.
+pub struct Spawned {
+    /// Its pid, as we see it.
+    pub pid: i32,
+    /// A pidfd of it.
+    pub pidfd: OwnedFd,
+    /// Master of its pseudoterminal.
+    pub terminal: Option<OwnedFd>,
+    wire: Wire,
+}
+
+impl Spawned {
+    /// Lets init go on: to its program, or to the gate where it waits for `start`.
+    pub fn go(&self) -> Result<()> {
+        self.wire.go().context("container init is gone")
+    }
+
+    /// Waits until the program runs.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn wait_exec(&self) -> Result<()> {
+        loop {
+            match self.wire.receive()? {
+                Report::Log(level, text) => log::log!(level, "{text}"),
+                Report::Failed(failure) => return Err(failure.into_error()),
+                // execve has closed it, or the process was killed on the way, which its exit status tells.
+                Report::End => return Ok(()),
+                other => bail!("container init reports {other:?} out of turn"),
+            }
+        }
+    }
+
+    /// Ends the process for good and waits until it is gone.
+    pub fn kill(&self) -> Result<()> {
+        kill(&self.pidfd)
+    }
+}
+
+fn kill(child: &OwnedFd) -> Result<()> {
+    match pidfd::send_signal(child.as_fd(), libc::SIGKILL) {
+        Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
+        Err(e) => return Err(e).context("kill the container's init"),
+    }
+    pidfd::wait_ended(child.as_fd(), 10_000).context("wait for the container's init")?;
+    match pidfd::reap(child.as_fd()) {
+        // Not ours to reap, or reaped already.
+        Ok(_) | Err(nix::errno::Errno::ECHILD) => Ok(()),
+        Err(e) => Err(e).context("reap the container's init"),
+    }
+}
+
+/// Makes the container's first process and brings it to the point where only its program is missing. `state` gets the
+/// process entered, and `written` stores it, as soon as there is one: whatever happens from then on can be undone from
+/// the state directory.
+pub fn spawn(
+    plan: &Plan,
+    state: &mut State,
+    gate: Option<OwnedFd>,
+    signals: Saved,
+    written: impl FnOnce(&State) -> Result<()>,
+) -> Result<Spawned> {
+    let exe = exe_path(plan)?;
+    let (ours, theirs) = wire::pair().context("make the wire to init")?;
+    let start = Start { plan, state, wire: theirs, gate, signals, exe };
+    let (pid, child) = if plan.namespaces.join.is_empty() {
+        match clone(plan.namespaces.clone_flags()).map_err(explain_clone)? {
+            Cloned::Child => init::run(start),
+            Cloned::Parent(pid, child) => (pid.as_raw(), child),
+        }
+    } else {
+        join::clone_joined(start, &ours)?
+    };
+    let set_up = || -> Result<Option<OwnedFd>> {
+        state.pid = pid;
+        state.start_time = process::start_time(pid)?.context("container init ended at once")?;
+        written(state)?;
+        answer(plan, state, &ours)
+    };
+    match set_up() {
+        Ok(terminal) => Ok(Spawned { pid, pidfd: child, terminal, wire: ours }),
+        Err(error) => {
+            kill(&child)?;
+            Err(error)
+        }
+    }
+}
+
+/// Our own path, when the container must not reach it. A deleted binary has none that could be opened.
+fn exe_path(plan: &Plan) -> Result<Option<PathBuf>> {
+    if !plan.replace_exe {
+        return Ok(None);
+    }
+    std::fs::read_link("/proc/self/exe").context("/proc/self/exe").map(Some)
+}
+
+fn answer(plan: &Plan, state: &State, wire: &Wire) -> Result<Option<OwnedFd>> {
+    let mut terminal = None;
+    loop {
+        match wire.receive()? {
+            Report::NeedIdMaps => {
+                let ids = plan.ids.as_ref().context("container init asks for id maps that are not planned")?;
+                idmap::write(state.pid, ids)?;
+                wire.go().context("container init is gone")?;
+            }
+            Report::NeedHooks => {
+                run_runtime_hooks(&plan.hooks, state)?;
+                wire.go().context("container init is gone")?;
+            }
+            Report::Terminal(master) => terminal = Some(master),
+            Report::Log(level, text) => log::log!(level, "{text}"),
+            Report::Ready => return Ok(terminal),
+            Report::Failed(failure) => return Err(failure.into_error()),
+            Report::End => bail!("container init was killed while it was set up"),
+            other @ Report::Process(..) => bail!("container init reports {other:?} out of turn"),
+        }
+    }
+}
+
+fn run_runtime_hooks(hooks: &Hooks, state: &State) -> Result<()> {
+    let json = state.oci_json(Status::Creating, state.pid);
+    hooks::run("prestart", &hooks.prestart, &json, Inherit::Own, &state.bundle)?;
+    hooks::run("createRuntime", &hooks.create_runtime, &json, Inherit::Own, &state.bundle)
+}
+
+/// clone fails for want of a user namespace more than for anything else; the errno tells who forbids it.
+pub fn explain_clone(errno: nix::errno::Errno) -> anyhow::Error {
+    use nix::errno::Errno;
+    let error = anyhow!(errno).context("make the namespaces");
+    let hint = match errno {
+        Errno::EPERM | Errno::EACCES => who_forbids(),
+        Errno::ENOSPC | Errno::EUSERS => {
+            "the limit of namespaces is reached: see user.max_user_namespaces and its like in /proc/sys/user, or 32 \
+             user namespaces are nested already"
+                .to_owned()
+        }
+        Errno::EAGAIN => "the limit of processes is reached: see `ulimit -u`".to_owned(),
+        Errno::EINVAL => "the kernel was built without one of these namespaces (CONFIG_USER_NS and its like)".to_owned(),
+        _ => return error,
+    };
+    crate::error::with_hint(error, hint)
+}
+
+/// Names the knob that keeps user namespaces from ordinary users.
+fn who_forbids() -> String {
+    let set = |path: &str, value: &str| std::fs::read_to_string(path).is_ok_and(|text| text.trim() == value);
+    if set("/proc/sys/kernel/unprivileged_userns_clone", "0") {
+        return "this host forbids user namespaces: `sudo sysctl -w kernel.unprivileged_userns_clone=1`".to_owned();
+    }
+    if set("/proc/sys/user/max_user_namespaces", "0") {
+        return "this host forbids user namespaces: `sudo sysctl -w user.max_user_namespaces=15000`".to_owned();
+    }
+    if set("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
+        return "AppArmor restricts user namespaces on this host: install an AppArmor profile that allows rrunc `userns`, \
+                or `sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`"
+            .to_owned();
+    }
+    "a security module, a seccomp filter or a chroot around us forbids user namespaces: in a container, run it with \
+     seccomp unconfined; in a chroot, use pivot_root instead"
+        .to_owned()
+}

@@ -30,3 +30,31 @@ pub fn close_on_exec() -> io::Result<()> {
     }
     Ok(())
 }
+
+/// Closes everything from `first` on but what `keep` names (numbers below `first` in it do not matter). For good, not
+/// merely on exec: the path of a program may itself be /proc/self/fd/N (CVE-2024-21626).
+///
+/// For forked children on their way to execve, whose copies of the parent's descriptors nobody uses any more.
+pub fn close_except(first: RawFd, keep: &[RawFd]) -> nix::Result<()> {
+    let mut keep: Vec<RawFd> = keep.iter().copied().filter(|fd| *fd >= first).collect();
+    keep.sort_unstable();
+    let mut from = first;
+    for fd in keep {
+        if fd > from {
+            close_range(from, fd - 1)?;
+        }
+        from = fd + 1;
+    }
+    close_range(from, RawFd::MAX)
+}
+
+fn close_range(first: RawFd, last: RawFd) -> nix::Result<()> {
+    // SAFETY: by `close_except`'s contract nothing uses these any more.
+    Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
+}
+
+/// fstat(2) of a standard stream.
+pub fn stat(fd: RawFd) -> nix::Result<libc::stat> {
+    // SAFETY: the borrow ends before anything else can close it.
+    nix::sys::stat::fstat(unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) })
+}

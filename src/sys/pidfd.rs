@@ -2,6 +2,8 @@
 //! pidfd_getfd(2); Linux 5.6). All descriptors are close-on-exec, which the kernel sets by itself.
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::Pid;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// A pidfd of process `pid`.
@@ -51,4 +53,44 @@ pub fn wait_ended(pidfd: BorrowedFd, milliseconds: u16) -> nix::Result<bool> {
             Err(e) => return Err(e),
         }
     }
+}
+
+/// A child that has ended and is reaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its process id.
+    pub pid: Pid,
+    /// Its exit code, or 128 + the signal that killed it.
+    pub status: i32,
+}
+
+/// Reaps the child behind `pidfd` if it has ended. ECHILD: not our child, or reaped before.
+pub fn reap(pidfd: BorrowedFd<'_>) -> nix::Result<Option<Ended>> {
+    wait(libc::P_PIDFD, pidfd.as_raw_fd() as libc::id_t)
+}
+
+/// Reaps any child that has ended. None: none has, or there is none.
+pub fn reap_any() -> nix::Result<Option<Ended>> {
+    match wait(libc::P_ALL, 0) {
+        Err(Errno::ECHILD) => Ok(None),
+        other => other,
+    }
+}
+
+/// nix's waitid cannot say "killed by a real-time signal" and fails after having reaped; hence our own.
+fn wait(kind: libc::idtype_t, id: libc::id_t) -> nix::Result<Option<Ended>> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // __WALL: a child cloned with another exit signal than SIGCHLD counts too.
+    let flags = libc::WEXITED | libc::WNOHANG | libc::__WALL;
+    // SAFETY: `info` is valid for writes; all-zero is a valid siginfo_t and means "nothing to report".
+    Errno::result(unsafe { libc::waitid(kind, id, info.as_mut_ptr(), flags) })?;
+    // SAFETY: initialised by zeroed() and filled by waitid.
+    let info = unsafe { info.assume_init() };
+    // SAFETY: waitid fills the SIGCHLD part of the union, else it is all zero.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    if pid == 0 {
+        return Ok(None);
+    }
+    let status = if info.si_code == libc::CLD_EXITED { status } else { 128 + status };
+    Ok(Some(Ended { pid: Pid::from_raw(pid), status }))
 }

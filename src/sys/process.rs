@@ -1,31 +1,12 @@
-//! Ending, closing and setting up the calling process.
+//! Ending and setting up the calling process.
 use super::check;
 use nix::errno::Errno;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Ends a forked child at once: no destructors, no atexit handlers, which belong to the parent's copy.
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: _exit is always safe to call.
     unsafe { libc::_exit(status) }
-}
-
-/// Closes every descriptor from `first` on. For good, not merely on exec: the path of the program may itself be
-/// /proc/self/fd/N (CVE-2024-21626).
-///
-/// The caller must not use any of its descriptors afterwards, save those below `first`.
-pub fn close_from(first: RawFd) -> nix::Result<()> {
-    close_range(first as u32, u32::MAX)
-}
-
-/// Closes the descriptors from `first` to `last`, both included.
-pub fn close_range(first: u32, last: u32) -> nix::Result<()> {
-    // SAFETY: only the calls right before execve or exit use this, and nothing owned is used after them.
-    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0u32) }).map(drop)
-}
-
-/// Marks `fd` to stay open over execve.
-pub fn keep_on_exec(fd: BorrowedFd) -> nix::Result<()> {
-    nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).map(drop)
 }
 
 /// setgroups(2) by the system call: glibc's wrapper is the same for one thread, and takes no list on the heap.

@@ -1,0 +1,84 @@
+//! Ids, capabilities, limits: what the process gives up before its program runs. Shared by a container's init and
+//! `exec`.
+use crate::error::WithHint;
+use crate::plan::Process;
+use crate::plan::process::CapabilitySets;
+use crate::sys::{capability, prctl, process};
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::sys::stat::{Mode, umask};
+
+/// Highest number a capability can have in the kernel's 64-bit sets.
+const MOST_CAPABILITIES: u8 = 63;
+
+/// Sets umask, limits and processors: what needs no capability and may be set at any time before execve.
+pub fn set_limits(plan: &Process) -> Result<()> {
+    umask(Mode::from_bits_truncate(plan.umask));
+    process::reset_affinity().context("reset the CPU affinity")?;
+    for (resource, soft, hard) in &plan.rlimits {
+        let name = rlimit_name(*resource);
+        process::setrlimit(*resource, *soft, *hard)
+            .with_context(|| format!("error setting rlimit type {name} to {soft}:{hard}"))
+            .hint(|| format!("an ordinary user may only lower a hard limit: see `ulimit -H` for {name}"))?;
+    }
+    Ok(())
+}
+
+/// Changes groups, group and user, then the capability sets. Afterwards the process has no right the configuration
+/// does not list.
+pub fn drop_to(plan: &Process) -> Result<()> {
+    let sets = plan.capabilities;
+    drop_bounding(sets.bounding)?;
+    prctl::set_keepcaps(true).context("keep the capabilities")?;
+    if let Some(groups) = &plan.additional_gids {
+        process::setgroups(groups).context("set the additional groups")?;
+    }
+    process::setresgid(plan.gid).with_context(|| format!("set gid {}", plan.gid))?;
+    process::setresuid(plan.uid).with_context(|| format!("set uid {}", plan.uid))?;
+    set_capabilities(sets)?;
+    // A change of the kernel's uid or gid has cleared it, and /proc/PID/ns would be closed to our owner. Memory holds
+    // nothing secret any more.
+    prctl::set_dumpable(true).context("make the process dumpable")
+}
+
+fn drop_bounding(keep: u64) -> Result<()> {
+    for number in (0..=MOST_CAPABILITIES).filter(|number| keep & 1 << number == 0) {
+        match capability::drop_bounding(number) {
+            Ok(()) => {}
+            // The first number that the kernel does not know.
+            Err(Errno::EINVAL) => break,
+            Err(e) => return Err(e).with_context(|| format!("drop capability {number} from the bounding set")),
+        }
+    }
+    Ok(())
+}
+
+fn set_capabilities(sets: CapabilitySets) -> Result<()> {
+    let had = capability::get().context("capget")?;
+    let permitted = sets.permitted & had.permitted;
+    let wanted = capability::Sets {
+        permitted,
+        effective: sets.effective & permitted,
+        inheritable: sets.inheritable & (had.inheritable | sets.bounding),
+    };
+    let missing = (sets.permitted & !permitted) | (sets.effective & !wanted.effective);
+    if missing != 0 {
+        log::warn!("ignoring unknown or unavailable capabilities: {missing:#x}");
+    }
+    capability::set(wanted).context("capset")?;
+    for number in (0..=MOST_CAPABILITIES).filter(|number| sets.ambient & 1 << number != 0) {
+        if let Err(e) = capability::raise_ambient(number) {
+            log::warn!("can't raise ambient capability {number}: {}", e.desc());
+        }
+    }
+    Ok(())
+}
+
+fn rlimit_name(resource: u32) -> &'static str {
+    const NAMES: [&str; 16] = [
+        "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_CORE", "RLIMIT_RSS", "RLIMIT_NPROC",
+        "RLIMIT_NOFILE", "RLIMIT_MEMLOCK", "RLIMIT_AS", "RLIMIT_LOCKS", "RLIMIT_SIGPENDING", "RLIMIT_MSGQUEUE",
+        "RLIMIT_NICE", "RLIMIT_RTPRIO", "RLIMIT_RTTIME",
+    ];
+    NAMES.get(resource as usize).copied().unwrap_or("unknown")
+}

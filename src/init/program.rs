@@ -1,0 +1,102 @@
+//! The program: its place, its home and its working directory, all found inside the container with the credentials
+//! it will have, so that "not found" is known at `create`.
+use crate::plan::Process;
+use crate::sys::process::getcwd;
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open};
+use nix::sys::stat::{Mode, SFlag, fstat, stat};
+use nix::unistd::{AccessFlags, chdir, faccessat};
+use std::ffi::{CStr, CString, OsStr};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// No real /etc/passwd comes near it; the file is the image's.
+const MAX_PASSWD: u64 = 4 << 20;
+
+/// Enters the working directory and makes sure that it is one of the container: a descriptor of the host that has
+/// leaked would otherwise give a way out (CVE-2024-21626).
+pub fn enter_cwd(cwd: &CStr) -> Result<()> {
+    chdir(cwd).with_context(|| format!("chdir to cwd ({:?}) set in config.json failed", cwd.to_string_lossy()))?;
+    match getcwd() {
+        Ok(path) if path.first() == Some(&b'/') => Ok(()),
+        Ok(_) | Err(Errno::ENOENT) => bail!(
+            "current working directory is outside of container mount namespace root -- possible container breakout \
+             detected"
+        ),
+        Err(e) => Err(e).context("getcwd"),
+    }
+}
+
+/// Finds what to execute, as execvp(3) would with the container's PATH. The messages are those that podman and Docker
+/// read exit codes from.
+pub fn find(plan: &Process) -> Result<CString> {
+    let name = plan.args.first().context("args must not be empty")?;
+    let text = name.to_string_lossy();
+    if name.as_bytes().contains(&b'/') {
+        return match executable(name) {
+            Ok(()) => Ok(name.clone()),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => bail!("exec: {text:?}: stat {text}: no such file or directory"),
+            Err(Errno::EACCES | Errno::EPERM) => bail!("exec: {text:?}: permission denied"),
+            Err(e) => Err(e).with_context(|| format!("exec: {text:?}")),
+        };
+    }
+    let path = variable(&plan.env, "PATH").unwrap_or_default();
+    let mut denied = false;
+    for dir in path.split(|b| *b == b':').filter(|_| !text.is_empty()) {
+        let dir = if dir.is_empty() { Path::new(".") } else { Path::new(OsStr::from_bytes(dir)) };
+        let candidate = CString::new(dir.join(OsStr::from_bytes(name.as_bytes())).as_os_str().as_bytes())?;
+        match executable(&candidate) {
+            Ok(()) => return Ok(candidate),
+            Err(Errno::EACCES | Errno::EPERM) => denied = true,
+            Err(_) => {}
+        }
+    }
+    if denied {
+        bail!("exec: {text:?}: permission denied");
+    }
+    bail!("exec: {text:?}: executable file not found in $PATH")
+}
+
+fn executable(file: &CStr) -> nix::Result<()> {
+    if stat(file)?.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFREG.bits() {
+        return Err(Errno::EACCES);
+    }
+    faccessat(AT_FDCWD, file, AccessFlags::X_OK, AtFlags::AT_EACCESS)
+}
+
+fn variable<'e>(env: &'e [CString], name: &str) -> Option<&'e [u8]> {
+    env.iter().find_map(|entry| entry.as_bytes().strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+}
+
+/// The environment with HOME completed from the container's /etc/passwd, or `/` for a user it does not know.
+pub fn environment(plan: &Process) -> Vec<CString> {
+    let mut env = plan.env.clone();
+    if variable(&env, "HOME").is_some_and(|home| !home.is_empty()) {
+        return env;
+    }
+    let home = home_of(plan.uid).unwrap_or_else(|| PathBuf::from("/"));
+    env.retain(|entry| !entry.as_bytes().starts_with(b"HOME="));
+    if let Ok(entry) = CString::new([b"HOME=", home.as_os_str().as_bytes()].concat()) {
+        env.push(entry);
+    }
+    env
+}
+
+fn home_of(uid: u32) -> Option<PathBuf> {
+    // The image chooses what is at this path: a fifo must not hold us up, a device not feed us.
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let fd = open("/etc/passwd", flags, Mode::empty()).ok()?;
+    if fstat(&fd).ok()?.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFREG.bits() {
+        return None;
+    }
+    let mut text = String::new();
+    File::from(fd).take(MAX_PASSWD).read_to_string(&mut text).ok()?;
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let own = fields.nth(2)?.parse() == Ok(uid);
+        fields.nth(2).filter(|home| own && home.starts_with('/')).map(PathBuf::from)
+    })
+}

@@ -1,0 +1,103 @@
+//! Creation in given namespaces. What a process joins, it joins for its children (pid) or with the rights of the
+//! moment (all that hang on a user namespace), so an intermediate process joins and then makes init, as *our* child.
+use super::explain_clone;
+use super::wire::{Report, Wire};
+use crate::error::WithHint;
+use crate::init::{self, Start, Step};
+use crate::plan::namespaces::Kind;
+use crate::sys::clone::{Cloned, clone};
+use crate::sys::{pidfd, process};
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sched::CloneFlags;
+use nix::sys::stat::Mode;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// Makes init in the namespaces to join and the new ones; returns its pid and pidfd. It is a child of the caller.
+pub(super) fn clone_joined(start: Start, wire: &Wire) -> Result<(i32, OwnedFd)> {
+    match clone(CloneFlags::empty()).context("fork")? {
+        Cloned::Child => run(start),
+        Cloned::Parent(_, intermediate) => {
+            // Its copy of the other end has to go, or we would wait for ever for a process that has died.
+            drop(start);
+            let report = receive(wire);
+            pidfd::wait_ended(intermediate.as_fd(), 10_000).context("wait for the joining process")?;
+            pidfd::reap(intermediate.as_fd()).context("reap the joining process")?;
+            report
+        }
+    }
+}
+
+/// The report of who will be init.
+pub(super) fn receive(wire: &Wire) -> Result<(i32, OwnedFd)> {
+    loop {
+        match wire.receive()? {
+            Report::Process(pid, child) => return Ok((pid, child)),
+            Report::Log(level, text) => log::log!(level, "{text}"),
+            Report::Failed(failure) => return Err(failure.into_error()),
+            Report::End => bail!("the joining process was killed"),
+            other => bail!("the joining process reports {other:?} out of turn"),
+        }
+    }
+}
+
+fn run(start: Start) -> ! {
+    let step = Step::new();
+    step.begin("join namespaces");
+    match join(&start).and_then(|()| clone_init(&start)) {
+        Ok(Cloned::Child) => init::run(start),
+        Ok(Cloned::Parent(pid, child)) => {
+            let told = start.wire.process(pid.as_raw(), child.as_fd());
+            process::exit_now(i32::from(told.is_err()))
+        }
+        Err(error) => init::give_up(&start.wire, &step, &error, 1),
+    }
+}
+
+fn clone_init(start: &Start) -> Result<Cloned> {
+    clone(start.plan.namespaces.clone_flags() | CloneFlags::CLONE_PARENT).map_err(explain_clone)
+}
+
+/// Joins in two rounds: what our present rights allow, then, with the user namespace, what it owns.
+fn join(start: &Start) -> Result<()> {
+    let join = &start.plan.namespaces.join;
+    // All opened first: a mount namespace would change what the paths mean.
+    let open = |(kind, path): &(Kind, std::path::PathBuf)| -> Result<(Kind, OwnedFd)> {
+        let file = openat(AT_FDCWD, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+        Ok((*kind, file.with_context(|| format!("namespace {} does not exist", path.display()))?))
+    };
+    let files = join.iter().map(open).collect::<Result<Vec<_>>>()?;
+    let user = files.iter().find(|(kind, _)| *kind == Kind::User);
+    let mut refused = Vec::new();
+    for ((kind, file), (_, path)) in files.iter().zip(join).filter(|((kind, _), _)| *kind != Kind::User) {
+        match process::setns(file.as_fd(), kind.flag()) {
+            Ok(()) => {}
+            Err(Errno::EPERM) if user.is_some() => refused.push((*kind, file, path)),
+            Err(e) => return Err(explain(e, *kind, path)),
+        }
+    }
+    if let Some((kind, file)) = user {
+        let path = &join.iter().find(|(k, _)| k == kind).context("no path")?.1;
+        process::setns(file.as_fd(), kind.flag()).map_err(|e| explain(e, *kind, path))?;
+    }
+    for (kind, file, path) in refused {
+        process::setns(file.as_fd(), kind.flag()).map_err(|e| explain(e, kind, path))?;
+    }
+    Ok(())
+}
+
+fn explain(errno: Errno, kind: Kind, path: &Path) -> anyhow::Error {
+    let what = format!("join the {} namespace {}", kind.file(), path.display());
+    let error = Err::<(), _>(errno).context(what);
+    let hinted = match errno {
+        Errno::EINVAL => error.hint(|| format!("the file is not a {} namespace, or is already ours", kind.file())),
+        Errno::EPERM => error.hint(|| {
+            "an ordinary user can join only namespaces that belong to a user namespace of its own: list that one with its \
+             path too"
+        }),
+        _ => error,
+    };
+    hinted.err().unwrap_or_else(|| anyhow::anyhow!("setns"))
+}

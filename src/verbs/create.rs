@@ -1,0 +1,231 @@
+//! `create`: set a container up and leave its init waiting at the gate. `run` and `sandbox` build on the same
+//! `create`, only without a gate.
+use super::{Outcome, delete};
+use crate::bundle::Bundle;
+use crate::cli::{CreateArgs, Global};
+use crate::console;
+use crate::error::one_line;
+use crate::host::Host;
+use crate::notify;
+use crate::plan::{self, Options, Plan};
+use crate::spawn::{self, Spawned, gate};
+use crate::state::{Container, OCI_VERSION, Root, STATE_VERSION, State};
+use crate::sys::signal::Saved;
+use anyhow::{Context, Result};
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Who waits for the container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// Nobody yet: init stands at the gate until `start`.
+    AtGate,
+    /// Nobody: `run --detach`.
+    Nobody,
+    /// We: `run` in the foreground.
+    Us,
+}
+
+/// A container to be made: what the command line says of it.
+pub struct Request {
+    /// Its id.
+    pub id: String,
+    /// Who waits for it.
+    pub waiting: Waiting,
+    /// Where the terminal goes.
+    pub console_socket: Option<PathBuf>,
+    /// Where init's pid goes.
+    pub pid_file: Option<PathBuf>,
+    /// Where a pidfd of init goes.
+    pub pidfd_socket: Option<PathBuf>,
+    /// Without pivot_root.
+    pub no_pivot: bool,
+    /// With the caller's session keyring.
+    pub no_new_keyring: bool,
+    /// Descriptors from 3 on to pass.
+    pub preserve_fds: u32,
+}
+
+impl Request {
+    /// What `args` ask for. Paths of sockets and files are the caller's, so made absolute here.
+    pub fn of(args: &CreateArgs, waiting: Waiting) -> Result<Request> {
+        let absolute = |path: &Option<PathBuf>| path.as_deref().map(std::path::absolute).transpose();
+        Ok(Request {
+            id: args.id.clone(),
+            waiting,
+            console_socket: absolute(&args.console_socket)?,
+            pid_file: absolute(&args.pid_file)?,
+            pidfd_socket: absolute(&args.pidfd_socket)?,
+            no_pivot: args.no_pivot,
+            no_new_keyring: args.no_new_keyring,
+            preserve_fds: args.preserve_fds,
+        })
+    }
+}
+
+/// A container that has been made.
+pub struct Created {
+    /// Its state directory, locked.
+    pub container: Container,
+    /// Its record.
+    pub state: State,
+    /// Its init, which waits for `go`.
+    pub init: Spawned,
+}
+
+impl Created {
+    /// Undoes it all; for a failure after `create`.
+    pub fn undo(self) {
+        let Created { container, state, init } = self;
+        if let Err(e) = init.kill() {
+            log::warn!("{}", one_line(&e));
+        }
+        undo(container, &state);
+    }
+}
+
+/// Runs the verb.
+pub fn run(global: &Global, args: &CreateArgs) -> Result<Outcome> {
+    let request = Request::of(args, Waiting::AtGate)?;
+    let root = Root::open(global.root.as_deref())?;
+    let signals = Saved::current()?;
+    let created = create(&root, Bundle::load(&args.bundle)?, &request, signals)?;
+    if let Err(error) = created.init.go() {
+        created.undo();
+        return Err(error);
+    }
+    Ok(Outcome::default())
+}
+
+/// Makes the container; on failure nothing of it is left.
+pub fn create(root: &Root, bundle: Bundle, request: &Request, signals: Saved) -> Result<Created> {
+    let passed = notify::passed(request.preserve_fds, true)?;
+    let host = Host::probe(wants_subids(&bundle))?;
+    let container = root.create(&request.id)?;
+    let mut state = record(&bundle, request, &host);
+    let made = (|| {
+        let options = options(&container, request, passed)?;
+        let plan = plan::plan(&bundle, &host, &options)?;
+        set_up(&container, &bundle, &plan, &mut state, request, signals)
+    })();
+    match made {
+        Ok(init) => Ok(Created { container, state, init }),
+        Err(error) => {
+            undo(container, &state);
+            Err(error)
+        }
+    }
+}
+
+/// Subordinate ids are looked up only when more than the caller's own id may get mapped.
+fn wants_subids(bundle: &Bundle) -> bool {
+    let linux = bundle.spec.linux().as_ref();
+    let own_only = |mappings: Option<&Vec<oci_spec::runtime::LinuxIdMapping>>| {
+        mappings.is_some_and(|list| matches!(list.as_slice(), [one] if one.size() == 1))
+    };
+    let uid = linux.and_then(|l| l.uid_mappings().as_ref());
+    let gid = linux.and_then(|l| l.gid_mappings().as_ref());
+    !(own_only(uid) && own_only(gid))
+}
+
+fn record(bundle: &Bundle, request: &Request, host: &Host) -> State {
+    let spec = &bundle.spec;
+    let rootfs = spec.root().as_ref().map(|root| bundle.path.join(root.path())).unwrap_or_default();
+    State {
+        version: STATE_VERSION,
+        oci_version: if spec.version().is_empty() { OCI_VERSION.to_owned() } else { spec.version().clone() },
+        id: request.id.clone(),
+        pid: 0,
+        start_time: 0,
+        bundle: bundle.path.clone(),
+        rootfs,
+        created: crate::clock::utc(std::time::SystemTime::now()),
+        annotations: spec.annotations().clone().unwrap_or_default().into_iter().collect(),
+        owner: host.uid,
+        cgroup: None,
+        has_process: spec.process().is_some(),
+    }
+}
+
+fn options(container: &Container, request: &Request, passed: notify::PassedFds) -> Result<Options> {
+    let mut extra_env = passed.env;
+    let mut notify_dir = None;
+    if std::env::var_os("NOTIFY_SOCKET").is_some_and(|value| !value.is_empty()) {
+        notify::prepare(container.dir.as_fd())?;
+        notify_dir = Some(container.path.join("notify"));
+        extra_env.push(format!("NOTIFY_SOCKET={}", notify::INSIDE));
+    }
+    Ok(Options {
+        id: request.id.clone(),
+        no_new_keyring: request.no_new_keyring,
+        no_pivot: request.no_pivot,
+        detached: request.waiting != Waiting::Us,
+        console_socket: request.console_socket.is_some(),
+        die_with_parent: request.waiting == Waiting::Us,
+        notify_dir,
+        extra_env,
+        passed_fds: passed.kept.len() as u32,
+    })
+}
+
+fn set_up(
+    container: &Container,
+    bundle: &Bundle,
+    plan: &Plan,
+    state: &mut State,
+    request: &Request,
+    signals: Saved,
+) -> Result<Spawned> {
+    for warning in &plan.warnings {
+        log::warn!("{warning}");
+    }
+    container.save_config(&bundle.bytes)?;
+    let gate = match request.waiting {
+        Waiting::AtGate => Some(gate::listen(container.dir.as_fd())?),
+        Waiting::Nobody | Waiting::Us => None,
+    };
+    let init = spawn::spawn(plan, state, gate, signals, |state| container.store(state))?;
+    match announce(&init, request) {
+        Ok(()) => Ok(init),
+        Err(error) => {
+            init.kill()?;
+            Err(error)
+        }
+    }
+}
+
+/// Tells those who asked for it: the terminal, the pidfd, the pid.
+fn announce(init: &Spawned, request: &Request) -> Result<()> {
+    if let (Some(path), Some(master)) = (&request.console_socket, &init.terminal) {
+        console::send(path, master.as_fd(), console::MASTER_NAME)?;
+    }
+    if let Some(path) = &request.pidfd_socket {
+        console::send_pidfd(path, init.pidfd.as_fd(), "standard")?;
+    }
+    request.pid_file.as_deref().map_or(Ok(()), |path| write_pid_file(path, init.pid))
+}
+
+/// Writes the pid, without a newline, under another name and renames it: readers see all of it or nothing.
+pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
+    let write = || -> Result<()> {
+        let name = path.file_name().context("not the name of a file")?.to_string_lossy().into_owned();
+        let temporary = path.with_file_name(format!(".{name}"));
+        let mut options = File::options();
+        let mut file = options.write(true).create_new(true).mode(0o666).open(&temporary)?;
+        file.write_all(pid.to_string().as_bytes())?;
+        Ok(std::fs::rename(&temporary, path)?)
+    };
+    write().with_context(|| format!("write pid file {}", path.display()))
+}
+
+/// Removes what is left of a container that could not be made. A failing create runs the poststop hooks
+/// (runtime-spec, runtime.md, "Lifecycle", steps 3 to 5).
+fn undo(container: Container, state: &State) {
+    let undone = if state.pid == 0 { container.destroy() } else { delete::remove(container, state) };
+    if let Err(e) = undone {
+        log::warn!("undo create: {}", one_line(&e));
+    }
+}

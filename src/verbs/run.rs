@@ -1,0 +1,88 @@
+//! `run`: create, start, wait, delete.
+use super::create::{self, Created, Request, Waiting};
+use super::{Outcome, delete, start};
+use crate::bundle::Bundle;
+use crate::cli::{Global, RunArgs};
+use crate::error::one_line;
+use crate::notify::Proxy;
+use crate::state::{Container, Root};
+use crate::supervise::{Supervised, supervise};
+use crate::sys::{prctl, signal};
+use anyhow::Result;
+use nix::unistd::Pid;
+use std::os::fd::AsFd;
+
+/// Runs the verb.
+pub fn run(global: &Global, args: &RunArgs) -> Result<Outcome> {
+    let waiting = if args.detach { Waiting::Nobody } else { Waiting::Us };
+    let request = Request::of(&args.create, waiting)?;
+    let root = Root::open(global.root.as_deref())?;
+    let bundle = Bundle::load(&args.create.bundle)?;
+    if args.detach {
+        return detached(&root, bundle, &request);
+    }
+    foreground(&root, bundle, &request, args.keep, !args.no_subreaper).map(Outcome::from)
+}
+
+fn detached(root: &Root, bundle: Bundle, request: &Request) -> Result<Outcome> {
+    let created = create::create(root, bundle, request, signal::Saved::current()?)?;
+    let (created, ready) = begin(created, false)?;
+    created.container.unlock()?;
+    if let Some(ready) = ready {
+        ready.wait(created.init.pidfd.as_fd(), Pid::from_raw(created.init.pid))?;
+    }
+    Ok(Outcome::default())
+}
+
+/// Runs the container of `bundle` to its end and returns its exit status.
+pub fn foreground(root: &Root, bundle: Bundle, request: &Request, keep: bool, subreaper: bool) -> Result<u8> {
+    // From before the clone on: a signal in between would end us and leave the container behind.
+    let signals = signal::block_all()?;
+    if subreaper {
+        prctl::set_child_subreaper()?;
+    }
+    let created = create::create(root, bundle, request, signals)?;
+    let (Created { container, state, init }, notify) = begin(created, keep)?;
+    // Others may look at it, signal it, and delete it while it runs.
+    container.unlock()?;
+    let status = supervise(Supervised {
+        pid: Pid::from_raw(init.pid),
+        pidfd: init.pidfd.as_fd(),
+        master: init.terminal,
+        subreaper,
+        notify,
+    })?;
+    if !keep && let Ok(container) = root.lock(&state.id) {
+        // Only ours: it may have been deleted and its id used again meanwhile.
+        if container.load().is_ok_and(|now| now.pid == state.pid && now.start_time == state.start_time)
+            && let Err(e) = delete::remove(container, &state)
+        {
+            log::warn!("delete {}: {}", state.id, one_line(&e));
+        }
+    }
+    Ok(status.clamp(0, 255) as u8)
+}
+
+/// Lets the program run, and the poststart hooks after it. On failure the container is undone, or left stopped with
+/// `keep`.
+fn begin(created: Created, keep: bool) -> Result<(Created, Option<Proxy>)> {
+    let go = || -> Result<Option<Proxy>> {
+        let proxy = proxy(&created.container)?;
+        created.init.go()?;
+        created.init.wait_exec()?;
+        start::poststart(&created.state, &created.container.config()?, &created.init.pidfd)?;
+        Ok(proxy)
+    };
+    match go() {
+        Ok(proxy) => Ok((created, proxy)),
+        Err(error) if keep => created.init.kill().and(Err(error)),
+        Err(error) => {
+            created.undo();
+            Err(error)
+        }
+    }
+}
+
+fn proxy(container: &Container) -> Result<Option<Proxy>> {
+    start::notify_proxy(container)
+}
