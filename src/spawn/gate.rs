@@ -188,6 +188,7 @@ fn receive(connection: &OwnedFd) -> nix::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::unistd::Pid;
     use std::fs::File;
     use std::os::fd::AsFd;
 
@@ -200,7 +201,7 @@ mod tests {
     }
 
     fn me() -> OwnedFd {
-        pidfd::open(std::process::id() as i32).unwrap()
+        pidfd::open(Pid::this()).unwrap()
     }
 
     /// Runs `init` against `start`, and returns what `start` says.
@@ -270,7 +271,7 @@ mod tests {
         let said = start(dir.as_fd(), me().as_fd()).unwrap_err();
         assert_eq!(said.to_string(), "cannot start an already running container");
         let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
-        let ended = pidfd::open(child.id() as i32).unwrap();
+        let ended = pidfd::open(Pid::from_raw(child.id() as i32)).unwrap();
         child.wait().unwrap();
         let said = start(dir.as_fd(), ended.as_fd()).unwrap_err();
         assert_eq!(said.to_string(), "cannot start a container that has stopped");

@@ -1,18 +1,18 @@
 //! pidfd: a descriptor for a process, which a reused pid cannot fool (pidfd_open(2), pidfd_send_signal(2),
-//! pidfd_getfd(2); Linux 5.6). All descriptors are close-on-exec, which the kernel sets by itself.
+//! pidfd_getfd(2), waitid(2); Linux 5.6). All descriptors are close-on-exec, which the kernel sets by itself.
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use nix::unistd::Pid;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// A pidfd of process `pid`.
 ///
 /// # Errors
 /// ESRCH when there is none, EINVAL when `pid` is a thread but not the first of its process.
-pub fn open(pid: i32) -> nix::Result<OwnedFd> {
+pub fn open(pid: Pid) -> nix::Result<OwnedFd> {
     // SAFETY: takes two integers.
-    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
-    // SAFETY: the kernel just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+    super::owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })
 }
 
 /// Sends signal `signal` (a number; 0 only asks whether it could be sent).
@@ -31,9 +31,7 @@ pub fn send_signal(pidfd: BorrowedFd, signal: i32) -> nix::Result<()> {
 /// EPERM without ptrace rights over the process, EBADF when it has no such descriptor.
 pub fn getfd(pidfd: BorrowedFd, fd: RawFd) -> nix::Result<OwnedFd> {
     // SAFETY: takes three integers.
-    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) })?;
-    // SAFETY: the kernel just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+    super::owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) })
 }
 
 /// Whether the process has ended, waited for or not.
@@ -51,4 +49,44 @@ pub fn wait_ended(pidfd: BorrowedFd, milliseconds: u16) -> nix::Result<bool> {
             Err(e) => return Err(e),
         }
     }
+}
+
+/// A child that has ended and is reaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its process id.
+    pub pid: Pid,
+    /// Its exit code, or 128 + the signal that killed it.
+    pub status: i32,
+}
+
+/// Reaps the child behind `pidfd` if it has ended. ECHILD: not our child, or reaped before.
+pub fn reap(pidfd: BorrowedFd<'_>) -> nix::Result<Option<Ended>> {
+    wait(libc::P_PIDFD, pidfd.as_raw_fd() as libc::id_t)
+}
+
+/// Reaps any child that has ended. None: none has, or there is none.
+pub fn reap_any() -> nix::Result<Option<Ended>> {
+    match wait(libc::P_ALL, 0) {
+        Err(Errno::ECHILD) => Ok(None),
+        other => other,
+    }
+}
+
+/// nix's waitid cannot say "killed by a real-time signal" and fails after having reaped; hence our own.
+fn wait(kind: libc::idtype_t, id: libc::id_t) -> nix::Result<Option<Ended>> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // __WALL: a child cloned with another exit signal than SIGCHLD counts too.
+    let flags = libc::WEXITED | libc::WNOHANG | libc::__WALL;
+    // SAFETY: `info` is valid for writes; all-zero is a valid siginfo_t and means "nothing to report".
+    Errno::result(unsafe { libc::waitid(kind, id, info.as_mut_ptr(), flags) })?;
+    // SAFETY: initialised by zeroed() and filled by waitid.
+    let info = unsafe { info.assume_init() };
+    // SAFETY: waitid fills the SIGCHLD part of the union, else it is all zero.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    if pid == 0 {
+        return Ok(None);
+    }
+    let status = if info.si_code == libc::CLD_EXITED { status } else { 128 + status };
+    Ok(Some(Ended { pid: Pid::from_raw(pid), status }))
 }
