@@ -13,7 +13,6 @@
 //!
 //! `start` takes the gate away before it waits for the answer. A gate that nobody listens at is left by a crash.
 use super::wire::Failure;
-use crate::error::with_hint;
 use crate::sys::pidfd;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
@@ -105,14 +104,9 @@ fn not_waiting(init: BorrowedFd) -> anyhow::Error {
 }
 
 fn failure(json: &[u8]) -> anyhow::Error {
-    let failure: Failure = match serde_json::from_slice(json) {
-        Ok(failure) => failure,
-        Err(e) => return anyhow!(e).context("init failed and sent a damaged reason"),
-    };
-    let error = anyhow!(failure.chain);
-    match failure.hint {
-        Some(hint) => with_hint(error, hint),
-        None => error,
+    match serde_json::from_slice::<Failure>(json) {
+        Ok(failure) => failure.into_error(),
+        Err(e) => anyhow!(e).context("init failed and sent a damaged reason"),
     }
 }
 
@@ -227,7 +221,7 @@ mod tests {
         let chain = format!("exec: \"x\": {}", "long ".repeat(2000));
         let failure = Failure { step: "exec".into(), chain: chain.clone(), errno: 2, hint: Some("do".into()) };
         let said = meet("failed", |listener| wait(listener).unwrap().failed(&failure).unwrap()).unwrap_err();
-        assert_eq!(crate::error::one_line(&said), chain);
+        assert_eq!(crate::error::one_line(&said), format!("exec: {chain}"));
         assert_eq!(crate::error::hint_of(&said), Some("do"));
     }
 
@@ -239,7 +233,7 @@ mod tests {
             opened.executing().unwrap();
             opened.failed(&failure).unwrap();
         });
-        assert_eq!(said.unwrap_err().to_string(), "bad interpreter");
+        assert_eq!(crate::error::one_line(&said.unwrap_err()), "exec: bad interpreter");
     }
 
     #[test]

@@ -121,10 +121,18 @@ fn is_new(config: &[u8], kind: &str) -> Result<bool> {
     Ok(namespaces.iter().any(|ns| ns.kind == kind && ns.path.as_deref().unwrap_or_default().is_empty()))
 }
 
+/// The `kind` namespace of process `pid`. Never our own, whatever the records say: else every process of the user
+/// would belong to the container.
 fn namespace(pid: i32, kind: &str) -> Result<OsString> {
-    let link = std::fs::read_link(format!("/proc/{pid}/ns/{kind}"));
-    link.map(PathBuf::into_os_string)
-        .with_context(|| format!("unable to get all container pids: read /proc/{pid}/ns/{kind}"))
+    let read = |process: &str| {
+        let link = format!("/proc/{process}/ns/{kind}");
+        std::fs::read_link(&link).with_context(|| format!("unable to get all container pids: read {link}"))
+    };
+    let theirs = read(&pid.to_string())?;
+    if theirs == read("self")? {
+        bail!("unable to get all container pids: its first process is in the caller's {kind} namespace");
+    }
+    Ok(theirs.into_os_string())
 }
 
 /// Processes whose `kind` namespace is `name`, and their descendants: those may be in namespaces nested deeper, or not
@@ -202,7 +210,8 @@ mod tests {
     #[test]
     fn we_are_in_our_own_namespace() {
         let me = std::process::id() as i32;
-        let ours = namespace(me, "pid").unwrap();
+        assert!(namespace(me, "pid").is_err(), "our own namespace is no container's");
+        let ours = std::fs::read_link("/proc/self/ns/pid").unwrap().into_os_string();
         assert!(namespace_pids("pid", &ours).unwrap().contains(&me));
         assert!(namespace_pids("pid", &"pid:[0]".into()).unwrap().is_empty());
     }

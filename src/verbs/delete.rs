@@ -37,7 +37,7 @@ pub fn run(global: &Global, args: &DeleteArgs) -> Result<Outcome> {
 }
 
 /// Whatever is left of `id`, nothing of it is left afterwards. A container that does not exist is no error.
-fn force(root: &Root, id: &str) -> Result<()> {
+pub fn force(root: &Root, id: &str) -> Result<()> {
     // Before the lock: a `create` that waits for something holds it, and gives up when its init is gone.
     match root.find(id) {
         Ok(container) => {
