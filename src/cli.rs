@@ -56,7 +56,7 @@ pub struct Global {
     #[arg(long, value_name = "NAME", hide = true)]
     pub cgroup_manager: Option<CgroupManager>,
     /// Show the version of rrunc and of the OCI runtime specification
-    #[arg(short = 'v', visible_short_alias = 'V', long, global = true, action = clap::ArgAction::Version)]
+    #[arg(short = 'v', short_alias = 'V', long, global = true, display_order = 1000, action = clap::ArgAction::Version)]
     version: Option<bool>,
 }
 

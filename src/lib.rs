@@ -18,4 +18,5 @@ pub mod spawn;
 pub mod state;
 pub mod supervise;
 pub mod sys;
+pub mod usage;
 pub mod verbs;

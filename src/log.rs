@@ -81,6 +81,8 @@ pub fn fatal(message: &str, hint: Option<&str>) {
     match &*LOGGER.sink() {
         Sink::Terminal => {
             let hint = hint.map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
+            // runc's texts begin with the program's name here and there; once is enough for a person.
+            let message = message.strip_prefix("rrunc: ").or(message.strip_prefix("rrunc ")).unwrap_or(message);
             write_line(&mut std::io::stderr(), format!("rrunc: {message}{hint}\n"));
         }
         Sink::Stderr(format) => write_line(&mut std::io::stderr(), line(*format, Level::Error, message, hint)),

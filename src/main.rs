@@ -1,2 +1,80 @@
-//! stub
-fn main() {}
+//! rrunc: parse the command line, run the verb, print the error chain, return the exit code.
+use anyhow::{Context, Result, bail};
+use rrunc::cli::{Cli, Global, Verb};
+use rrunc::error::{hint_of, one_line};
+use rrunc::log;
+use rrunc::usage::{self, Refusal};
+use rrunc::verbs::{self, Outcome};
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match usage::parse(std::env::args_os().collect()) {
+        Ok(cli) => cli,
+        Err(refusal) => return refuse(*refusal),
+    };
+    // `usage::parse` answers a command line without a verb by itself.
+    let Cli { global, verb: Some(verb) } = cli else { return ExitCode::SUCCESS };
+    let quiet = matches!(verb, Verb::Create(_));
+    if let Err(error) = open_log(&global, quiet) {
+        return fail(&error, "", 1);
+    }
+    let (prefix, status) = match verb {
+        Verb::Create(_) => ("rrunc create failed: ", 1),
+        Verb::Run(_) => ("rrunc run failed: ", 1),
+        Verb::Exec(_) => ("exec failed: ", 255),
+        Verb::Sandbox(_) => ("", 125),
+        _ => ("", 1),
+    };
+    match act(&global, verb).and_then(|outcome| print(&outcome.output).map(|()| outcome.status)) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => fail(&error, prefix, status),
+    }
+}
+
+fn act(global: &Global, verb: Verb) -> Result<Outcome> {
+    match verb {
+        Verb::Start(args) => verbs::start::run(global, &args),
+        Verb::State(args) => verbs::state::run(global, &args),
+        Verb::List(args) => verbs::list::run(global, &args),
+        Verb::Ps(args) => verbs::ps::run(global, &args),
+        Verb::Kill(args) => verbs::kill::run(global, &args),
+        Verb::Delete(args) => verbs::delete::run(global, &args),
+        Verb::Spec(args) => verbs::spec::run(&args),
+        Verb::Features | Verb::Create(_) | Verb::Run(_) | Verb::Exec(_) | Verb::Sandbox(_) => {
+            bail!("not part of this build")
+        }
+    }
+}
+
+fn open_log(global: &Global, quiet: bool) -> Result<()> {
+    let format = log::Format::parse(&global.log_format.to_string_lossy())?;
+    log::open(global.log.as_deref(), format, global.debug, quiet)
+}
+
+/// Help and version go to stdout and are no failure; a mistake in the command line is logged like any other error.
+fn refuse(refusal: Refusal) -> ExitCode {
+    if let Err(error) = print(&refusal.output) {
+        return fail(&error, "", 1);
+    }
+    let Some(message) = refusal.message else { return ExitCode::from(refusal.status) };
+    match open_log(&refusal.global, false) {
+        Ok(()) => log::fatal(&message, None),
+        Err(error) => log::fatal(&one_line(&error), None),
+    }
+    ExitCode::from(refusal.status)
+}
+
+fn fail(error: &anyhow::Error, prefix: &str, status: u8) -> ExitCode {
+    log::fatal(&format!("{prefix}{}", one_line(error)), hint_of(error));
+    ExitCode::from(status)
+}
+
+/// Writes to stdout. A reader that has gone (`rrunc list | head -1`) is no failure: SIGPIPE is ignored, as Rust leaves it.
+fn print(output: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e).context("write to stdout"),
+        _ => Ok(()),
+    }
+}

@@ -4,6 +4,7 @@
 //! A directory holds `state.json`, `config.json` (our own copy), and between `create` and `start` the socket `gate`.
 //! Every file is reached through the directory's descriptor; nothing follows a link below the root.
 mod directory;
+pub mod members;
 pub mod process;
 mod record;
 

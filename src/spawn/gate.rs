@@ -28,7 +28,7 @@ const GATE: &str = "gate";
 const GO: &[u8] = b"G";
 const EXECUTING: u8 = b'E';
 const FAILED: u8 = b'F';
-/// Longest packet: a failure's text is cut to fit in it.
+/// Longest packet that is read; a failure's text is far shorter.
 const PACKET: usize = 64 * 1024;
 
 /// Puts a gate into the state directory and returns its listening end for init to inherit (close-on-exec).
@@ -181,5 +181,111 @@ fn receive(connection: &OwnedFd) -> nix::Result<Vec<u8>> {
             Err(Errno::EINTR) => {}
             Err(e) => return Err(e),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::unistd::Pid;
+    use std::fs::File;
+    use std::os::fd::AsFd;
+
+    /// A state directory whose path is too long for a socket address.
+    fn directory(name: &str) -> (std::path::PathBuf, OwnedFd) {
+        let path = std::env::temp_dir().join(format!("{}-{name}-{}", "gate".repeat(30), std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        let dir = File::open(&path).unwrap().into();
+        (path, dir)
+    }
+
+    fn me() -> OwnedFd {
+        pidfd::open(Pid::this()).unwrap()
+    }
+
+    /// Runs `init` against `start`, and returns what `start` says.
+    fn meet(name: &str, init: impl FnOnce(OwnedFd) + Send) -> Result<()> {
+        let (path, dir) = directory(name);
+        let listener = listen(dir.as_fd()).unwrap();
+        let said = std::thread::scope(|scope| {
+            scope.spawn(|| init(listener));
+            start(dir.as_fd(), me().as_fd())
+        });
+        assert!(!path.join(GATE).exists(), "start takes the gate away");
+        std::fs::remove_dir_all(path).unwrap();
+        said
+    }
+
+    #[test]
+    fn executing_and_end_of_file_is_a_start() {
+        meet("go", |listener| wait(listener).unwrap().executing().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_failure_arrives_whole_with_its_hint() {
+        let chain = format!("exec: \"x\": {}", "long ".repeat(2000));
+        let failure = Failure { step: "exec".into(), chain: chain.clone(), errno: 2, hint: Some("do".into()) };
+        let said = meet("failed", |listener| wait(listener).unwrap().failed(&failure).unwrap()).unwrap_err();
+        assert_eq!(crate::error::one_line(&said), format!("exec: {chain}"));
+        assert_eq!(crate::error::hint_of(&said), Some("do"));
+    }
+
+    #[test]
+    fn a_failure_after_executing_is_one_too() {
+        let failure = Failure { step: "exec".into(), chain: "bad interpreter".into(), errno: 2, hint: None };
+        let said = meet("late", |listener| {
+            let opened = wait(listener).unwrap();
+            opened.executing().unwrap();
+            opened.failed(&failure).unwrap();
+        });
+        assert_eq!(crate::error::one_line(&said.unwrap_err()), "exec: bad interpreter");
+    }
+
+    #[test]
+    fn an_init_that_dies_on_the_way_is_an_error() {
+        let said = meet("dies", |listener| drop(wait(listener).unwrap()));
+        assert_eq!(said.unwrap_err().to_string(), "container init ended before its program ran");
+    }
+
+    #[test]
+    fn probes_do_not_open_the_gate() {
+        let (path, dir) = directory("probe");
+        assert!(!probe(dir.as_fd()).unwrap(), "no gate");
+        let listener = listen(dir.as_fd()).unwrap();
+        for _ in 0..3 {
+            assert!(probe(dir.as_fd()).unwrap());
+        }
+        std::thread::scope(|scope| {
+            scope.spawn(|| wait(listener).unwrap().executing().unwrap());
+            start(dir.as_fd(), me().as_fd()).unwrap();
+        });
+        std::fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn a_gate_that_nobody_is_at_is_decided_by_the_process() {
+        let (path, dir) = directory("stale");
+        drop(listen(dir.as_fd()).unwrap());
+        assert!(!probe(dir.as_fd()).unwrap());
+        let said = start(dir.as_fd(), me().as_fd()).unwrap_err();
+        assert_eq!(said.to_string(), "cannot start an already running container");
+        let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+        let ended = pidfd::open(Pid::from_raw(child.id() as i32)).unwrap();
+        child.wait().unwrap();
+        let said = start(dir.as_fd(), ended.as_fd()).unwrap_err();
+        assert_eq!(said.to_string(), "cannot start a container that has stopped");
+        std::fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn who_knocks_second_hears_that_it_runs_already() {
+        let (path, dir) = directory("second");
+        let listener = listen(dir.as_fd()).unwrap();
+        let second = knock(dir.as_fd()).unwrap().unwrap();
+        let first = knock(dir.as_fd()).unwrap().unwrap();
+        drop(listener);
+        assert_eq!(receive(&second), Err(Errno::ECONNRESET));
+        assert_eq!(receive(&first), Err(Errno::ECONNRESET));
+        std::fs::remove_dir_all(path).unwrap();
     }
 }

@@ -2,27 +2,49 @@
 use crate::sys::pidfd;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
+use nix::unistd::Pid;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-/// When process `pid` started, in clock ticks after boot (field 22 of /proc/PID/stat); `None` when there is no such
-/// process.
-pub fn start_time(pid: i32) -> Result<Option<u64>> {
-    let stat = match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => stat,
-        // ESRCH when it goes between open and read.
-        Err(e) if e.kind() == ErrorKind::NotFound || e.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
-        Err(e) => return Err(e).with_context(|| format!("read /proc/{pid}/stat")),
-    };
-    parse_start_time(&stat).map(Some).with_context(|| format!("read /proc/{pid}/stat"))
+/// What /proc/PID/stat says of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Its state, `Z` when nobody has waited for it yet (field 3).
+    pub state: char,
+    /// Its parent (field 4).
+    pub parent: i32,
+    /// When it started, in clock ticks after boot (field 22).
+    pub start_time: u64,
 }
 
-/// The command in field 2 may hold blanks and brackets: count from the last bracket.
-fn parse_start_time(stat: &str) -> Result<u64> {
-    let (_, fields) = stat.rsplit_once(')').context("no command in it")?;
-    let field = fields.split_whitespace().nth(19).context("too few fields")?;
-    field.parse().with_context(|| format!("start time {field}"))
+/// Reads /proc/PID/stat; `None` when there is no such process.
+pub fn stat(pid: i32) -> Result<Option<Stat>> {
+    let path = format!("/proc/{pid}/stat");
+    match std::fs::read(&path) {
+        Ok(bytes) => {
+            let stat = parse_stat(&String::from_utf8_lossy(&bytes));
+            Ok(Some(stat.with_context(|| format!("read {path}: fewer fields than expected"))?))
+        }
+        // ESRCH when it goes between open and read.
+        Err(e) if e.kind() == ErrorKind::NotFound || e.raw_os_error() == Some(libc::ESRCH) => Ok(None),
+        Err(e) => Err(e).with_context(|| format!("read {path}")),
+    }
+}
+
+/// When process `pid` started, in clock ticks after boot; `None` when there is no such process.
+pub fn start_time(pid: i32) -> Result<Option<u64>> {
+    Ok(stat(pid)?.map(|stat| stat.start_time))
+}
+
+/// The command in field 2 may hold blanks and brackets: count from the last bracket, behind which is field 3.
+fn parse_stat(text: &str) -> Option<Stat> {
+    let (_, fields) = text.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let start_time = fields.nth(22 - 5)?.parse().ok()?;
+    Some(Stat { state, parent, start_time })
 }
 
 /// A pidfd of process `pid`, if it is the one that started at `start` and has not ended. The pidfd is opened before the
@@ -34,7 +56,7 @@ pub fn live(pid: i32, start: u64) -> Result<Option<OwnedFd>> {
     if pid <= 0 {
         return Ok(None);
     }
-    let fd = match pidfd::open(pid) {
+    let fd = match pidfd::open(Pid::from_raw(pid)) {
         Ok(fd) => fd,
         Err(Errno::ESRCH) => return Ok(None),
         // The pid is now the id of some other process's thread.
@@ -60,8 +82,8 @@ mod tests {
     #[test]
     fn the_command_may_hold_anything() {
         let stat = "7 (a ) b (c) 1 S) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0";
-        assert_eq!(parse_start_time(stat).unwrap(), 4711);
-        assert!(parse_start_time("7 (a) S 1").is_err());
+        assert_eq!(parse_stat(stat), Some(Stat { state: 'S', parent: 1, start_time: 4711 }));
+        assert_eq!(parse_stat("7 (a) S 1"), None);
     }
 
     #[test]

@@ -1,20 +1,18 @@
 //! pidfd: a descriptor for a process, which a reused pid cannot fool (pidfd_open(2), pidfd_send_signal(2),
-//! pidfd_getfd(2); Linux 5.6). All descriptors are close-on-exec, which the kernel sets by itself.
+//! pidfd_getfd(2), waitid(2); Linux 5.6). All descriptors are close-on-exec, which the kernel sets by itself.
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// A pidfd of process `pid`.
 ///
 /// # Errors
 /// ESRCH when there is none, EINVAL when `pid` is a thread but not the first of its process.
-pub fn open(pid: i32) -> nix::Result<OwnedFd> {
+pub fn open(pid: Pid) -> nix::Result<OwnedFd> {
     // SAFETY: takes two integers.
-    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
-    // SAFETY: the kernel just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+    super::owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })
 }
 
 /// Sends signal `signal` (a number; 0 only asks whether it could be sent).
@@ -33,9 +31,7 @@ pub fn send_signal(pidfd: BorrowedFd, signal: i32) -> nix::Result<()> {
 /// EPERM without ptrace rights over the process, EBADF when it has no such descriptor.
 pub fn getfd(pidfd: BorrowedFd, fd: RawFd) -> nix::Result<OwnedFd> {
     // SAFETY: takes three integers.
-    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) })?;
-    // SAFETY: the kernel just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+    super::owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) })
 }
 
 /// Whether the process has ended, waited for or not.

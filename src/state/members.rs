@@ -1,0 +1,229 @@
+//! Which processes belong to a container: those of its cgroup, else those of a namespace that is its own alone.
+use super::{Container, State, process};
+use crate::sys::pidfd;
+use anyhow::{Context, Result, anyhow, bail};
+use nix::errno::Errno;
+use nix::unistd::Pid;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// How often members are looked for again while they are being ended.
+const ROUNDS: usize = 100;
+
+/// What tells a container's processes from others.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Bond {
+    /// Its own cgroup2 directory.
+    Cgroup(PathBuf),
+    /// A new pid namespace: all processes in it end with its first.
+    PidNamespace(OsString),
+    /// A new mount namespace, where the pid namespace is shared with others.
+    MountNamespace(OsString),
+}
+
+impl Bond {
+    /// The closest bond that container has. Namespaces are known by a living first process only; a namespace that the
+    /// config joins by path may hold other containers and is no bond.
+    ///
+    /// # Errors
+    /// `unable to get all container pids: …` when there is none.
+    pub fn of(container: &Container, state: &State) -> Result<Bond> {
+        if let Some(cgroup) = state.cgroup.as_ref().filter(|dir| dir.is_dir()) {
+            return Ok(Bond::Cgroup(cgroup.clone()));
+        }
+        let config = container.config()?;
+        if is_new(&config, "pid")? {
+            return Ok(Bond::PidNamespace(namespace(state.pid, "pid")?));
+        }
+        if is_new(&config, "mount")? {
+            return Ok(Bond::MountNamespace(namespace(state.pid, "mnt")?));
+        }
+        Err(anyhow!("unable to get all container pids: it has no cgroup and no pid or mount namespace of its own"))
+    }
+
+    /// The pids of all member processes as the host counts, ascending.
+    pub fn pids(&self) -> Result<Vec<i32>> {
+        match self {
+            Bond::Cgroup(dir) => cgroup_pids(dir).context("unable to get all container pids"),
+            Bond::PidNamespace(name) => namespace_pids("pid", name),
+            Bond::MountNamespace(name) => namespace_pids("mnt", name),
+        }
+    }
+
+    /// Sends `signal` to every member. One that ends meanwhile is fine.
+    pub fn signal(&self, signal: i32) -> Result<()> {
+        for (pid, fd) in self.open(None)? {
+            send(pid, &fd, signal)?;
+        }
+        Ok(())
+    }
+
+    /// Ends every member but the container's first process: without that one nobody would know the rest.
+    pub fn end_others(&self, first: i32) -> Result<()> {
+        // Each round catches those that were forked during the last.
+        for _ in 0..ROUNDS {
+            let others = self.open(Some(first))?;
+            if others.is_empty() {
+                return Ok(());
+            }
+            for (pid, fd) in &others {
+                send(*pid, fd, libc::SIGKILL)?;
+            }
+            for (pid, fd) in &others {
+                if !pidfd::wait_ended(fd.as_fd(), 1_000).with_context(|| format!("wait for process {pid}"))? {
+                    bail!("process {pid} of the container does not end");
+                }
+            }
+        }
+        bail!("the container makes processes faster than they can be ended")
+    }
+
+    /// pidfds of the members but `except`. Membership is looked at again once they are open, so that no pid was reused.
+    fn open(&self, except: Option<i32>) -> Result<Vec<(i32, OwnedFd)>> {
+        let wanted = self.pids()?.into_iter().filter(|pid| Some(*pid) != except);
+        let opened: Vec<_> =
+            wanted.filter_map(|pid| pidfd::open(Pid::from_raw(pid)).ok().map(|fd| (pid, fd))).collect();
+        let still = self.pids()?;
+        Ok(opened.into_iter().filter(|(pid, _)| still.contains(pid)).collect())
+    }
+}
+
+fn send(pid: i32, fd: &OwnedFd, signal: i32) -> Result<()> {
+    match pidfd::send_signal(fd.as_fd(), signal) {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(e) => Err(e).with_context(|| format!("send signal {signal} to process {pid}")),
+    }
+}
+
+/// Whether the config makes a new namespace of this type (not joined by path, not the caller's).
+fn is_new(config: &[u8], kind: &str) -> Result<bool> {
+    #[derive(Deserialize)]
+    struct Config {
+        linux: Option<Linux>,
+    }
+    #[derive(Deserialize)]
+    struct Linux {
+        namespaces: Option<Vec<Namespace>>,
+    }
+    #[derive(Deserialize)]
+    struct Namespace {
+        #[serde(rename = "type")]
+        kind: String,
+        path: Option<String>,
+    }
+    let config: Config =
+        serde_json::from_slice(config).context("read the namespaces of the container's config.json")?;
+    let namespaces = config.linux.and_then(|linux| linux.namespaces).unwrap_or_default();
+    Ok(namespaces.iter().any(|ns| ns.kind == kind && ns.path.as_deref().unwrap_or_default().is_empty()))
+}
+
+/// The `kind` namespace of process `pid`. Never our own, whatever the records say: else every process of the user
+/// would belong to the container.
+fn namespace(pid: i32, kind: &str) -> Result<OsString> {
+    let read = |process: &str| {
+        let link = format!("/proc/{process}/ns/{kind}");
+        std::fs::read_link(&link).with_context(|| format!("unable to get all container pids: read {link}"))
+    };
+    let theirs = read(&pid.to_string())?;
+    if theirs == read("self")? {
+        bail!("unable to get all container pids: its first process is in the caller's {kind} namespace");
+    }
+    Ok(theirs.into_os_string())
+}
+
+/// Processes whose `kind` namespace is `name`, and their descendants: those may be in namespaces nested deeper, or not
+/// let us read their own.
+fn namespace_pids(kind: &str, name: &OsString) -> Result<Vec<i32>> {
+    let mut members = BTreeSet::new();
+    let mut parents = BTreeMap::new();
+    for entry in std::fs::read_dir("/proc").context("read /proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|pid| pid.parse::<i32>().ok()) else { continue };
+        // As in a cgroup.procs file, who has ended and was not waited for is not shown.
+        let Some(stat) = process::stat(pid)?.filter(|stat| stat.state != 'Z') else { continue };
+        parents.insert(pid, stat.parent);
+        if std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).is_ok_and(|link| link.as_os_str() == name) {
+            members.insert(pid);
+        }
+    }
+    Ok(with_descendants(members, &parents).into_iter().collect())
+}
+
+fn with_descendants(mut members: BTreeSet<i32>, parents: &BTreeMap<i32, i32>) -> BTreeSet<i32> {
+    loop {
+        let more: Vec<i32> = parents
+            .iter()
+            .filter(|(pid, parent)| members.contains(parent) && !members.contains(pid))
+            .map(|(pid, _)| *pid)
+            .collect();
+        if more.is_empty() {
+            return members;
+        }
+        members.extend(more);
+    }
+}
+
+/// The processes of a cgroup2 directory and all below it.
+fn cgroup_pids(dir: &Path) -> Result<Vec<i32>> {
+    let mut pids = BTreeSet::new();
+    let mut directories = vec![dir.to_owned()];
+    while let Some(dir) = directories.pop() {
+        let procs = dir.join("cgroup.procs");
+        let text = match std::fs::read_to_string(&procs) {
+            Ok(text) => text,
+            // A cgroup below that has just been removed.
+            Err(e) if e.kind() == ErrorKind::NotFound || e.raw_os_error() == Some(libc::ENODEV) => continue,
+            Err(e) => return Err(e).with_context(|| format!("read {}", procs.display())),
+        };
+        pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0));
+        let Ok(entries) = std::fs::read_dir(&dir) else { continue };
+        directories.extend(entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()));
+    }
+    Ok(pids.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_namespace_made_for_the_container_is_its_own() {
+        let config = br#"{"linux":{"namespaces":[{"type":"pid","path":"/proc/7/ns/pid"},{"type":"mount"},{"type":"ipc","path":""}]}}"#;
+        assert!(!is_new(config, "pid").unwrap());
+        assert!(is_new(config, "mount").unwrap());
+        assert!(is_new(config, "ipc").unwrap());
+        assert!(!is_new(config, "network").unwrap());
+        assert!(!is_new(b"{}", "pid").unwrap());
+    }
+
+    #[test]
+    fn descendants_of_descendants_are_members() {
+        let parents = [(1, 0), (2, 1), (3, 2), (4, 1), (5, 4)].into();
+        assert_eq!(with_descendants([2].into(), &parents), [2, 3].into());
+        assert_eq!(with_descendants([1].into(), &parents), [1, 2, 3, 4, 5].into());
+        assert_eq!(with_descendants([].into(), &parents), [].into());
+    }
+
+    #[test]
+    fn we_are_in_our_own_namespace() {
+        let me = std::process::id() as i32;
+        assert!(namespace(me, "pid").is_err(), "our own namespace is no container's");
+        let ours = std::fs::read_link("/proc/self/ns/pid").unwrap().into_os_string();
+        assert!(namespace_pids("pid", &ours).unwrap().contains(&me));
+        assert!(namespace_pids("pid", &"pid:[0]".into()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_cgroup_is_read_with_all_below() {
+        let dir = std::env::temp_dir().join(format!("rrunc-cgroup-{}", std::process::id()));
+        std::fs::create_dir_all(dir.join("a/b")).unwrap();
+        std::fs::write(dir.join("cgroup.procs"), "30\n10\n").unwrap();
+        std::fs::write(dir.join("a/b/cgroup.procs"), "20\n0\n").unwrap();
+        std::fs::write(dir.join("a/cgroup.procs"), "").unwrap();
+        assert_eq!(cgroup_pids(&dir).unwrap(), [10, 20, 30]);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}

@@ -1,0 +1,177 @@
+//! From argv to `Cli`, and from clap's refusals to runc's texts and exit codes.
+//!
+//! clap says 2 for every mistake; clients of an OCI runtime expect 1, or 3 for a verb that does not exist.
+use crate::cli::{Cli, Global, VERSION};
+use clap::error::{ContextKind, ErrorKind};
+use clap::{Command, CommandFactory, FromArgMatches, Parser};
+use std::ffi::OsString;
+
+/// Why there is nothing to run, or nothing left to do.
+#[derive(Debug)]
+pub struct Refusal {
+    /// For stdout: help, version, or the help that goes with a mistake.
+    pub output: String,
+    /// The mistake; `None` when help or the version was asked for.
+    pub message: Option<String>,
+    /// The exit code.
+    pub status: u8,
+    /// The options before the verb, as far as they could be read: the message belongs in the log.
+    pub global: Global,
+}
+
+/// Reads the command line, the program's name first.
+///
+/// # Errors
+/// Help or version, or a mistake in runc's words.
+pub fn parse(args: Vec<OsString>) -> Result<Cli, Box<Refusal>> {
+    let error = match Cli::try_parse_from(&args) {
+        Ok(cli) if cli.verb.is_some() => return Ok(cli),
+        Ok(cli) => {
+            let output = Cli::command().render_help().to_string();
+            return Err(Box::new(Refusal { output, message: None, status: 0, global: cli.global }));
+        }
+        Err(error) => error,
+    };
+    let asked = |output| Err(Box::new(Refusal { output, message: None, status: 0, global: Global::default() }));
+    match error.kind() {
+        ErrorKind::DisplayHelp => asked(error.render().to_string()),
+        ErrorKind::DisplayVersion => asked(format!("rrunc {VERSION}\n")),
+        _ => Err(Box::new(mistake(&error, args))),
+    }
+}
+
+fn mistake(error: &clap::Error, args: Vec<OsString>) -> Refusal {
+    let lenient = Cli::command().ignore_errors(true).try_get_matches_from(args).ok();
+    let verb = lenient.as_ref().and_then(|matches| matches.subcommand_name()).map(str::to_owned);
+    let global = lenient.as_ref().and_then(|matches| Global::from_arg_matches(matches).ok()).unwrap_or_default();
+    if error.kind() == ErrorKind::InvalidSubcommand {
+        let message = format!("No help topic for '{}'", context(error, ContextKind::InvalidSubcommand));
+        return Refusal { output: String::new(), message: Some(message), status: 3, global };
+    }
+    if verb.as_deref() == Some("sandbox") {
+        let text = error.render().to_string();
+        let message = text.trim_start_matches("error: ").trim_end().to_owned();
+        return Refusal { output: String::new(), message: Some(message), status: 125, global };
+    }
+    let (heading, message) = in_runcs_words(error, verb.as_deref());
+    let output = format!("{heading}\n\n{}", help(verb.as_deref()));
+    Refusal { output, message: Some(message), status: 1, global }
+}
+
+/// The line above the help on stdout, and the error.
+fn in_runcs_words(error: &clap::Error, verb: Option<&str>) -> (String, String) {
+    let argument = context(error, ContextKind::InvalidArg);
+    let flag = format!("-{}", argument.split([' ', '=']).next().unwrap_or_default().trim_start_matches('-'));
+    let value = context(error, ContextKind::InvalidValue);
+    let message = match error.kind() {
+        ErrorKind::UnknownArgument if argument.starts_with('-') => format!("flag provided but not defined: {flag}"),
+        ErrorKind::UnknownArgument | ErrorKind::MissingRequiredArgument | ErrorKind::TooManyValues => {
+            return ("Incorrect Usage.".into(), wrong_count(verb.unwrap_or_default()));
+        }
+        ErrorKind::InvalidValue if value.is_empty() && argument.starts_with('-') => {
+            format!("flag needs an argument: {flag}")
+        }
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
+            format!("invalid value \"{value}\" for flag {flag}: parse error")
+        }
+        ErrorKind::InvalidUtf8 => "an argument that must be text is not UTF-8".into(),
+        _ => {
+            let text = error.render().to_string();
+            text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
+        }
+    };
+    (format!("Incorrect Usage: {message}"), message)
+}
+
+/// runc's text for a wrong number of arguments of `verb`.
+fn wrong_count(verb: &str) -> String {
+    let takes = match verb {
+        "exec" | "ps" | "kill" => "a minimum of 1",
+        "list" | "spec" | "features" => "exactly 0",
+        _ => "exactly 1",
+    };
+    format!("rrunc: \"{verb}\" requires {takes} argument(s)")
+}
+
+/// runc's text for more than `maximum` arguments of `verb`.
+pub fn too_many(verb: &str, maximum: usize) -> String {
+    format!("rrunc: \"{verb}\" requires a maximum of {maximum} argument(s)")
+}
+
+fn help(verb: Option<&str>) -> String {
+    let mut root = Cli::command();
+    root.build();
+    let command: Option<&mut Command> = verb.and_then(|verb| root.find_subcommand_mut(verb));
+    match command {
+        Some(command) => command.render_help().to_string(),
+        None => root.render_help().to_string(),
+    }
+}
+
+/// What clap says about the mistake under `kind`; empty when it says nothing.
+fn context(error: &clap::Error, kind: ContextKind) -> String {
+    error.get(kind).map(ToString::to_string).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn refusal(args: &[&str]) -> Refusal {
+        *parse(["rrunc"].iter().chain(args).map(OsString::from).collect()).expect_err("must be refused")
+    }
+
+    #[test]
+    fn mistakes_in_runcs_words() {
+        for (args, message, status) in [
+            (&["bogus", "-x"][..], "No help topic for 'bogus'", 3),
+            (&["help", "bogus"], "No help topic for 'bogus'", 3),
+            (&["state"], "rrunc: \"state\" requires exactly 1 argument(s)", 1),
+            (&["state", "a", "b"], "rrunc: \"state\" requires exactly 1 argument(s)", 1),
+            (&["list", "a"], "rrunc: \"list\" requires exactly 0 argument(s)", 1),
+            (&["kill"], "rrunc: \"kill\" requires a minimum of 1 argument(s)", 1),
+            (&["exec"], "rrunc: \"exec\" requires a minimum of 1 argument(s)", 1),
+            (&["list", "--bogus=1"], "flag provided but not defined: -bogus", 1),
+            (&["--bogus", "list"], "flag provided but not defined: -bogus", 1),
+            (&["exec", "-y", "a", "b"], "flag provided but not defined: -y", 1),
+            (&["run", "a", "--bundle"], "flag needs an argument: -bundle", 1),
+            (&["run", "a", "--preserve-fds", "x"], "invalid value \"x\" for flag -preserve-fds: parse error", 1),
+        ] {
+            let refusal = refusal(args);
+            assert_eq!(refusal.message.as_deref(), Some(message), "{args:?}");
+            assert_eq!(refusal.status, status, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_shows_the_help_of_its_verb_and_keeps_the_log_options() {
+        let refusal = refusal(&["--log", "/l", "--log-format", "json", "kill"]);
+        assert!(refusal.output.starts_with("Incorrect Usage.\n\nSend a signal to a container\n"), "{}", refusal.output);
+        assert_eq!(refusal.global.log, Some(PathBuf::from("/l")));
+        assert_eq!(refusal.global.log_format, "json");
+    }
+
+    #[test]
+    fn help_and_version_are_no_mistakes_anywhere() {
+        for args in [&[][..], &["-h"], &["run", "--help"], &["help", "run"], &["exec", "-h"]] {
+            let refusal = refusal(args);
+            assert_eq!((refusal.message, refusal.status), (None, 0), "{args:?}");
+            assert!(refusal.output.contains("Usage: rrunc"), "{args:?}");
+        }
+        for args in [&["-v"][..], &["--version"], &["-V"], &["list", "-v"]] {
+            let output = refusal(args).output;
+            let mut lines = output.lines();
+            assert!(lines.next().unwrap().starts_with("rrunc version "), "{args:?}");
+            assert!(lines.next().unwrap().starts_with("commit: "));
+            assert!(lines.next().unwrap().starts_with("spec: 1."));
+        }
+    }
+
+    #[test]
+    fn a_sandbox_mistake_exits_with_125_in_claps_words() {
+        let refusal = refusal(&["sandbox", "--network", "moon", "--", "true"]);
+        assert_eq!(refusal.status, 125);
+        assert!(refusal.message.unwrap().starts_with("invalid value 'moon'"));
+    }
+}

@@ -1,0 +1,102 @@
+//! `delete`: end what may be ended, remove the state, run the poststop hooks.
+use super::{Outcome, configured_hooks, end};
+use crate::cli::{DeleteArgs, Global};
+use crate::error::{WithHint, one_line};
+use crate::hooks::{self, Inherit};
+use crate::state::members::Bond;
+use crate::state::{Container, Root, State, Status, process};
+use anyhow::{Context, Result, anyhow};
+
+/// Runs the verb.
+pub fn run(global: &Global, args: &DeleteArgs) -> Result<Outcome> {
+    let root = Root::open(global.root.as_deref())?;
+    if args.force {
+        return force(&root, &args.id).map(|()| Outcome::default());
+    }
+    let container = root.lock(&args.id)?;
+    let state = match container.load() {
+        Ok(state) => state,
+        // Half made by a `create` that was killed: clear it away, and say what runc says.
+        Err(e) if !container.path.join("state.json").exists() => {
+            container.destroy()?;
+            return Err(e);
+        }
+        Err(e) => return Err(e).hint(|| format!("remove it with `rrunc delete --force {}`", args.id)),
+    };
+    match container.status(&state)? {
+        Status::Stopped => {}
+        Status::Created => end_all(&container, &state)?,
+        status => {
+            return Err(anyhow!("cannot delete container {} that is not stopped: {status}", args.id)).hint(|| {
+                format!("stop it with `rrunc kill {0}`, or end and remove it with `rrunc delete --force {0}`", args.id)
+            });
+        }
+    }
+    remove(container, &state)?;
+    Ok(Outcome::default())
+}
+
+/// Whatever is left of `id`, nothing of it is left afterwards. A container that does not exist is no error.
+pub fn force(root: &Root, id: &str) -> Result<()> {
+    // Before the lock: a `create` that waits for something holds it, and gives up when its init is gone.
+    match root.find(id) {
+        Ok(container) => {
+            if let Ok(state) = container.load() {
+                end_all(&container, &state)?;
+            }
+        }
+        Err(e) if is_missing(&e) => return Ok(()),
+        Err(e) => return Err(e),
+    }
+    let container = match root.lock(id) {
+        Ok(container) => container,
+        Err(e) if is_missing(&e) => return Ok(()),
+        Err(e) => return Err(e),
+    };
+    match container.load() {
+        Ok(state) => {
+            end_all(&container, &state)?;
+            remove(container, &state)
+        }
+        Err(e) => {
+            if container.path.join("state.json").exists() {
+                log::warn!("delete {id} although its state cannot be read: {}", one_line(&e));
+            }
+            container.destroy()
+        }
+    }
+}
+
+fn is_missing(error: &anyhow::Error) -> bool {
+    error.to_string() == "container does not exist"
+}
+
+/// Ends every process of the container: with its pid namespace where it has one, else one by one as long as the first
+/// still shows who belongs to it.
+pub fn end_all(container: &Container, state: &State) -> Result<()> {
+    let Some(init) = process::live(state.pid, state.start_time)? else {
+        return Ok(());
+    };
+    match Bond::of(container, state) {
+        Ok(Bond::PidNamespace(_)) => {}
+        Ok(bond) => bond.end_others(state.pid)?,
+        // Said once, here; the container goes all the same.
+        Err(e) => log::warn!("only the first process is ended: {}", one_line(&e)),
+    }
+    end(&init)
+}
+
+/// Removes the state, then runs the poststop hooks with the status `stopped`. A hook that fails is a warning
+/// (runtime-spec, runtime.md, "Lifecycle", step 13).
+pub fn remove(container: Container, state: &State) -> Result<()> {
+    let hooks = match container.config().and_then(|bytes| configured_hooks(&bytes)) {
+        Ok(hooks) => hooks.and_then(|hooks| hooks.poststop().clone()).unwrap_or_default(),
+        Err(e) => {
+            log::warn!("no poststop hooks are run: {}", one_line(&e));
+            Vec::new()
+        }
+    };
+    container.destroy().context("remove the container's state")?;
+    hooks::run_all_warn("poststop", &hooks, &state.oci_json(Status::Stopped, 0), Inherit::Own, &state.bundle);
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! `kill`: a signal for a container's first process, or for all of them.
+use super::Outcome;
+use crate::cli::{Global, KillArgs};
+use crate::state::members::Bond;
+use crate::state::{Root, process};
+use crate::sys::pidfd;
+use crate::usage::too_many;
+use anyhow::{Context, Result, anyhow, bail};
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use std::os::fd::AsFd;
+
+/// Runs the verb. It takes no lock: `kill` must get through while `create` waits for a hook.
+pub fn run(global: &Global, args: &KillArgs) -> Result<Outcome> {
+    if args.target.len() > 2 {
+        bail!(too_many("kill", 2));
+    }
+    let container = Root::open(global.root.as_deref())?.find(&args.id())?;
+    let signal = number(&args.signal())?;
+    let state = container.load()?;
+    let Some(init) = process::live(state.pid, state.start_time)? else {
+        // With --all runc finds nobody left to signal, and that is a success.
+        return if args.all { Ok(Outcome::default()) } else { Err(anyhow!("container not running")) };
+    };
+    let first = || match pidfd::send_signal(init.as_fd(), signal) {
+        Ok(()) => Ok(()),
+        Err(Errno::ESRCH) => Err(anyhow!("container not running")),
+        Err(e) => Err(e).with_context(|| format!("send signal {signal} to process {}", state.pid)),
+    };
+    if !args.all && signal != libc::SIGKILL {
+        return first().map(|()| Outcome::default());
+    }
+    match Bond::of(&container, &state) {
+        // The kernel ends all of a pid namespace with its first process.
+        Ok(Bond::PidNamespace(_)) if signal == libc::SIGKILL => first()?,
+        // Nothing else does: the others would outlive the container.
+        Ok(bond) => bond.signal(signal)?,
+        Err(e) => {
+            log::warn!("only the first process is signalled: {}", crate::error::one_line(&e));
+            first()?;
+        }
+    }
+    Ok(Outcome::default())
+}
+
+/// A signal by number or by name, with or without SIG, in any case. Real-time signals have numbers only.
+pub fn number(text: &str) -> Result<i32> {
+    let unknown = || anyhow!("unknown signal \"{text}\"");
+    if let Ok(number) = text.parse::<i32>() {
+        return if (0..=libc::SIGRTMAX()).contains(&number) { Ok(number) } else { Err(unknown()) };
+    }
+    let name = text.to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    let name = match name {
+        "CLD" => "CHLD",
+        "IOT" => "ABRT",
+        "POLL" => "IO",
+        name => name,
+    };
+    format!("SIG{name}").parse::<Signal>().map(|signal| signal as i32).map_err(|_| unknown())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_by_name_and_number() {
+        for (text, expected) in [
+            ("TERM", 15),
+            ("SIGTERM", 15),
+            ("sigkill", 9),
+            ("Hup", 1),
+            ("IOT", 6),
+            ("stkflt", 16),
+            ("9", 9),
+            ("0", 0),
+            ("64", 64),
+        ] {
+            assert_eq!(number(text).unwrap(), expected, "{text}");
+        }
+        for text in ["", "SIG", "SIGSIGTERM", "FOO", "-9", "65", "9x"] {
+            assert_eq!(number(text).unwrap_err().to_string(), format!("unknown signal \"{text}\""));
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! `list`: all containers of this user, as a table, as JSON, or only the ids.
+use super::Outcome;
+use super::state::Summary;
+use crate::cli::{Global, ListArgs};
+use crate::state::Root;
+use anyhow::{Context, Result, bail};
+
+/// Runs the verb. A container that cannot be read is an error line, and the others are shown all the same.
+pub fn run(global: &Global, args: &ListArgs) -> Result<Outcome> {
+    let root = Root::open(global.root.as_deref())?;
+    if args.quiet {
+        let with_state = |id: &String| root.find(id).and_then(|container| container.load()).is_ok();
+        return Ok(root
+            .list()?
+            .iter()
+            .filter(|id| with_state(id))
+            .map(|id| format!("{id}\n"))
+            .collect::<String>()
+            .into());
+    }
+    let as_table = match args.output.format.as_str() {
+        "table" => true,
+        "json" => false,
+        _ => bail!("invalid format option"),
+    };
+    let containers = summaries(&root)?;
+    if as_table {
+        return Ok(table(&containers).into());
+    }
+    // Go's empty slice: clients of runc know no other form.
+    let json = if containers.is_empty() {
+        "null".into()
+    } else {
+        serde_json::to_string(&containers).context("write the list")?
+    };
+    Ok(format!("{json}\n").into())
+}
+
+fn summaries(root: &Root) -> Result<Vec<Summary>> {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let mut all = Vec::new();
+    for id in root.list()? {
+        let container = match root.find(&id) {
+            Ok(container) => container,
+            // Deleted since the directory was read.
+            Err(_) if !root.path().join(&id).exists() => continue,
+            Err(e) => {
+                log::error!("load container {id}: {}", crate::error::one_line(&e));
+                continue;
+            }
+        };
+        match Summary::of(&container) {
+            Ok((mut summary, state)) => {
+                summary.owner = owner(&passwd, state.owner);
+                all.push(summary);
+            }
+            // Half made or half removed: it has no state to show.
+            Err(_) if !container.path.join("state.json").exists() => {}
+            Err(e) => log::error!("load container {id}: {}", crate::error::one_line(&e)),
+        }
+    }
+    Ok(all)
+}
+
+/// A user's name, `#UID` when it has none.
+fn owner(passwd: &str, uid: u32) -> String {
+    crate::host::user_name(passwd, uid).map_or_else(|| format!("#{uid}"), str::to_owned)
+}
+
+/// Columns at least 12 wide and 3 apart.
+fn table(containers: &[Summary]) -> String {
+    let mut rows = vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(String::from)];
+    rows.extend(
+        containers
+            .iter()
+            .map(|c| [&c.id, &c.pid.to_string(), &c.status, &c.bundle, &c.created, &c.owner].map(String::from)),
+    );
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count() + 3).max().unwrap_or(0).max(12);
+    let widths: Vec<usize> = (0..5).map(width).collect();
+    let line = |row: &[String; 6]| {
+        let padded: String = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        format!("{padded}{}\n", row[5])
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_table_is_its_header() {
+        assert_eq!(table(&[]), "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n");
+    }
+
+    #[test]
+    fn who_has_no_name_is_a_number() {
+        let passwd = "root:x:0:0::/root:/bin/sh\nbroken\nann:x:1000:1000::/home/ann:/bin/sh\n";
+        assert_eq!(owner(passwd, 1000), "ann");
+        assert_eq!(owner(passwd, 7), "#7");
+    }
+}

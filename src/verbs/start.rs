@@ -1,0 +1,75 @@
+//! `start`: open the gate of a created container, wait until its program runs, then the poststart hooks.
+use super::{Outcome, configured_hooks, delete, end};
+use crate::cli::{Global, IdArgs};
+use crate::error::one_line;
+use crate::hooks::{self, Inherit};
+use crate::notify::Proxy;
+use crate::spawn::gate;
+use crate::state::{Container, Root, State, Status, process};
+use anyhow::{Context, Result, bail};
+use nix::unistd::Pid;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Runs the verb.
+pub fn run(global: &Global, args: &IdArgs) -> Result<Outcome> {
+    let root = Root::open(global.root.as_deref())?;
+    let container = root.lock(&args.id)?;
+    let state = container.load()?;
+    match container.status(&state)? {
+        Status::Created if !state.has_process => bail!("cannot start a container without a process in its config.json"),
+        Status::Created => {}
+        Status::Running => bail!("cannot start an already running container"),
+        Status::Stopped => bail!("cannot start a container that has stopped"),
+        other => bail!("cannot start a container in the {other} state"),
+    }
+    let init = process::live(state.pid, state.start_time)?.context("cannot start a container that has stopped")?;
+    let ready = notify_proxy(&container)?;
+    let bytes = container.config()?;
+    let started = gate::start(container.dir.as_fd(), init.as_fd());
+    // Hooks may call back into us, and a container may take its time to be ready.
+    container.unlock()?;
+    match started.and_then(|()| poststart(&state, &bytes, &init)) {
+        Err(e) if is_hooks(&e) => return Err(undone(e, &root, &args.id)),
+        other => other?,
+    }
+    if let Some(ready) = ready {
+        ready.wait(init.as_fd(), Pid::from_raw(state.pid))?;
+    }
+    Ok(Outcome::default())
+}
+
+/// Whether a hook failed, of init's or ours. Then `start` itself undoes the container (runtime-spec, runtime.md,
+/// "Lifecycle", steps 7 and 9); after any other failure it is there, stopped, for `delete`.
+fn is_hooks(error: &anyhow::Error) -> bool {
+    let failed =
+        |kind: &str| error.chain().any(|link| link.to_string().starts_with(&format!("error running {kind} hook")));
+    failed("startContainer") || failed("poststart")
+}
+
+fn undone(error: anyhow::Error, root: &Root, id: &str) -> anyhow::Error {
+    match delete::force(root, id) {
+        Ok(()) => error,
+        Err(second) => error.context(format!("clean up after a failed hook: {}", one_line(&second))),
+    }
+}
+
+/// The relay for `NOTIFY_SOCKET`, if `create` made room for it as well.
+fn notify_proxy(container: &Container) -> Result<Option<Proxy>> {
+    let Some(manager) = std::env::var_os("NOTIFY_SOCKET").filter(|value| !value.is_empty()) else { return Ok(None) };
+    if !container.path.join("notify").is_dir() {
+        return Ok(None);
+    }
+    Proxy::bind(container.dir.as_fd(), &manager).map(Some)
+}
+
+/// Runs the poststart hooks. When one fails the container's first process is ended; undoing the rest is the caller's
+/// part.
+pub fn poststart(state: &State, config: &[u8], init: &OwnedFd) -> Result<()> {
+    let hooks = configured_hooks(config)?.and_then(|hooks| hooks.poststart().clone()).unwrap_or_default();
+    let oci = state.oci_json(Status::Running, state.pid);
+    let Err(error) = hooks::run("poststart", &hooks, &oci, Inherit::Own, &state.bundle) else { return Ok(()) };
+    match end(init) {
+        Ok(()) => Err(error),
+        Err(second) => Err(error.context(one_line(&second))),
+    }
+}

@@ -1,0 +1,56 @@
+//! `state`: what one container is doing, as JSON.
+use super::Outcome;
+use crate::cli::{Global, IdArgs};
+use crate::state::{Container, Root, State, Status};
+use anyhow::{Context, Result};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A container as `state` and `list` show it. The order of the members is runc's.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    oci_version: String,
+    /// Its id.
+    pub id: String,
+    /// Its first process, 0 when stopped.
+    pub pid: i32,
+    /// Its status in words.
+    pub status: String,
+    /// Its bundle.
+    pub bundle: String,
+    rootfs: String,
+    /// RFC 3339.
+    pub created: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
+    /// Name of the user it belongs to; `state` leaves it empty, as runc does.
+    pub owner: String,
+}
+
+impl Summary {
+    /// Looks at a container, without its lock.
+    pub fn of(container: &Container) -> Result<(Summary, State)> {
+        let state = container.load()?;
+        let status = container.status(&state)?;
+        let summary = Summary {
+            oci_version: state.oci_version.clone(),
+            id: state.id.clone(),
+            pid: if status == Status::Stopped { 0 } else { state.pid },
+            status: status.to_string(),
+            bundle: state.bundle.to_string_lossy().into_owned(),
+            rootfs: state.rootfs.to_string_lossy().into_owned(),
+            created: state.created.clone(),
+            annotations: state.annotations.clone(),
+            owner: String::new(),
+        };
+        Ok((summary, state))
+    }
+}
+
+/// Runs the verb. The output has no newline at its end, as runc's.
+pub fn run(global: &Global, args: &IdArgs) -> Result<Outcome> {
+    let container = Root::open(global.root.as_deref())?.find(&args.id)?;
+    let (summary, _) = Summary::of(&container)?;
+    Ok(serde_json::to_string_pretty(&summary).context("write the state as JSON")?.into())
+}
