@@ -1,12 +1,14 @@
 //! The seccomp compiler against a plain reading of the profile, through a BPF interpreter; and a few filters in the kernel.
 #[path = "support/bpf.rs"]
 mod bpf;
+#[path = "seccomp/kernel.rs"]
+mod kernel;
 #[path = "support/reference.rs"]
 mod reference;
 
 use bpf::Data;
 use oci_spec::runtime::LinuxSeccomp;
-use reference::Reference;
+use reference::{Reference, Tables};
 use rrunc::error::one_line;
 use rrunc::seccomp::abi::{Abi, Machine};
 use rrunc::seccomp::{Filter, compile, compile_for, profiles};
@@ -174,6 +176,7 @@ fn random_data(random: &mut Random, machine: Machine, numbers: &[u32]) -> Data {
 #[test]
 fn random_profiles_mean_what_a_plain_reading_says() {
     let mut random = Random(0x7275_6e63);
+    let tables = MACHINES.map(Tables::new);
     let numbers: Vec<Vec<u32>> = MACHINES.iter().map(|machine| numbers_of_names(*machine)).collect();
     for round in 0..3000 {
         let profile = random_profile(&mut random);
@@ -181,7 +184,7 @@ fn random_profiles_mean_what_a_plain_reading_says() {
         let machine = MACHINES[which];
         let filter = compile_for(&profile, machine).expect("a profile that compiles");
         bpf::verify(&filter.program);
-        let reference = Reference::new(&profile, machine);
+        let reference = Reference::new(&profile, &tables[which]);
         for _ in 0..150 {
             let data = random_data(&mut random, machine, &numbers[which]);
             // x32 numbers from 512 on are known to the reference for the random names only.
@@ -207,9 +210,10 @@ fn the_profiles_we_ship_mean_what_a_plain_reading_says() {
     for (name, _) in profiles::PROFILES {
         let profile = profiles::parsed(name).expect("our profile");
         for machine in MACHINES {
+            let tables = Tables::new(machine);
             let filter = compile_for(&profile, machine).expect("our profile compiles");
             bpf::verify(&filter.program);
-            let reference = Reference::new(&profile, machine);
+            let reference = Reference::new(&profile, &tables);
             for abi in machine.abis().iter().filter(|abi| **abi != Abi::X32) {
                 for number in (0..480).chain([u32::MAX, 0x4000_0000, 0xf_0002, 0xf_0005, 0xf_0009]) {
                     let mut data = random_data(&mut random, machine, &[number]);
@@ -327,7 +331,8 @@ fn long_chains_jump_far_and_too_long_ones_are_refused() {
     let profile = profile(chain(700));
     let f = compile_for(&profile, Machine::X86_64).expect("700 comparisons fit");
     bpf::verify(&f.program);
-    let reference = Reference::new(&profile, Machine::X86_64);
+    let tables = Tables::new(Machine::X86_64);
+    let reference = Reference::new(&profile, &tables);
     for number in [15, 16, 17, 134, 135, 136] {
         for n in 0..701 {
             let data = Data { number, architecture: X86_64, arguments: [0, n, 0, 0, 0, 0] };

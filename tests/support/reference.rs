@@ -5,7 +5,7 @@ use oci_spec::runtime::{
     Arch, LinuxSeccomp, LinuxSeccompAction as Action, LinuxSeccompArg, LinuxSeccompOperator as Operator, LinuxSyscall,
 };
 use rrunc::seccomp::abi::{Abi, Machine};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 const KILL_PROCESS: u32 = 0x8000_0000;
 const ENOSYS: u32 = 0x0005_0000 | 38;
@@ -45,24 +45,42 @@ pub fn calls(abi: Abi) -> Vec<(&'static str, u32)> {
     }
 }
 
+/// The calls of one machine, to be read from once for many profiles.
+pub struct Tables {
+    machine: Machine,
+    abis: Vec<(Abi, HashMap<u32, &'static str>)>,
+}
+
+impl Tables {
+    pub fn new(machine: Machine) -> Self {
+        let table = |abi: &Abi| (*abi, calls(*abi).into_iter().map(|(name, number)| (number, name)).collect());
+        Tables { machine, abis: machine.abis().iter().map(table).collect() }
+    }
+
+    fn of(&self, abi: Abi) -> &HashMap<u32, &'static str> {
+        &self.abis.iter().find(|(a, _)| *a == abi).expect("an ABI of this machine").1
+    }
+}
+
 /// A profile for one machine, ready to answer.
 pub struct Reference<'a> {
     profile: &'a LinuxSeccomp,
-    machine: Machine,
-    names: HashMap<Abi2, HashMap<u32, &'static str>>,
-}
-
-type Abi2 = (u32, bool);
-
-fn key(abi: Abi) -> Abi2 {
-    (abi.audit_arch(), abi == Abi::X32)
+    tables: &'a Tables,
+    /// The largest number the profile names: of ordinary calls, and of ARM's private ones.
+    largest: Vec<(Abi, Option<u32>, Option<u32>)>,
 }
 
 impl<'a> Reference<'a> {
-    pub fn new(profile: &'a LinuxSeccomp, machine: Machine) -> Self {
-        let names =
-            machine.abis().iter().map(|abi| (key(*abi), calls(*abi).into_iter().map(|(n, c)| (c, n)).collect()));
-        Reference { profile, machine, names: names.collect() }
+    pub fn new(profile: &'a LinuxSeccomp, tables: &'a Tables) -> Self {
+        let named: HashSet<&str> =
+            profile.syscalls().iter().flatten().flat_map(|s| s.names()).map(|n| n.as_str()).collect();
+        let is_named = |name: &str| named.iter().any(|n| same(n, name));
+        let largest = tables.abis.iter().map(|(abi, calls)| {
+            let numbers = || calls.iter().filter(|(_, name)| is_named(name)).map(|(number, _)| *number);
+            let private = |n: &u32| *abi == Abi::Arm && *n >= 0xf_0000;
+            (*abi, numbers().filter(|n| !private(n)).max(), numbers().filter(private).max())
+        });
+        Reference { profile, tables, largest: largest.collect() }
     }
 
     pub fn evaluate(&self, data: &Data) -> u32 {
@@ -73,7 +91,7 @@ impl<'a> Reference<'a> {
         if data.number > self.largest(abi, data.number) {
             return self.newer();
         }
-        let Some(name) = self.names[&key(abi)].get(&data.number) else { return self.default() };
+        let Some(name) = self.tables.of(abi).get(&data.number) else { return self.default() };
         self.rules(abi, name, data)
     }
 
@@ -81,7 +99,12 @@ impl<'a> Reference<'a> {
         let x32 =
             data.number & X32_BIT != 0 && data.number < 0x8000_0000 || (0x8000_0000..u32::MAX).contains(&data.number);
         let x32 = x32 && data.architecture == Abi::X86_64.audit_arch();
-        self.machine.abis().iter().copied().find(|a| a.audit_arch() == data.architecture && (*a == Abi::X32) == x32)
+        self.tables
+            .machine
+            .abis()
+            .iter()
+            .copied()
+            .find(|a| a.audit_arch() == data.architecture && (*a == Abi::X32) == x32)
     }
 
     fn covers(&self, abi: Abi) -> bool {
@@ -94,17 +117,13 @@ impl<'a> Reference<'a> {
             Arch::ScmpArchRiscv64 => abi == Abi::Riscv64,
             _ => false,
         });
-        listed || abi == self.machine.native()
+        listed || abi == self.tables.machine.native()
     }
 
-    /// The largest number the profile names, of ARM's two groups the one that `number` is in.
+    /// The number above which calls are newer than the profile.
     fn largest(&self, abi: Abi, number: u32) -> u32 {
-        let named =
-            |name: &str| self.profile.syscalls().iter().flatten().any(|s| s.names().iter().any(|n| same(n, name)));
-        let numbers: Vec<u32> = calls(abi).iter().filter(|(name, _)| named(name)).map(|(_, n)| *n).collect();
-        let private = numbers.iter().any(|n| *n >= 0xf_0000) && number >= 0xf_0000 && abi == Abi::Arm;
-        let group = numbers.into_iter().filter(|n| abi != Abi::Arm || (*n >= 0xf_0000) == private);
-        match group.max() {
+        let (_, ordinary, private) = self.largest.iter().find(|(a, ..)| *a == abi).expect("an ABI of this machine");
+        match if number >= 0xf_0000 { private.or(*ordinary) } else { *ordinary } {
             Some(largest) => largest,
             // Nothing is named: there is no telling what is newer, so all get the default. -1 is no call at all.
             None if number == u32::MAX && abi == Abi::X86_64 => 0,
