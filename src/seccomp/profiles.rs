@@ -1,0 +1,61 @@
+//! The seccomp profiles that come with rrunc, in OCI syntax: allow-lists whose default is EPERM, and ENOSYS for calls
+//! newer than the profile. JSON has no comments, so each entry has a `comment` member, which OCI runtimes ignore, and
+//! what is *not* allowed is explained here:
+//!
+//! | denied | in | why |
+//! |---|---|---|
+//! | mount, umount2, pivot_root, fsopen, fsconfig, fsmount, fspick, open_tree, open_tree_attr, move_mount, mount_setattr | all | undo read-only and masked paths; the kernel's parsers of file systems |
+//! | unshare, clone with namespace flags; setns | all | a nested user namespace gives back every capability against kernel code meant for root |
+//! | clone3 (ENOSYS) | all | its flags lie in memory, out of the filter's sight; libc falls back to clone |
+//! | io_uring_* | all | does I/O without system calls, so around any filter; a long row of kernel bugs |
+//! | userfaultfd | all | stops the kernel at a chosen page access: the tool to win races with |
+//! | bpf, perf_event_open | all | kernel programs and counters: side channels, verifier bugs |
+//! | keyctl, add_key, request_key | all | keyrings are not namespaced by container; secrets of the host's session |
+//! | open_by_handle_at | all | opens by inode number, past every mount (CVE-2014-3519 and "shocker") |
+//! | kexec_*, *_module, reboot, swapon, swapoff, acct, quotactl*, iopl, ioperm, settimeofday, clock_settime, syslog, vhangup, sethostname, setdomainname | all | the machine's business |
+//! | move_pages, migrate_pages | all | memory placement of other processes |
+//! | lookup_dcookie, _sysctl, nfsservctl, uselib, sysfs, ustat's kin of no use today | all | dead code in the kernel |
+//! | sockets of AF_VSOCK | all | talks to the hypervisor, past the network namespace |
+//! | sockets other than unix, inet, inet6, netlink | sandbox, strict | AF_ALG, AF_PACKET, CAN…: attack surface without use |
+//! | ioctl TIOCSTI, TIOCLINUX | sandbox, strict | type into the terminal that started the sandbox (CVE-2017-5226); the kernel reads 32 bits of the number, so 64-bit comparisons miss (CVE-2019-10063) |
+//! | chroot, modify_ldt, memfd_secret, adjtimex, fanotify_* | sandbox, strict | no developer tool needs them |
+//! | 32-bit and x32 programs (killed) | sandbox, strict | a second, less tested entry to the kernel |
+//! | ptrace and kin, System V IPC, message queues, AIO, inet and netlink sockets, changing ids, owners, attributes, scheduling | strict | a program that computes on files and pipes needs none |
+use oci_spec::runtime::LinuxSeccomp;
+
+/// Name and text of every profile.
+pub const PROFILES: [(&str, &str); 3] = [
+    ("default", include_str!("../../profiles/seccomp/default.json")),
+    ("sandbox", include_str!("../../profiles/seccomp/sandbox.json")),
+    ("strict", include_str!("../../profiles/seccomp/strict.json")),
+];
+
+/// The JSON text of a profile: `default` for containers, `sandbox` for developer tools, `strict` for programs that
+/// only compute.
+pub fn profile(name: &str) -> Option<&'static str> {
+    PROFILES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+/// A profile, parsed.
+pub fn parsed(name: &str) -> Option<LinuxSeccomp> {
+    profile(name).map(|text| serde_json::from_str(text).expect("an embedded profile is valid"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seccomp::abi::Machine;
+    use crate::seccomp::{Filter, compile_for};
+
+    #[test]
+    fn every_profile_compiles_for_every_machine_without_a_warning() {
+        for (name, _) in PROFILES {
+            for machine in [Machine::X86_64, Machine::Aarch64, Machine::Riscv64] {
+                let Filter { program, warnings, .. } = compile_for(&parsed(name).unwrap(), machine).unwrap();
+                assert_eq!(warnings, [""; 0], "{name}");
+                println!("{name} for {machine:?}: {} instructions", program.len());
+            }
+        }
+        assert_eq!(profile("nonesuch"), None);
+    }
+}
