@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::Pid;
 use oci_spec::runtime::Hook;
 use std::ffi::{CString, OsStr};
 use std::io::{ErrorKind, Read, Write};
@@ -131,7 +132,7 @@ type Seen = (Option<ExitStatus>, Vec<u8>, Vec<u8>);
 
 impl<'s> Watched<'s> {
     fn new(child: &mut Child, state: &'s [u8]) -> Result<Self> {
-        let pidfd = pidfd::open(child.id().cast_signed()).ok();
+        let pidfd = pidfd::open(Pid::from_raw(child.id().cast_signed())).ok();
         let stdin = child.stdin.take();
         if let Some(pipe) = &stdin {
             set_nonblocking(pipe.as_fd())?;

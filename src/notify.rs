@@ -189,6 +189,12 @@ pub fn passed_fds(listen: RawFd, preserve: RawFd, inherited: impl Fn(RawFd) -> n
     Ok(PassedFds { kept: 3..end, env })
 }
 
+/// What this process was asked to pass on: `--preserve-fds`, and socket-activation descriptors where `listen` is set.
+pub fn passed(preserve: u32, listen: bool) -> Result<PassedFds> {
+    let listen = if listen { listen_fds(|name| std::env::var_os(name), Pid::this()) } else { 0 };
+    passed_fds(listen, RawFd::try_from(preserve).context("--preserve-fds")?, inherited)
+}
+
 /// How many socket-activation descriptors the environment announces for process `own`; 0 when they are for another
 /// process or the values make no sense (sd_listen_fds(3)).
 pub fn listen_fds(variable: impl Fn(&str) -> Option<OsString>, own: Pid) -> RawFd {

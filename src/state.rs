@@ -69,16 +69,12 @@ impl Root {
     ///
     /// # Errors
     /// `container with given ID already exists`, or an id that is not valid.
-    pub fn create(&self, id: &str) -> Result<Container> {
+    pub fn create(&mut self, id: &str) -> Result<Container> {
         validate(id)?;
-        let made;
-        let root = match &self.dir {
-            Some(dir) => dir,
-            None => {
-                made = directory::make_private(&self.path, self.explicit)?;
-                &made
-            }
-        };
+        if self.dir.is_none() {
+            self.dir = Some(directory::make_private(&self.path, self.explicit)?);
+        }
+        let root = self.dir.as_ref().context("no state directory")?;
         loop {
             match mkdirat(root, id, Mode::S_IRWXU) {
                 Ok(()) => {}

@@ -66,10 +66,14 @@ fn set_capabilities(sets: CapabilitySets) -> Result<()> {
         log::warn!("ignoring unknown or unavailable capabilities: {missing:#x}");
     }
     capability::set(wanted).context("capset")?;
-    for number in (0..=MOST_CAPABILITIES).filter(|number| sets.ambient & 1 << number != 0) {
-        if let Err(e) = capability::raise_ambient(number) {
-            log::warn!("can't raise ambient capability {number}: {}", e.desc());
-        }
+    // The kernel raises what is both permitted and inheritable (capabilities(7)).
+    let possible = sets.ambient & wanted.permitted & wanted.inheritable;
+    if possible != sets.ambient {
+        let missing = sets.ambient & !possible;
+        log::warn!("can't raise ambient capabilities {missing:#x}: they are not permitted and inheritable");
+    }
+    for number in (0..=MOST_CAPABILITIES).filter(|number| possible & 1 << number != 0) {
+        capability::raise_ambient(number).with_context(|| format!("raise ambient capability {number}"))?;
     }
     Ok(())
 }

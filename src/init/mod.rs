@@ -101,8 +101,10 @@ pub fn run(start: Start) -> ! {
 /// Sends every log line of this process to the parent.
 pub fn log_to(wire: &Arc<Wire>) {
     let wire = Arc::clone(wire);
-    // A parent that is gone has no use for the line.
-    crate::log::redirect(Box::new(move |level, text| drop(wire.log(level, text))));
+    crate::log::redirect(Box::new(move |level, text| {
+        // A parent that is gone has no use for the line.
+        wire.log(level, text).ok();
+    }));
 }
 
 /// Reports `error` and ends the process.

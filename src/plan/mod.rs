@@ -82,8 +82,6 @@ pub struct Plan {
     pub no_pivot: bool,
     /// See [`Options::die_with_parent`].
     pub die_with_parent: bool,
-    /// See [`Options::notify_dir`].
-    pub notify_dir: Option<PathBuf>,
     /// See [`Options::passed_fds`].
     pub passed_fds: u32,
     /// The binary is writable by an id of the container and must not be reachable from it (CVE-2019-5736).
@@ -166,7 +164,8 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     let ids = ids::plan(spec, host, &namespaces, &mut problems, &mut warnings);
     let view = ids::View::of(ids.as_ref(), &namespaces, host);
     let rootfs = plan_rootfs(bundle, &mut problems);
-    let mounts = mounts::plan(bundle, &namespaces, &view, &mut problems, &mut warnings);
+    let mut mounts = mounts::plan(bundle, &namespaces, &view, &mut problems, &mut warnings);
+    mounts.extend(options.notify_dir.as_deref().map(mounts::notify_socket));
     let own_dev = mounts::binds_dev(&mounts);
     let devices = if own_dev { Vec::new() } else { devices::plan(spec, &mut problems) };
     let sysctl = sysctl::plan(spec, &namespaces, &mut problems);
@@ -203,7 +202,6 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         keyring: (!options.no_new_keyring).then(|| format!("_ses.{}", options.id)),
         no_pivot: options.no_pivot,
         die_with_parent: options.die_with_parent,
-        notify_dir: options.notify_dir.clone(),
         passed_fds: options.passed_fds,
         hooks: Hooks::of(spec),
         warnings,

@@ -71,6 +71,19 @@ pub fn binds_dev(mounts: &[Mount]) -> bool {
     mounts.iter().any(|m| m.destination == Path::new("/dev") && matches!(m.what, What::Bind { .. }))
 }
 
+/// The directory of the NOTIFY_SOCKET protocol, bound where the container expects it.
+pub fn notify_socket(directory: &Path) -> Mount {
+    let set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    Mount {
+        destination: PathBuf::from(crate::notify::DIRECTORY),
+        what: What::Bind { source: directory.to_owned(), recursive: false, optional: false },
+        attr: Attr { set, ..Attr::default() },
+        tree_attr: Attr::default(),
+        propagation: Vec::new(),
+        copy_up: false,
+    }
+}
+
 /// Propagation type by name: MS_*, and whether for the whole tree.
 pub fn propagation(name: &str) -> Option<(u64, bool)> {
     let flag = match name.strip_prefix('r').filter(|rest| propagation_flag(rest).is_some()) {

@@ -70,7 +70,7 @@ fn a_container_is_stored_found_and_destroyed() {
 
     let root = place.root();
     assert_eq!(root.list().unwrap(), ["web"]);
-    assert_eq!(message(root.create("web")), "container with given ID already exists");
+    assert_eq!(message(place.root().create("web")), "container with given ID already exists");
     let web = root.lock("web").unwrap();
     assert_eq!(web.load().unwrap(), state(0, 0));
     assert_eq!(web.config().unwrap(), b"{ }\n");

@@ -17,6 +17,11 @@ pub fn block_all() -> nix::Result<Saved> {
 }
 
 impl Saved {
+    /// The mask as it is now, for a caller that goes on taking signals.
+    pub fn current() -> nix::Result<Saved> {
+        SigSet::thread_get_mask().map(Saved)
+    }
+
     /// Puts the mask back.
     pub fn restore(&self) -> nix::Result<()> {
         self.0.thread_set_mask()

@@ -90,9 +90,9 @@ impl Created {
 /// Runs the verb.
 pub fn run(global: &Global, args: &CreateArgs) -> Result<Outcome> {
     let request = Request::of(args, Waiting::AtGate)?;
-    let root = Root::open(global.root.as_deref())?;
+    let mut root = Root::open(global.root.as_deref())?;
     let signals = Saved::current()?;
-    let created = create(&root, Bundle::load(&args.bundle)?, &request, signals)?;
+    let created = create(&mut root, Bundle::load(&args.bundle)?, &request, signals)?;
     if let Err(error) = created.init.go() {
         created.undo();
         return Err(error);
@@ -101,7 +101,7 @@ pub fn run(global: &Global, args: &CreateArgs) -> Result<Outcome> {
 }
 
 /// Makes the container; on failure nothing of it is left.
-pub fn create(root: &Root, bundle: Bundle, request: &Request, signals: Saved) -> Result<Created> {
+pub fn create(root: &mut Root, bundle: Bundle, request: &Request, signals: Saved) -> Result<Created> {
     let passed = notify::passed(request.preserve_fds, true)?;
     let host = Host::probe(wants_subids(&bundle))?;
     let container = root.create(&request.id)?;
@@ -142,7 +142,7 @@ fn record(bundle: &Bundle, request: &Request, host: &Host) -> State {
         start_time: 0,
         bundle: bundle.path.clone(),
         rootfs,
-        created: crate::clock::utc(std::time::SystemTime::now()),
+        created: crate::clock::rfc3339_nanos(std::time::SystemTime::now()),
         annotations: spec.annotations().clone().unwrap_or_default().into_iter().collect(),
         owner: host.uid,
         cgroup: None,
@@ -156,7 +156,7 @@ fn options(container: &Container, request: &Request, passed: notify::PassedFds) 
     if std::env::var_os("NOTIFY_SOCKET").is_some_and(|value| !value.is_empty()) {
         notify::prepare(container.dir.as_fd())?;
         notify_dir = Some(container.path.join("notify"));
-        extra_env.push(format!("NOTIFY_SOCKET={}", notify::INSIDE));
+        extra_env.push(format!("NOTIFY_SOCKET={}", notify::SOCKET));
     }
     Ok(Options {
         id: request.id.clone(),

@@ -1,8 +1,10 @@
 //! One thin file a verb; here is what several of them share.
+pub mod create;
 pub mod delete;
 pub mod kill;
 pub mod list;
 pub mod ps;
+pub mod run;
 pub mod spec;
 pub mod start;
 pub mod state;

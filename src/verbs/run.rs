@@ -16,15 +16,15 @@ use std::os::fd::AsFd;
 pub fn run(global: &Global, args: &RunArgs) -> Result<Outcome> {
     let waiting = if args.detach { Waiting::Nobody } else { Waiting::Us };
     let request = Request::of(&args.create, waiting)?;
-    let root = Root::open(global.root.as_deref())?;
+    let mut root = Root::open(global.root.as_deref())?;
     let bundle = Bundle::load(&args.create.bundle)?;
     if args.detach {
-        return detached(&root, bundle, &request);
+        return detached(&mut root, bundle, &request);
     }
-    foreground(&root, bundle, &request, args.keep, !args.no_subreaper).map(Outcome::from)
+    foreground(&mut root, bundle, &request, args.keep, !args.no_subreaper).map(Outcome::from)
 }
 
-fn detached(root: &Root, bundle: Bundle, request: &Request) -> Result<Outcome> {
+fn detached(root: &mut Root, bundle: Bundle, request: &Request) -> Result<Outcome> {
     let created = create::create(root, bundle, request, signal::Saved::current()?)?;
     let (created, ready) = begin(created, false)?;
     created.container.unlock()?;
@@ -35,7 +35,7 @@ fn detached(root: &Root, bundle: Bundle, request: &Request) -> Result<Outcome> {
 }
 
 /// Runs the container of `bundle` to its end and returns its exit status.
-pub fn foreground(root: &Root, bundle: Bundle, request: &Request, keep: bool, subreaper: bool) -> Result<u8> {
+pub fn foreground(root: &mut Root, bundle: Bundle, request: &Request, keep: bool, subreaper: bool) -> Result<u8> {
     // From before the clone on: a signal in between would end us and leave the container behind.
     let signals = signal::block_all()?;
     if subreaper {

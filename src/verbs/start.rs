@@ -54,7 +54,7 @@ fn undone(error: anyhow::Error, root: &Root, id: &str) -> anyhow::Error {
 }
 
 /// The relay for `NOTIFY_SOCKET`, if `create` made room for it as well.
-fn notify_proxy(container: &Container) -> Result<Option<Proxy>> {
+pub fn notify_proxy(container: &Container) -> Result<Option<Proxy>> {
     let Some(manager) = std::env::var_os("NOTIFY_SOCKET").filter(|value| !value.is_empty()) else { return Ok(None) };
     if !container.path.join("notify").is_dir() {
         return Ok(None);
