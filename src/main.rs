@@ -36,6 +36,7 @@ fn act(global: &Global, verb: Verb) -> Result<Outcome> {
     match verb {
         Verb::Create(args) => verbs::create::run(global, &args),
         Verb::Run(args) => verbs::run::run(global, &args),
+        Verb::Exec(args) => verbs::exec::run(global, &args),
         Verb::Start(args) => verbs::start::run(global, &args),
         Verb::State(args) => verbs::state::run(global, &args),
         Verb::List(args) => verbs::list::run(global, &args),
@@ -43,7 +44,7 @@ fn act(global: &Global, verb: Verb) -> Result<Outcome> {
         Verb::Kill(args) => verbs::kill::run(global, &args),
         Verb::Delete(args) => verbs::delete::run(global, &args),
         Verb::Spec(args) => verbs::spec::run(&args),
-        Verb::Features | Verb::Exec(_) | Verb::Sandbox(_) => {
+        Verb::Features | Verb::Sandbox(_) => {
             bail!("not part of this build")
         }
     }

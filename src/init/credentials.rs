@@ -25,8 +25,9 @@ pub fn set_limits(plan: &Process) -> Result<()> {
 }
 
 /// Changes groups, group and user, then the capability sets. Afterwards the process has no right the configuration
-/// does not list.
-pub fn drop_to(plan: &Process) -> Result<()> {
+/// does not list. `dumpable`: an init must be, or its /proc/PID/ns would be closed to its owner; a process that joins a
+/// running container must not be, or those in it could look into it before its program runs (CVE-2016-9962).
+pub fn drop_to(plan: &Process, dumpable: bool) -> Result<()> {
     let sets = plan.capabilities;
     drop_bounding(sets.bounding)?;
     prctl::set_keepcaps(true).context("keep the capabilities")?;
@@ -36,9 +37,8 @@ pub fn drop_to(plan: &Process) -> Result<()> {
     process::setresgid(plan.gid).with_context(|| format!("set gid {}", plan.gid))?;
     process::setresuid(plan.uid).with_context(|| format!("set uid {}", plan.uid))?;
     set_capabilities(sets)?;
-    // A change of the kernel's uid or gid has cleared it, and /proc/PID/ns would be closed to our owner. Memory holds
-    // nothing secret any more.
-    prctl::set_dumpable(true).context("make the process dumpable")
+    // A change of the kernel's uid or gid has cleared it.
+    prctl::set_dumpable(dumpable).context("make the process dumpable")
 }
 
 fn drop_bounding(keep: u64) -> Result<()> {

@@ -1,1 +1,150 @@
-//! stub
+//! Inside, for `exec`: what happens between clone and execve of a process that joins a running container.
+//!
+//! Unlike a container's init this process is seen by hostile ones. It is not dumpable from before the first namespace
+//! is joined until its program runs (CVE-2016-9962), and holds no descriptor of the host.
+use super::procfs::Procfs;
+use super::root::Root;
+use super::{Step, become_process, exec, give_up, load_late_filter, log_to, take_terminal};
+use crate::plan::exec::Plan;
+use crate::spawn::wire::{Failure, Wire};
+use crate::sys::clone::{Cloned, clone};
+use crate::sys::{descriptor, exe, keyctl, prctl, process, signal::Saved};
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sched::CloneFlags;
+use nix::sys::stat::Mode;
+use nix::unistd::setsid;
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+
+/// Exit status of a process whose program could not be executed.
+const NOT_EXECUTED: i32 = 255;
+
+/// What the new process is given by the one it was cloned from.
+pub struct Join<'a> {
+    /// What to do.
+    pub plan: &'a Plan,
+    /// To the parent.
+    pub wire: Wire,
+    /// A pidfd of the container's first process.
+    pub init: OwnedFd,
+    /// CLONE_NEW* of the namespaces in which it differs from us: one that is shared fails the whole call.
+    pub namespaces: i32,
+    /// The caller's signal mask, for the program.
+    pub signals: Saved,
+}
+
+/// Runs in the process that joins; ends in the program, or in a report of why not.
+pub fn run(join: Join) -> ! {
+    let Join { plan, wire, init, namespaces, signals } = join;
+    let wire = Arc::new(wire);
+    let step = Step::new();
+    log_to(&wire);
+    if let Err(error) = enter(plan, &wire, &init, namespaces, &step) {
+        give_up(&wire, &step, &error, 1);
+    }
+    let Err(error) = set_up_and_execute(plan, &wire, namespaces, &signals, &step);
+    let told = wire.failed(&Failure::new(step.0.get(), &error));
+    process::exit_now(if told.is_ok() { NOT_EXECUTED } else { 1 })
+}
+
+/// Joins the namespaces and becomes a process of the container's pid namespace.
+fn enter(plan: &Plan, wire: &Wire, init: &OwnedFd, namespaces: i32, step: &Step) -> Result<()> {
+    step.begin("descriptors");
+    prctl::set_dumpable(false)?;
+    descriptor::close_except(3 + plan.passed_fds as RawFd, &[wire.raw(), init.as_raw_fd()])?;
+
+    step.begin("arguments");
+    exe::forget_arguments("rrunc exec");
+    prctl::set_name(c"rrunc:[exec]")?;
+
+    step.begin("oom score");
+    if let Some(score) = plan.process.oom_score_adj {
+        Procfs::open()?.write("self/oom_score_adj", &score.to_string())?;
+    }
+
+    step.begin("join namespaces");
+    process::setns(init.as_fd(), namespaces).map_err(|e| {
+        let error = anyhow::Error::new(e).context("join the container's namespaces");
+        match e {
+            Errno::ESRCH => error.context("the container has stopped"),
+            _ => error,
+        }
+    })?;
+
+    step.begin("own binary");
+    if plan.replace_exe {
+        // The host's mounts are out of reach by now, and before there was no right to do it: so all is copied.
+        exe::replace(None).context("hide the rrunc binary from the container")?;
+    }
+
+    step.begin("pid namespace");
+    if namespaces & libc::CLONE_NEWPID != 0 {
+        // A pid namespace is joined for children only; this one is our parent's child, who waits for it.
+        match clone(CloneFlags::CLONE_PARENT).context("fork")? {
+            Cloned::Child => {}
+            Cloned::Parent(pid, child) => {
+                let told = wire.process(pid.as_raw(), child.as_fd());
+                process::exit_now(i32::from(told.is_err()));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn set_up_and_execute(
+    plan: &Plan,
+    wire: &Wire,
+    namespaces: i32,
+    signals: &Saved,
+    step: &Step,
+) -> Result<Infallible> {
+    let own_ids = namespaces & libc::CLONE_NEWUSER != 0;
+
+    step.begin("session");
+    setsid()?;
+
+    step.begin("ids");
+    if own_ids {
+        become_root()?;
+    }
+
+    step.begin("keyring");
+    if let Some(name) = &plan.keyring {
+        match keyctl::join_session_keyring(&CString::new(name.as_str())?) {
+            Ok(_) | Err(Errno::ENOSYS) => {}
+            Err(e) => return Err(e).context("join the container's session keyring"),
+        }
+    }
+
+    step.begin("terminal");
+    if plan.process.terminal {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let root = Root::new(openat(AT_FDCWD, "/", flags, Mode::empty())?);
+        take_terminal(&plan.process, &root, false, wire)?;
+    }
+
+    step.begin("process");
+    let ready = become_process(&plan.process, own_ids, false)?;
+    wire.ready()?;
+
+    step.begin("seccomp");
+    load_late_filter(&plan.process)?;
+    step.begin("");
+    exec(&plan.process.args, &ready, 3 + plan.passed_fds as RawFd, wire.raw(), signals)
+}
+
+/// Root of the container's user namespace, where it has one.
+fn become_root() -> Result<()> {
+    for set in [process::setresgid as fn(u32) -> nix::Result<()>, process::setresuid] {
+        match set(0) {
+            Ok(()) | Err(Errno::EINVAL) => {}
+            Err(e) => return Err(e).context("become root of the user namespace"),
+        }
+    }
+    // Every change of ids falls back to fs.suid_dumpable, which may be anything.
+    Ok(prctl::set_dumpable(false)?)
+}

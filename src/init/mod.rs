@@ -225,7 +225,7 @@ fn set_up(
     }
 
     step.begin("process");
-    let ready = plan.process.as_ref().map(|process| become_process(process, own_ids)).transpose()?;
+    let ready = plan.process.as_ref().map(|process| become_process(process, own_ids, true)).transpose()?;
     if plan.die_with_parent {
         // Last: every change of ids or capabilities clears it. A parent that died before this leaves the wire closed.
         prctl::set_parent_death_signal()?;
@@ -362,9 +362,9 @@ fn run_create_hooks(plan: &Plan, state: &State, wire: &Wire) -> Result<()> {
     hooks::run("createContainer", hooks, &json, Inherit::Nothing, &plan.rootfs.path)
 }
 
-fn take_terminal(process: &Process, root: &Root, own_mounts: bool, wire: &Wire) -> Result<()> {
+fn take_terminal(process: &Process, root: &Root, own_console: bool, wire: &Wire) -> Result<()> {
     let pty = console::open(root.fd(), process.console_size)?;
-    if own_mounts {
+    if own_console {
         devices::console(root, pty.slave.as_fd())?;
     }
     // The program's user has to be able to open its own terminal again by /dev/tty or /dev/stdin.
@@ -401,7 +401,7 @@ fn reopen_null() -> Result<()> {
 }
 
 /// Gives up all that the program is not to have, and finds it. Shared with `exec`.
-pub fn become_process(process: &Process, own_ids: bool) -> Result<Ready> {
+pub fn become_process(process: &Process, own_ids: bool, dumpable: bool) -> Result<Ready> {
     let env = program::environment(process);
     credentials::set_limits(process)?;
     if process.no_new_privs {
@@ -411,7 +411,7 @@ pub fn become_process(process: &Process, own_ids: bool) -> Result<Ready> {
         load_filter(process)?;
     }
     if own_ids || nix::unistd::geteuid().is_root() {
-        credentials::drop_to(process)?;
+        credentials::drop_to(process, dumpable)?;
     }
     program::enter_cwd(&process.cwd)?;
     Ok(Ready { path: program::find(process)?, env })

@@ -1,1 +1,164 @@
-//! stub
+//! The plan of `exec`: another process for a container that is there, from the container's own copy of its
+//! configuration and what the command line changes of it; or from a whole process document.
+use super::ids::View;
+use super::{Problems, Process, process};
+use crate::bundle::{self, Bundle};
+use crate::host::IdMap;
+use anyhow::{Context, Result, bail};
+use oci_spec::runtime::{self, Capability, LinuxCapabilities, UserBuilder};
+use std::path::PathBuf;
+
+/// What the command line says.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// `--process`: the bytes of a whole process document, in place of all else but `tty`.
+    pub document: Option<Vec<u8>>,
+    /// The program and its arguments.
+    pub args: Vec<String>,
+    /// `--tty`.
+    pub tty: bool,
+    /// `--cwd`.
+    pub cwd: Option<PathBuf>,
+    /// `--env`, each `NAME=value`.
+    pub env: Vec<String>,
+    /// `--user`: uid, and gid where given.
+    pub user: Option<(u32, Option<u32>)>,
+    /// `--additional-gids`.
+    pub additional_gids: Vec<u32>,
+    /// `--cap`.
+    pub capabilities: Vec<String>,
+    /// `--no-new-privs`.
+    pub no_new_privs: bool,
+    /// The session keyring to join, the container's.
+    pub keyring: Option<String>,
+    /// How many descriptors from 3 on are passed.
+    pub passed_fds: u32,
+}
+
+/// The ids of the running container, from its first process.
+#[derive(Debug, Clone)]
+pub struct Ids {
+    /// Its uid_map.
+    pub uid: Vec<IdMap>,
+    /// Its gid_map.
+    pub gid: Vec<IdMap>,
+    /// Whether setgroups is allowed in it.
+    pub setgroups: bool,
+}
+
+/// A process to be added, and what should be logged of it.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The process.
+    pub process: Process,
+    /// A session keyring of this name is joined.
+    pub keyring: Option<String>,
+    /// Our binary is writable by an id of the container.
+    pub replace_exe: bool,
+    /// How many descriptors from 3 on are passed.
+    pub passed_fds: u32,
+    /// To be logged.
+    pub warnings: Vec<String>,
+}
+
+/// Computes the plan from the container's configuration.
+pub fn plan(container: &Bundle, request: &Request, ids: &Ids, exe: &crate::host::ExeOwner) -> Result<Plan> {
+    let mut warnings = Vec::new();
+    let document = match &request.document {
+        Some(bytes) => bundle::parse_process(bytes, &mut warnings).context("process document")?,
+        None => merged(container, request)?,
+    };
+    let view = View::of_running(ids);
+    let seccomp = container.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+    let mut problems = Problems::default();
+    let planned = process::plan(&document, seccomp, &view, &[], &mut problems, &mut warnings);
+    problems.finish("process")?;
+    let mut process = planned.context("no process")?;
+    process.terminal |= request.tty;
+    Ok(Plan {
+        process,
+        keyring: request.keyring.clone(),
+        replace_exe: view.may_write(exe),
+        passed_fds: request.passed_fds,
+        warnings,
+    })
+}
+
+/// The configuration's process with the changes of the command line. Its terminal is its own affair: only `--tty`
+/// asks for one.
+fn merged(container: &Bundle, request: &Request) -> Result<runtime::Process> {
+    let Some(process) = container.spec.process() else { bail!("process property must not be empty") };
+    let mut process = process.clone();
+    if request.args.is_empty() {
+        bail!("exec args cannot be empty");
+    }
+    process.set_args(Some(request.args.clone()));
+    process.set_terminal(Some(false));
+    if let Some(cwd) = &request.cwd {
+        process.set_cwd(cwd.clone());
+    }
+    let mut env = process.env().clone().unwrap_or_default();
+    env.extend(request.env.iter().cloned());
+    process.set_env(Some(env));
+    if request.no_new_privs {
+        process.set_no_new_privileges(Some(true));
+    }
+    merge_user(&mut process, request)?;
+    merge_capabilities(&mut process, &request.capabilities)?;
+    Ok(process)
+}
+
+fn merge_user(process: &mut runtime::Process, request: &Request) -> Result<()> {
+    let old = process.user().clone();
+    let (uid, gid) = match request.user {
+        Some((uid, gid)) => (uid, gid.unwrap_or(old.gid())),
+        None => (old.uid(), old.gid()),
+    };
+    let mut groups = old.additional_gids().clone().unwrap_or_default();
+    groups.extend(&request.additional_gids);
+    let mut user = UserBuilder::default().uid(uid).gid(gid);
+    if !groups.is_empty() {
+        user = user.additional_gids(groups);
+    }
+    if let Some(umask) = old.umask() {
+        user = user.umask(umask);
+    }
+    process.set_user(user.build()?);
+    Ok(())
+}
+
+/// `--cap` adds to bounding, effective and permitted; to ambient only where the configuration has an inheritable set.
+fn merge_capabilities(process: &mut runtime::Process, names: &[String]) -> Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let mut wanted = Vec::new();
+    for name in names {
+        let upper = name.to_uppercase();
+        let full = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
+        let known: Result<Capability, _> = serde_json::from_value(serde_json::Value::String(full));
+        wanted.push(known.ok().with_context(|| format!("--cap: unknown capability {name:?}"))?);
+    }
+    let mut sets: LinuxCapabilities = process.capabilities().clone().unwrap_or_else(empty_sets);
+    let with = |set: &Option<runtime::Capabilities>| {
+        let mut all = set.clone().unwrap_or_default();
+        all.extend(wanted.iter().copied());
+        Some(all)
+    };
+    sets.set_bounding(with(sets.bounding()));
+    sets.set_effective(with(sets.effective()));
+    sets.set_permitted(with(sets.permitted()));
+    if sets.inheritable().is_some() {
+        sets.set_inheritable(with(sets.inheritable()));
+        sets.set_ambient(with(sets.ambient()));
+    }
+    process.set_capabilities(Some(sets));
+    Ok(())
+}
+
+fn empty_sets() -> LinuxCapabilities {
+    let mut sets = LinuxCapabilities::default();
+    // The crate's default is runc's default set, not none.
+    sets.set_bounding(None).set_effective(None).set_inheritable(None).set_permitted(None).set_ambient(None);
+    sets
+}

@@ -47,6 +47,11 @@ impl<'a> View<'a> {
         }
     }
 
+    /// As it is in a container that runs.
+    pub(super) fn of_running(ids: &'a super::exec::Ids) -> View<'a> {
+        View { uid: Some(&ids.uid), gid: Some(&ids.gid), setgroups: ids.setgroups }
+    }
+
     /// Whether `uid` exists inside.
     pub fn has_uid(&self, uid: u32) -> bool {
         self.uid.is_none_or(|map| covers_inside(map, uid))

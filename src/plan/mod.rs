@@ -147,8 +147,8 @@ impl Problems {
         self.0.push(format!("{path}: {problem}"));
     }
 
-    fn finish(self) -> Result<()> {
-        if self.0.is_empty() { Ok(()) } else { bail!("config.json: {}", self.0.join("; ")) }
+    fn finish(self, document: &str) -> Result<()> {
+        if self.0.is_empty() { Ok(()) } else { bail!("{document}: {}", self.0.join("; ")) }
     }
 }
 
@@ -181,7 +181,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     }
     let (hostname, domainname) = plan_names(spec, &namespaces, &mut problems);
     let [masked, readonly] = plan_covered_paths(spec, &namespaces, &mut problems);
-    problems.finish()?;
+    problems.finish("config.json")?;
 
     Ok(Plan {
         id: options.id.clone(),

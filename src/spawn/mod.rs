@@ -1,4 +1,5 @@
 //! The host's side of creation: clone, id maps, hooks, and the answers to what init reports until it is ready.
+pub mod exec;
 pub mod gate;
 pub mod idmap;
 pub mod join;

@@ -1,0 +1,75 @@
+//! The host's side of `exec`: which namespaces to join, and the new process brought to where only its program is
+//! missing.
+use super::wire::{self, Report, Wire};
+use super::{Spawned, join, kill};
+use crate::init::exec::{Join, run};
+use crate::plan::exec::Plan;
+use crate::plan::namespaces::KINDS;
+use crate::sys::clone::{Cloned, clone};
+use crate::sys::{pidfd, signal::Saved};
+use anyhow::{Context, Result, bail};
+use nix::sched::CloneFlags;
+use nix::sys::stat::stat;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// CLONE_NEW* flags of the namespaces in which process `pid` differs from us.
+pub fn differing_namespaces(pid: i32) -> Result<i32> {
+    let mut flags = 0;
+    for kind in KINDS {
+        let inode = |pid: &str| {
+            let path = format!("/proc/{pid}/ns/{}", kind.file());
+            match stat(path.as_str()) {
+                Ok(stat) => Ok(Some((stat.st_dev, stat.st_ino))),
+                // A kernel without this type.
+                Err(nix::errno::Errno::ENOENT) => Ok(None),
+                Err(e) => Err(e).with_context(|| format!("look at {path}")),
+            }
+        };
+        if inode(&pid.to_string())? != inode("self")? {
+            flags |= kind.flag();
+        }
+    }
+    Ok(flags)
+}
+
+/// Adds a process to the container whose first process is `pid`, with the pidfd `init`.
+pub fn spawn(plan: &Plan, pid: i32, init: OwnedFd, signals: Saved) -> Result<Spawned> {
+    let namespaces = differing_namespaces(pid)?;
+    let (ours, theirs) = wire::pair().context("make the wire to the new process")?;
+    let joining = Join { plan, wire: theirs, init, namespaces, signals };
+    let (pid, child) = match clone(CloneFlags::empty()).context("fork")? {
+        Cloned::Child => run(joining),
+        Cloned::Parent(pid, child) => {
+            drop(joining);
+            if namespaces & libc::CLONE_NEWPID == 0 {
+                (pid.as_raw(), child)
+            } else {
+                let report = join::receive(&ours);
+                pidfd::wait_ended(child.as_fd(), 10_000).context("wait for the joining process")?;
+                pidfd::reap(child.as_fd()).context("reap the joining process")?;
+                report?
+            }
+        }
+    };
+    match answer(&ours) {
+        Ok(terminal) => Ok(Spawned { pid, pidfd: child, terminal, wire: ours }),
+        Err(error) => {
+            kill(&child)?;
+            Err(error)
+        }
+    }
+}
+
+fn answer(wire: &Wire) -> Result<Option<OwnedFd>> {
+    let mut terminal = None;
+    loop {
+        match wire.receive()? {
+            Report::Terminal(master) => terminal = Some(master),
+            Report::Log(level, text) => log::log!(level, "{text}"),
+            Report::Ready => return Ok(terminal),
+            Report::Failed(failure) => return Err(failure.into_error()),
+            Report::End => bail!("the process was killed while it was set up"),
+            other => bail!("the process reports {other:?} out of turn"),
+        }
+    }
+}

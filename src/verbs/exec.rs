@@ -1,0 +1,149 @@
+//! `exec`: another process in a container that was created or runs.
+use super::Outcome;
+use super::create::write_pid_file;
+use crate::bundle::Bundle;
+use crate::cli::{ExecArgs, Global};
+use crate::console;
+use crate::error::WithHint;
+use crate::host::{Host, parse_id_map};
+use crate::notify;
+use crate::plan::exec::{Ids, Request, plan};
+use crate::spawn::{Spawned, exec as spawn};
+use crate::state::{Root, Status, process};
+use crate::supervise::{Supervised, supervise};
+use crate::sys::signal;
+use anyhow::{Context, Result, anyhow, bail};
+use nix::unistd::Pid;
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+/// Runs the verb.
+pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
+    refuse_unsupported(args)?;
+    let absolute = |path: &Option<PathBuf>| path.as_deref().map(std::path::absolute).transpose();
+    let (console_socket, pidfd_socket) = (absolute(&args.console_socket)?, absolute(&args.pidfd_socket)?);
+    let pid_file = absolute(&args.pid_file)?;
+    let passed = notify::passed(args.preserve_fds, false)?;
+    let request = Request { passed_fds: passed.kept.len() as u32, ..request(args)? };
+
+    let container = Root::open(global.root.as_deref())?.lock(&args.id())?;
+    let state = container.load()?;
+    match container.status(&state)? {
+        Status::Created | Status::Running => {}
+        Status::Paused if args.ignore_paused => {}
+        Status::Paused => bail!("cannot exec in a paused container (use --ignore-paused to override)"),
+        status => bail!("cannot exec in a {status} container"),
+    }
+    let init = process::live(state.pid, state.start_time)?.context("cannot exec in a stopped container")?;
+    // Our own copy: what somebody writes into the bundle later is not the container's configuration.
+    let config = Bundle::parse(state.bundle.clone(), container.config()?)?;
+    let request = Request { keyring: Some(format!("_ses.{}", state.id)), ..request };
+    let plan = plan(&config, &request, &ids(state.pid)?, &Host::probe(false)?.exe)?;
+    for warning in &plan.warnings {
+        log::warn!("{warning}");
+    }
+    check_terminal(plan.process.terminal, args.detach, console_socket.is_some())?;
+
+    // From before the clone on: see `run`.
+    let signals = if args.detach { signal::Saved::current()? } else { signal::block_all()? };
+    let process = spawn::spawn(&plan, state.pid, init, signals)?;
+    let begun = (|| {
+        if let (Some(path), Some(master)) = (&console_socket, &process.terminal) {
+            console::send(path, master.as_fd(), console::MASTER_NAME)?;
+        }
+        if let Some(path) = &pidfd_socket {
+            console::send_pidfd(path, process.pidfd.as_fd(), "setns")?;
+        }
+        pid_file.as_deref().map_or(Ok(()), |path| write_pid_file(path, process.pid))?;
+        process.go()?;
+        process.wait_exec()
+    })();
+    if let Err(error) = begun {
+        process.kill()?;
+        return Err(error);
+    }
+    container.unlock()?;
+    if args.detach { Ok(Outcome::default()) } else { wait(process) }
+}
+
+fn wait(process: Spawned) -> Result<Outcome> {
+    let status = supervise(Supervised {
+        pid: Pid::from_raw(process.pid),
+        pidfd: process.pidfd.as_fd(),
+        master: process.terminal,
+        subreaper: false,
+        notify: None,
+    })?;
+    Ok(Outcome::from(status.clamp(0, 255) as u8))
+}
+
+fn refuse_unsupported(args: &ExecArgs) -> Result<()> {
+    if args.process_label.is_some() {
+        bail!("--process-label: SELinux labels are not supported");
+    }
+    if args.apparmor.is_some() {
+        bail!("--apparmor: AppArmor profiles are not supported");
+    }
+    if !args.cgroup.is_empty() {
+        bail!("invalid --cgroup argument: the container has no cgroup of its own");
+    }
+    Ok(())
+}
+
+fn check_terminal(terminal: bool, detach: bool, socket: bool) -> Result<()> {
+    if terminal && detach && !socket {
+        bail!("cannot allocate tty if rrunc will detach without setting console socket");
+    }
+    if socket && !(terminal && detach) {
+        bail!("cannot use console socket if rrunc will not detach or allocate tty");
+    }
+    Ok(())
+}
+
+fn request(args: &ExecArgs) -> Result<Request> {
+    let text = |what: &str, value: &OsString| {
+        value.to_str().map(str::to_owned).ok_or_else(|| anyhow!("{what} {value:?} is not UTF-8"))
+    };
+    let document = match &args.process {
+        Some(path) => Some(std::fs::read(path).with_context(|| format!("--process {}", path.display()))?),
+        None => None,
+    };
+    let additional_gids = args
+        .additional_gids
+        .iter()
+        .map(|gid| u32::try_from(*gid).map_err(|_| anyhow!("additional-gids must be a positive number {gid}")))
+        .collect::<Result<_>>()?;
+    Ok(Request {
+        document,
+        args: args.command().iter().map(|arg| text("argument", arg)).collect::<Result<_>>()?,
+        tty: args.tty,
+        cwd: args.cwd.clone(),
+        env: args.env.iter().map(|entry| text("--env", entry)).collect::<Result<_>>()?,
+        user: args.user.as_deref().map(parse_user).transpose()?,
+        additional_gids,
+        capabilities: args.cap.clone(),
+        no_new_privs: args.no_new_privs,
+        ..Request::default()
+    })
+}
+
+/// `UID[:GID]`, in numbers: the container's /etc/passwd is not ours to trust before we are inside.
+fn parse_user(text: &str) -> Result<(u32, Option<u32>)> {
+    let (uid, gid) = text.split_once(':').map_or((text, None), |(uid, gid)| (uid, Some(gid)));
+    let uid = uid.parse().map_err(|_| anyhow!("bad uid: {uid}")).hint(|| "give the user as a number: --user UID[:GID]")?;
+    let gid = gid.map(|gid| gid.parse().map_err(|_| anyhow!("bad gid: {gid}"))).transpose()?;
+    Ok((uid, gid))
+}
+
+fn ids(pid: i32) -> Result<Ids> {
+    let read = |file: &str| {
+        let path = format!("/proc/{pid}/{file}");
+        std::fs::read_to_string(&path).with_context(|| path)
+    };
+    Ok(Ids {
+        uid: parse_id_map(&read("uid_map")?)?,
+        gid: parse_id_map(&read("gid_map")?)?,
+        setgroups: read("setgroups")?.trim() == "allow",
+    })
+}
