@@ -1,7 +1,8 @@
 //! OCI's `syscalls` list, checked and sorted by call: what each named call gets, before any number is known.
 //!
 //! The meaning is libseccomp's, as runc and crun show it: an entry without conditions beats all entries with
-//! conditions of the same call, the first such entry wins, and entries with conditions are tried in the profile's order.
+//! conditions of the same call, and the first such entry wins. Entries with conditions are tried in the profile's order;
+//! where several match and say different things, libseccomp has an order of its own (by argument and operator).
 use super::names::{self, Call};
 use anyhow::{Context, Result, bail, ensure};
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction as Action, LinuxSeccompArg, LinuxSyscall};
