@@ -169,6 +169,10 @@ fn unknown_names_and_architectures_are_told() {
         {"names": ["opne", "s390_runtime_instr", "read"], "action": "SCMP_ACT_ALLOW"}]}));
     assert_eq!(f.warnings.len(), 2, "{:?}", f.warnings);
     assert!(f.warnings[0].contains("SCMP_ARCH_PPC64LE") && f.warnings[1].contains("opne"));
+    let many: Vec<String> = (0..1000).map(|n| format!("call{n}")).collect();
+    let f =
+        filter(json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": many, "action": "SCMP_ACT_ALLOW"}]}));
+    assert!(matches!(&f.warnings[..], [one] if one.ends_with("call7 and 992 more, ignored")), "{:?}", f.warnings);
 }
 
 #[test]

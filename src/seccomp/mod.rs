@@ -56,7 +56,7 @@ pub fn compile_for(profile: &LinuxSeccomp, machine: Machine) -> Result<Filter> {
     let abis = abis(profile, machine, &mut warnings);
     log_foreign_names(&rules, &abis);
     let program = assemble(&rules, &abis)?;
-    warnings.extend(rules.unknown.iter().map(|name| format!("seccomp: no architecture has a syscall {name}, ignored")));
+    warnings.extend(rules.warning());
     Ok(Filter { program, flags: flags(profile, rules.notify), notify: rules.notify, warnings })
 }
 
