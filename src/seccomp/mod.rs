@@ -12,6 +12,7 @@ mod names;
 pub mod profiles;
 mod rules;
 mod section;
+pub mod words;
 
 use crate::error::WithHint;
 use abi::{Abi, Machine};
@@ -53,8 +54,9 @@ pub fn compile_for(profile: &LinuxSeccomp, machine: Machine) -> Result<Filter> {
     }
     let mut warnings = Vec::new();
     let abis = abis(profile, machine, &mut warnings);
+    log_foreign_names(&rules, &abis);
     let program = assemble(&rules, &abis)?;
-    warnings.extend(rules.unknown.iter().map(|name| format!("seccomp: no architecture has a syscall {name}, ignored")));
+    warnings.extend(rules.warning());
     Ok(Filter { program, flags: flags(profile, rules.notify), notify: rules.notify, warnings })
 }
 
@@ -69,6 +71,19 @@ fn abis(profile: &LinuxSeccomp, machine: Machine, warnings: &mut Vec<String>) ->
         }
     }
     machine.abis().iter().copied().filter(|abi| listed.contains(abi)).collect()
+}
+
+/// Names of other architectures are normal in a profile and concern only who debugs one.
+fn log_foreign_names(rules: &Rules, abis: &[Abi]) {
+    if !log::log_enabled!(log::Level::Debug) {
+        return;
+    }
+    let has = |abi: &Abi, call| names::numbers(*abi).iter().any(|(_, known)| *known == call);
+    for call in (0..names::count() as names::Call).filter(|call| rules.of(*call).seen) {
+        if !abis.iter().any(|abi| has(abi, call)) {
+            log::debug!("seccomp: syscall {} is of another architecture, ignored", names::name(call));
+        }
+    }
 }
 
 fn assemble(rules: &Rules, abis: &[Abi]) -> Result<Vec<libc::sock_filter>> {

@@ -14,14 +14,14 @@
 //! | open_by_handle_at | all | opens by inode number, past every mount (CVE-2014-3519 and "shocker") |
 //! | kexec_*, *_module, reboot, swapon, swapoff, acct, quotactl*, iopl, ioperm, settimeofday, clock_settime, syslog, vhangup, sethostname, setdomainname | all | the machine's business |
 //! | move_pages, migrate_pages | all | memory placement of other processes |
-//! | lookup_dcookie, _sysctl, nfsservctl, uselib, sysfs, ustat's kin of no use today | all | dead code in the kernel |
+//! | lookup_dcookie, _sysctl, nfsservctl, uselib, sysfs, vm86 and others without a user today | all | dead or dying code in the kernel |
 //! | sockets of AF_VSOCK | all | talks to the hypervisor, past the network namespace |
 //! | sockets other than unix, inet, inet6, netlink | sandbox, strict | AF_ALG, AF_PACKET, CAN…: attack surface without use |
 //! | ioctl TIOCSTI, TIOCLINUX | sandbox, strict | type into the terminal that started the sandbox (CVE-2017-5226); the kernel reads 32 bits of the number, so 64-bit comparisons miss (CVE-2019-10063) |
 //! | chroot, modify_ldt, memfd_secret, adjtimex, fanotify_* | sandbox, strict | no developer tool needs them |
 //! | 32-bit and x32 programs (killed) | sandbox, strict | a second, less tested entry to the kernel |
 //! | ptrace and kin, System V IPC, message queues, AIO, inet and netlink sockets, changing ids, owners, attributes, scheduling | strict | a program that computes on files and pipes needs none |
-use oci_spec::runtime::LinuxSeccomp;
+use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSyscallBuilder};
 
 /// Name and text of every profile.
 pub const PROFILES: [(&str, &str); 3] = [
@@ -41,11 +41,65 @@ pub fn parsed(name: &str) -> Option<LinuxSeccomp> {
     profile(name).map(|text| serde_json::from_str(text).expect("an embedded profile is valid"))
 }
 
+/// What a container runtime or a browser's sandbox needs to make containers of its own.
+const NAMESPACES: [&str; 16] = [
+    "chroot",
+    "clone",
+    "clone3",
+    "fsconfig",
+    "fsmount",
+    "fsopen",
+    "fspick",
+    "mount",
+    "mount_setattr",
+    "move_mount",
+    "open_tree",
+    "pivot_root",
+    "sethostname",
+    "setns",
+    "umount2",
+    "unshare",
+];
+
+/// Lets a profile's programs make user namespaces and mount inside them. A rule that allows these calls beside the
+/// present ones would not do: the conditions of `clone` and the ENOSYS of `clone3` have to go.
+pub fn allow_namespaces(profile: &mut LinuxSeccomp) {
+    let mut entries = profile.syscalls().clone().unwrap_or_default();
+    for entry in &mut entries {
+        let others = entry.names().iter().filter(|name| !NAMESPACES.contains(&name.as_str())).cloned().collect();
+        entry.set_names(others);
+    }
+    entries.retain(|entry| !entry.names().is_empty());
+    let allowed = LinuxSyscallBuilder::default()
+        .names(NAMESPACES.map(str::to_owned))
+        .action(LinuxSeccompAction::ScmpActAllow)
+        .build()
+        .expect("names and action are all that is needed");
+    entries.push(allowed);
+    profile.set_syscalls(Some(entries));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::seccomp::abi::Machine;
     use crate::seccomp::{Filter, compile_for};
+
+    #[test]
+    fn namespaces_are_allowed_without_conditions() {
+        for (name, _) in PROFILES {
+            let mut profile = parsed(name).unwrap();
+            let before = profile.syscalls().iter().flatten().map(|e| e.names().len()).sum::<usize>();
+            allow_namespaces(&mut profile);
+            let entries = profile.syscalls().as_ref().unwrap();
+            for call in NAMESPACES {
+                let naming = entries.iter().filter(|e| e.names().iter().any(|n| n == call)).collect::<Vec<_>>();
+                assert!(matches!(naming[..], [e] if e.args().is_none()), "{name}: {call}");
+            }
+            assert!(entries.iter().map(|e| e.names().len()).sum::<usize>() > before, "{name}: the other calls stay");
+            compile_for(&profile, Machine::HERE).unwrap();
+        }
+    }
 
     #[test]
     fn every_profile_compiles_for_every_machine_without_a_warning() {

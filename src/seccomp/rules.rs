@@ -1,10 +1,14 @@
 //! OCI's `syscalls` list, checked and sorted by call: what each named call gets, before any number is known.
 //!
 //! The meaning is libseccomp's, as runc and crun show it: an entry without conditions beats all entries with
-//! conditions of the same call, the first such entry wins, and entries with conditions are tried in the profile's order.
+//! conditions of the same call, and the first such entry wins. Entries with conditions are tried in the profile's order;
+//! where several match and say different things, libseccomp has an order of its own (by argument and operator).
 use super::names::{self, Call};
 use anyhow::{Context, Result, bail, ensure};
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction as Action, LinuxSeccompArg, LinuxSyscall};
+
+/// How many unknown names a warning lists.
+const UNKNOWN_TOLD: usize = 8;
 
 /// A conjunction of comparisons and the SECCOMP_RET_* value when all hold.
 #[derive(Clone, Debug)]
@@ -40,8 +44,8 @@ pub struct Rules {
     pub clauses: Vec<Clause>,
     /// Some rule sends calls to a listener.
     pub notify: bool,
-    /// Names that no architecture knows.
-    pub unknown: Vec<String>,
+    /// The first few names that no architecture knows, and how many there are.
+    pub unknown: (Vec<String>, usize),
 }
 
 impl Rules {
@@ -53,7 +57,8 @@ impl Rules {
         let lets_through = matches!(action, Action::ScmpActAllow | Action::ScmpActLog | Action::ScmpActTrace);
         let newer = if lets_through { default } else { libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32 };
         let named = vec![Named::default(); names::count()];
-        let mut rules = Rules { default, newer, named, clauses: Vec::new(), notify: false, unknown: Vec::new() };
+        let mut rules =
+            Rules { default, newer, named, clauses: Vec::new(), notify: false, unknown: Default::default() };
         for (index, entry) in profile.syscalls().iter().flatten().enumerate() {
             rules.add(entry).with_context(|| format!("seccomp syscalls[{index}]"))?;
         }
@@ -78,7 +83,10 @@ impl Rules {
             // The process itself must still be able to hand over its listener.
             ensure!(!notify || name != "write", "SCMP_ACT_NOTIFY cannot be used for the write syscall");
             let Some(call) = names::find(name) else {
-                self.unknown.push(name.clone());
+                self.unknown.1 += 1;
+                if self.unknown.1 <= UNKNOWN_TOLD {
+                    self.unknown.0.push(name.clone());
+                }
                 continue;
             };
             let named = &mut self.named[usize::from(call)];
@@ -111,6 +119,13 @@ impl Rules {
             self.clauses.push(Clause { conditions: conditions.to_vec(), action });
         }
         Ok(())
+    }
+
+    /// One warning for all unknown names.
+    pub fn warning(&self) -> Option<String> {
+        let (told, count) = &self.unknown;
+        let more = if *count > told.len() { format!(" and {} more", count - told.len()) } else { String::new() };
+        (*count > 0).then(|| format!("seccomp: no architecture has the syscall {}{more}, ignored", told.join(", ")))
     }
 
     /// The rule of a call.

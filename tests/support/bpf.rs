@@ -11,14 +11,14 @@ pub struct Data {
 
 impl Data {
     fn word(&self, offset: u32) -> u32 {
-        assert!(offset % 4 == 0 && offset < 64, "load of unaligned or foreign offset {offset}");
+        assert!(offset.is_multiple_of(4) && offset < 64, "load of unaligned or foreign offset {offset}");
         match offset {
             0 => self.number,
             4 => self.architecture,
             8 | 12 => panic!("the instruction pointer is of no interest"),
             _ => {
                 let argument = self.arguments[(offset as usize - 16) / 8];
-                if offset % 8 == 0 { argument as u32 } else { (argument >> 32) as u32 }
+                if offset.is_multiple_of(8) { argument as u32 } else { (argument >> 32) as u32 }
             }
         }
     }
