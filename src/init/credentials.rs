@@ -2,7 +2,7 @@
 //! `exec`.
 use crate::error::WithHint;
 use crate::plan::Process;
-use crate::plan::process::CapabilitySets;
+use crate::plan::process::{CapabilitySets, capability_names};
 use crate::sys::{capability, prctl, process};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -63,14 +63,14 @@ fn set_capabilities(sets: CapabilitySets) -> Result<()> {
     };
     let missing = (sets.permitted & !permitted) | (sets.effective & !wanted.effective);
     if missing != 0 {
-        log::warn!("ignoring unknown or unavailable capabilities: {missing:#x}");
+        log::warn!("ignoring unknown or unavailable capabilities: [{}]", capability_names(missing));
     }
     capability::set(wanted).context("capset")?;
     // The kernel raises what is both permitted and inheritable (capabilities(7)).
     let possible = sets.ambient & wanted.permitted & wanted.inheritable;
     if possible != sets.ambient {
-        let missing = sets.ambient & !possible;
-        log::warn!("can't raise ambient capabilities {missing:#x}: they are not permitted and inheritable");
+        let missing = capability_names(sets.ambient & !possible);
+        log::warn!("can't raise ambient capabilities [{missing}]: not both permitted and inheritable");
     }
     for number in (0..=MOST_CAPABILITIES).filter(|number| possible & 1 << number != 0) {
         capability::raise_ambient(number).with_context(|| format!("raise ambient capability {number}"))?;
@@ -80,9 +80,22 @@ fn set_capabilities(sets: CapabilitySets) -> Result<()> {
 
 fn rlimit_name(resource: u32) -> &'static str {
     const NAMES: [&str; 16] = [
-        "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_CORE", "RLIMIT_RSS", "RLIMIT_NPROC",
-        "RLIMIT_NOFILE", "RLIMIT_MEMLOCK", "RLIMIT_AS", "RLIMIT_LOCKS", "RLIMIT_SIGPENDING", "RLIMIT_MSGQUEUE",
-        "RLIMIT_NICE", "RLIMIT_RTPRIO", "RLIMIT_RTTIME",
+        "RLIMIT_CPU",
+        "RLIMIT_FSIZE",
+        "RLIMIT_DATA",
+        "RLIMIT_STACK",
+        "RLIMIT_CORE",
+        "RLIMIT_RSS",
+        "RLIMIT_NPROC",
+        "RLIMIT_NOFILE",
+        "RLIMIT_MEMLOCK",
+        "RLIMIT_AS",
+        "RLIMIT_LOCKS",
+        "RLIMIT_SIGPENDING",
+        "RLIMIT_MSGQUEUE",
+        "RLIMIT_NICE",
+        "RLIMIT_RTPRIO",
+        "RLIMIT_RTTIME",
     ];
     NAMES.get(resource as usize).copied().unwrap_or("unknown")
 }

@@ -74,9 +74,9 @@ fn make_one(root: &Root, device: &Device) -> Result<()> {
     {
         node = host_node(&path, &device.kind)?;
     }
-    let node = node.context("the host has no such device").hint(|| {
-        "a rootless container can only be given device nodes that exist on the host: take it out of linux.devices"
-    })?;
+    let node = node.context("the host has no such device").hint(
+        || "a rootless container can only be given device nodes that exist on the host: take it out of linux.devices",
+    )?;
     if fstatvfs(&node)?.flags().contains(FsFlags::from_bits_retain(libc::ST_NODEV)) {
         log::warn!("device {}: the host's node is on a nodev mount and cannot be opened", device.path.display());
     }

@@ -95,13 +95,7 @@ fn enter(plan: &Plan, wire: &Wire, init: &OwnedFd, namespaces: i32, step: &Step)
     Ok(())
 }
 
-fn set_up_and_execute(
-    plan: &Plan,
-    wire: &Wire,
-    namespaces: i32,
-    signals: &Saved,
-    step: &Step,
-) -> Result<Infallible> {
+fn set_up_and_execute(plan: &Plan, wire: &Wire, namespaces: i32, signals: &Saved, step: &Step) -> Result<Infallible> {
     let own_ids = namespaces & libc::CLONE_NEWUSER != 0;
 
     step.begin("session");

@@ -313,13 +313,13 @@ fn part_from_binary(path: &Path, own_mounts: bool) -> Result<()> {
         }
         _ => None,
     };
-    exe::replace(file.as_ref().map(AsFd::as_fd)).or_else(|e| {
+    exe::replace(file.as_ref().map(AsFd::as_fd)).map_err(|e| {
         let error = anyhow::Error::new(e).context("hide the rrunc binary from the container");
         let hint = match e {
             Errno::EACCES => "vm.memfd_noexec=2 forbids it: set it to 1, or let root own the rrunc binary",
             _ => "the kernel lacks CONFIG_CHECKPOINT_RESTORE: let root own the rrunc binary (install it as a package)",
         };
-        Err(crate::error::with_hint(error, hint))
+        crate::error::with_hint(error, hint)
     })
 }
 

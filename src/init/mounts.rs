@@ -37,9 +37,8 @@ fn open_source(mount: &Mount) -> Result<Option<OwnedFd>> {
         Err(Errno::ENOENT) => Err(Errno::ENOENT)
             .context(format!("{} does not exist on the host", source.display()))
             .hint(|| format!("make it, or take the mount on {} out of the configuration", mount.destination.display())),
-        Err(Errno::EACCES) => Err(Errno::EACCES).hint(|| {
-            format!("every directory on the way to {} has to be searchable for you", source.display())
-        }),
+        Err(Errno::EACCES) => Err(Errno::EACCES)
+            .hint(|| format!("every directory on the way to {} has to be searchable for you", source.display())),
         Err(e) => Err(e.into()),
     }
 }

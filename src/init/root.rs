@@ -83,7 +83,9 @@ impl Root {
             }
             let last = rest.is_empty();
             let (fd, stat) = match open_child(here.as_fd(), &name) {
-                Err(Errno::ENOENT) => make_child(here.as_fd(), &name, if last { missing } else { Missing::Directory(0o755) })?,
+                Err(Errno::ENOENT) => {
+                    make_child(here.as_fd(), &name, if last { missing } else { Missing::Directory(0o755) })?
+                }
                 other => other?,
             };
             if is(&stat, SFlag::S_IFLNK) {

@@ -275,7 +275,8 @@ fn plan_covered_paths(spec: &Spec, namespaces: &namespaces::Namespaces, problems
     let linux = spec.linux().as_ref();
     let masked = linux.and_then(|l| l.masked_paths().clone()).unwrap_or_default();
     let readonly = linux.and_then(|l| l.readonly_paths().clone()).unwrap_or_default();
-    if !(masked.is_empty() && readonly.is_empty()) && !namespaces.has(namespaces::Kind::Mount) {
+    let any = !masked.is_empty() || !readonly.is_empty();
+    if any && !namespaces.has(namespaces::Kind::Mount) {
         problems.add("linux.maskedPaths", "unable to restrict sys entries without a private MNT namespace");
     }
     [("linux.maskedPaths", masked), ("linux.readonlyPaths", readonly)].map(|(key, paths)| {

@@ -162,57 +162,64 @@ fn additional_gids(user: &runtime::User, view: &View, problems: &mut Problems) -
     Some(gids)
 }
 
-/// Number of a capability in linux/capability.h.
-pub fn capability_number(capability: Capability) -> u8 {
+/// All capabilities; each one's place is its number in linux/capability.h.
+const CAPABILITIES: [Capability; 41] = {
     use Capability::*;
-    match capability {
-        Chown => 0,
-        DacOverride => 1,
-        DacReadSearch => 2,
-        Fowner => 3,
-        Fsetid => 4,
-        Kill => 5,
-        Setgid => 6,
-        Setuid => 7,
-        Setpcap => 8,
-        LinuxImmutable => 9,
-        NetBindService => 10,
-        NetBroadcast => 11,
-        NetAdmin => 12,
-        NetRaw => 13,
-        IpcLock => 14,
-        IpcOwner => 15,
-        SysModule => 16,
-        SysRawio => 17,
-        SysChroot => 18,
-        SysPtrace => 19,
-        SysPacct => 20,
-        SysAdmin => 21,
-        SysBoot => 22,
-        SysNice => 23,
-        SysResource => 24,
-        SysTime => 25,
-        SysTtyConfig => 26,
-        Mknod => 27,
-        Lease => 28,
-        AuditWrite => 29,
-        AuditControl => 30,
-        Setfcap => 31,
-        MacOverride => 32,
-        MacAdmin => 33,
-        Syslog => 34,
-        WakeAlarm => 35,
-        BlockSuspend => 36,
-        AuditRead => 37,
-        Perfmon => 38,
-        Bpf => 39,
-        CheckpointRestore => 40,
-    }
+    [
+        Chown,
+        DacOverride,
+        DacReadSearch,
+        Fowner,
+        Fsetid,
+        Kill,
+        Setgid,
+        Setuid,
+        Setpcap,
+        LinuxImmutable,
+        NetBindService,
+        NetBroadcast,
+        NetAdmin,
+        NetRaw,
+        IpcLock,
+        IpcOwner,
+        SysModule,
+        SysRawio,
+        SysChroot,
+        SysPtrace,
+        SysPacct,
+        SysAdmin,
+        SysBoot,
+        SysNice,
+        SysResource,
+        SysTime,
+        SysTtyConfig,
+        Mknod,
+        Lease,
+        AuditWrite,
+        AuditControl,
+        Setfcap,
+        MacOverride,
+        MacAdmin,
+        Syslog,
+        WakeAlarm,
+        BlockSuspend,
+        AuditRead,
+        Perfmon,
+        Bpf,
+        CheckpointRestore,
+    ]
+};
+
+/// The names of the capabilities in a mask, for messages.
+pub fn capability_names(mask: u64) -> String {
+    let names = CAPABILITIES.iter().enumerate().filter(|(number, _)| mask & 1 << number != 0);
+    names.map(|(_, capability)| capability.to_string()).collect::<Vec<_>>().join(" ")
 }
 
 fn capability_sets(sets: &runtime::LinuxCapabilities) -> CapabilitySets {
     let mask = |set: &Option<Capabilities>| {
-        set.iter().flatten().fold(0, |mask, capability| mask | 1u64 << capability_number(*capability))
+        let number = |capability| CAPABILITIES.iter().position(|known| known == capability);
+        set.iter().flatten().filter_map(number).fold(0, |mask, number| mask | 1u64 << number)
     };
     CapabilitySets {
         bounding: mask(sets.bounding()),
@@ -263,6 +270,10 @@ fn rlimit_number(kind: PosixRlimitType) -> u32 {
 fn compile(filter: Option<&LinuxSeccomp>, problems: &mut Problems, warnings: &mut Vec<String>) -> Option<Filter> {
     let filter = seccomp::compile(filter?);
     match filter {
+        Ok(filter) if filter.notify => {
+            problems.add("linux.seccomp", "SCMP_ACT_NOTIFY is not supported");
+            None
+        }
         Ok(filter) => {
             warnings.extend(filter.warnings.iter().cloned());
             Some(filter)

@@ -53,6 +53,9 @@ fn finish(program: &Path, child: Child) -> Result<()> {
     }
     let name = program.file_name().unwrap_or_default().to_string_lossy();
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(anyhow::anyhow!("failed to use {name}: {}", said.trim()))
-        .hint(|| format!("{name} must be setuid root or have its file capability, and /etc/subuid and /etc/subgid grant the range"))
+    Err(anyhow::anyhow!("failed to use {name}: {}", said.trim())).hint(|| {
+        format!(
+            "{name} must be setuid root or have its file capability, and /etc/subuid and /etc/subgid grant the range"
+        )
+    })
 }

@@ -153,7 +153,9 @@ pub fn explain_clone(errno: nix::errno::Errno) -> anyhow::Error {
                 .to_owned()
         }
         Errno::EAGAIN => "the limit of processes is reached: see `ulimit -u`".to_owned(),
-        Errno::EINVAL => "the kernel was built without one of these namespaces (CONFIG_USER_NS and its like)".to_owned(),
+        Errno::EINVAL => {
+            "the kernel was built without one of these namespaces (CONFIG_USER_NS and its like)".to_owned()
+        }
         _ => return error,
     };
     crate::error::with_hint(error, hint)

@@ -54,9 +54,10 @@ impl Failure {
         }
     }
 
-    /// As an error of this side.
+    /// As an error of this side. The step is named where the chain is nothing but the system's own words.
     pub fn into_error(self) -> anyhow::Error {
-        let error = if self.step.is_empty() { anyhow!(self.chain) } else { anyhow!(self.chain).context(self.step) };
+        let bare = self.chain == Errno::from_raw(self.errno).desc() && !self.step.is_empty();
+        let error = if bare { anyhow!(self.chain).context(self.step) } else { anyhow!(self.chain) };
         match self.hint {
             Some(hint) => with_hint(error, hint),
             None => error,
@@ -233,7 +234,7 @@ mod tests {
         let Report::Failed(failure) = parent.receive().unwrap() else { panic!() };
         assert_eq!(failure.errno, libc::EACCES);
         let back = failure.into_error();
-        assert_eq!(one_line(&back), "mounts: mount /data: Permission denied");
+        assert_eq!(one_line(&back), "mount /data: Permission denied");
         assert_eq!(hint_of(&back), Some("look at /srv"));
         let Report::Log(log::Level::Warn, text) = parent.receive().unwrap() else { panic!() };
         assert!(text.len() <= TEXT + 3 && text.ends_with('…'));

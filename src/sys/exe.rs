@@ -40,6 +40,9 @@ struct Segment {
     protection: i32,
 }
 
+/// Where the read-only-after-relocation part starts, and its length.
+type Relro = Option<(usize, usize)>;
+
 /// Makes /proc/self/exe name a sealed empty file. `file` is our binary opened through a mount other than the one it
 /// was started from (a new mount namespace has only such), or none: then all of it is copied (about 1 ms).
 ///
@@ -127,7 +130,7 @@ fn sealed_empty_file() -> nix::Result<OwnedFd> {
 }
 
 /// The file-backed segments of this program, from its own program headers, and its read-only-after-relocation part.
-fn segments() -> nix::Result<(Vec<Segment>, Option<(usize, usize)>)> {
+fn segments() -> nix::Result<(Vec<Segment>, Relro)> {
     // SAFETY: the kernel passes the address and number of the mapped program headers.
     let headers = unsafe {
         let address = libc::getauxval(libc::AT_PHDR) as *const libc::Elf64_Phdr;

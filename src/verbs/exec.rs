@@ -131,7 +131,8 @@ fn request(args: &ExecArgs) -> Result<Request> {
 /// `UID[:GID]`, in numbers: the container's /etc/passwd is not ours to trust before we are inside.
 fn parse_user(text: &str) -> Result<(u32, Option<u32>)> {
     let (uid, gid) = text.split_once(':').map_or((text, None), |(uid, gid)| (uid, Some(gid)));
-    let uid = uid.parse().map_err(|_| anyhow!("bad uid: {uid}")).hint(|| "give the user as a number: --user UID[:GID]")?;
+    let uid =
+        uid.parse().map_err(|_| anyhow!("bad uid: {uid}")).hint(|| "give the user as a number: --user UID[:GID]")?;
     let gid = gid.map(|gid| gid.parse().map_err(|_| anyhow!("bad gid: {gid}"))).transpose()?;
     Ok((uid, gid))
 }
