@@ -1,9 +1,10 @@
 //! Hooks: argv, stdin, environment, output, time limit.
+use nix::fcntl::{FcntlArg, fcntl};
 use oci_spec::runtime::Hook;
 use rrunc::error::one_line;
 use rrunc::hooks::{Inherit, run, run_all_warn};
 use std::ffi::CString;
-use std::os::fd::AsRawFd;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -147,7 +148,7 @@ fn of_endless_output_the_end_is_kept() {
 fn a_hook_sees_only_its_stdio_and_no_blocked_or_ignored_signal() {
     let scratch = Scratch::new("clean");
     // A descriptor without close-on-exec, as one that --preserve-fds passes on.
-    let leak = nix::fcntl::open("/dev/null", nix::fcntl::OFlag::O_RDONLY, nix::sys::stat::Mode::empty()).unwrap();
+    let leak = fcntl(File::open("/dev/null").unwrap(), FcntlArg::F_DUPFD(500)).unwrap();
     let mut blocked = nix::sys::signal::SigSet::empty();
     blocked.add(nix::sys::signal::Signal::SIGUSR1);
     blocked.thread_block().unwrap();
@@ -162,7 +163,7 @@ fn a_hook_sees_only_its_stdio_and_no_blocked_or_ignored_signal() {
     let fds = scratch.read("fds");
     // The shell keeps copies of what it redirects at 10 and above.
     assert_eq!(fds.lines().filter(|fd| fd.len() == 1).collect::<Vec<_>>(), ["0", "1", "2"], "{fds}");
-    assert!(!fds.lines().any(|fd| fd == leak.as_raw_fd().to_string()), "{fds}");
+    assert!(!fds.lines().any(|fd| fd == leak.to_string()), "{fds}");
     let signals = scratch.read("signals");
     assert!(signals.contains("SigBlk:\t0000000000000000"), "{signals}");
     let ignored = signals.lines().find_map(|l| l.strip_prefix("SigIgn:\t")).unwrap();

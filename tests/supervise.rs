@@ -171,7 +171,10 @@ fn modes(terminal: BorrowedFd<'_>) -> Termios {
     tcgetattr(terminal).unwrap()
 }
 
-fn flags(terminal: BorrowedFd<'_>) -> (u32, u32, u32, u32) {
+/// Input, output, control and local flags.
+type Modes = (u32, u32, u32, u32);
+
+fn flags(terminal: BorrowedFd<'_>) -> Modes {
     let m = modes(terminal);
     (m.input_flags.bits(), m.output_flags.bits(), m.control_flags.bits(), m.local_flags.bits())
 }
@@ -213,18 +216,21 @@ struct Terminal {
     master: File,
     slave: OwnedFd,
     child: Child,
+    /// Its modes before anyone could change them.
+    before: Modes,
 }
 
 impl Terminal {
     fn new(then: &str, script: &str, size: Size, adapt: impl FnOnce(&mut Command)) -> Terminal {
         let OpenptyResult { master, slave } = pty();
         terminal::set_size(master.as_fd(), size).unwrap();
+        let before = flags(slave.as_fd());
         let mut command = role("session");
         command.env("THEN", then).env("SCRIPT", script);
         command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave.try_clone().unwrap());
         adapt(&mut command);
         let child = command.spawn().unwrap();
-        Terminal { master: File::from(master), slave, child }
+        Terminal { master: File::from(master), slave, child, before }
     }
 
     fn code(&mut self) -> i32 {
@@ -366,7 +372,7 @@ fn saved_mask() {
 fn raw() {
     for signal in [None, Some(Signal::SIGTERM)] {
         let mut t = Terminal::new("supervised", "echo ready; read x; exit 6", SIZE, |_| {});
-        let before = flags(t.slave.as_fd());
+        let before = t.before;
         // Both our pty and theirs make \r\n: the terminal's output processing stays on in raw mode.
         read_until(&mut t.master, "ready\r\r\n");
         let meanwhile = modes(t.slave.as_fd());
@@ -383,7 +389,7 @@ fn raw() {
 
 fn panic_restores() {
     let mut t = Terminal::new("panic", "", SIZE, |_| {});
-    let before = flags(t.slave.as_fd());
+    let before = t.before;
     read_until(&mut t.master, "on purpose");
     assert_eq!(t.code(), 101);
     assert_eq!(flags(t.slave.as_fd()), before);
@@ -409,7 +415,7 @@ fn cooked() {
         c.stdout(Stdio::piped());
     });
     let mut out = t.child.stdout.take().unwrap();
-    let before = flags(t.slave.as_fd());
+    let before = t.before;
     read_until(&mut out, "ready");
     assert_eq!(flags(t.slave.as_fd()), before);
     t.master.write_all(b"line\n").unwrap();
@@ -441,7 +447,7 @@ fn background() {
     let mut t = Terminal::new("jobs", script, SIZE, |c| {
         c.env("BACKGROUND", "1").env("GO", &fifo).stderr(Stdio::piped());
     });
-    let before = flags(t.slave.as_fd());
+    let before = t.before;
     read_until(&mut t.master, "ready");
     assert_eq!(flags(t.slave.as_fd()), before);
     t.master.write_all(b"kept\n").unwrap();
