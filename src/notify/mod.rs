@@ -1,17 +1,18 @@
-//! What a service manager hands through rrunc: sockets (sd_listen_fds(3)), readiness (sd_notify(3)), and the caller's
-//! own `--preserve-fds`.
-use crate::sys::descriptor;
+//! Between a service manager and the container: readiness (sd_notify(3)) and descriptors (sd_listen_fds(3)).
+mod passed_fds;
+
+pub use passed_fds::{PassedFds, passed};
+
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
-use nix::fcntl::{FdFlag, OFlag, open};
+use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, mkdirat};
 use nix::unistd::{Pid, UnlinkatFlags, pipe2, unlinkat};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io::{ErrorKind, IoSlice};
-use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -154,7 +155,8 @@ fn wait_closed(pipe: &OwnedFd, limit: Duration) -> Result<()> {
     let deadline = Instant::now() + limit;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        // Rounded up: poll counts whole milliseconds.
+        let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
         match poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], timeout) {
             Ok(_) => return Ok(()),
             Err(Errno::EINTR) => {}
@@ -163,57 +165,91 @@ fn wait_closed(pipe: &OwnedFd, limit: Duration) -> Result<()> {
     }
 }
 
-/// The descriptors above 2 that the container's process gets, with their numbers as they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PassedFds {
-    /// Socket-activation descriptors first, then those of `--preserve-fds`; all others from 3 on are to be closed.
-    pub kept: Range<RawFd>,
-    /// `NAME=value`, to be added to the process's environment.
-    pub env: Vec<String>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{File, Permissions, create_dir, metadata, remove_dir_all};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::path::PathBuf;
 
-/// Works out what to pass on: `listen` descriptors (0 for `exec`, else `listen_fds`), then `preserve` more, which must
-/// be there. `inherited` says so of one number; outside of tests it is the function of that name.
-pub fn passed_fds(listen: RawFd, preserve: RawFd, inherited: impl Fn(RawFd) -> nix::Result<()>) -> Result<PassedFds> {
-    let first = 3 + listen;
-    let end = first.checked_add(preserve).filter(|_| preserve >= 0).context("--preserve-fds: out of range")?;
-    for fd in 3..first {
-        inherited(fd).with_context(|| format!("unable to stat LISTEN_FDS descriptor {} (of {listen})", fd - 3))?;
+    /// A state directory, gone afterwards, and the manager's socket in it.
+    struct Scratch(PathBuf, UnixDatagram);
+
+    impl Scratch {
+        fn new(name: &str) -> Scratch {
+            let path = std::env::temp_dir().join(format!("rrunc-notify-{name}-{}", std::process::id()));
+            create_dir(&path).unwrap();
+            let manager = UnixDatagram::bind(path.join("manager")).unwrap();
+            manager.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            Scratch(path, manager)
+        }
+
+        fn proxy(&self) -> Proxy {
+            let directory = File::open(&self.0).unwrap();
+            prepare(directory.as_fd()).unwrap();
+            Proxy::bind(directory.as_fd(), self.0.join("manager").as_os_str()).unwrap()
+        }
+
+        fn told(&self) -> String {
+            let mut datagram = [0; 256];
+            let n = self.1.recv(&mut datagram).unwrap();
+            String::from_utf8_lossy(&datagram[..n]).into_owned()
+        }
     }
-    for fd in first..end {
-        inherited(fd).with_context(|| {
-            format!("unable to stat preserved-fd {} (of {preserve}): stat /proc/self/fd/{fd}", fd - first)
-        })?;
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            remove_dir_all(&self.0).unwrap();
+        }
     }
-    let env = if listen > 0 { vec![format!("LISTEN_FDS={listen}"), "LISTEN_PID=1".to_owned()] } else { Vec::new() };
-    Ok(PassedFds { kept: 3..end, env })
-}
 
-/// What this process was asked to pass on: `--preserve-fds`, and socket-activation descriptors where `listen` is set.
-pub fn passed(preserve: u32, listen: bool) -> Result<PassedFds> {
-    let listen = if listen { listen_fds(|name| std::env::var_os(name), Pid::this()) } else { 0 };
-    passed_fds(listen, RawFd::try_from(preserve).context("--preserve-fds")?, inherited)
-}
-
-/// How many socket-activation descriptors the environment announces for process `own`; 0 when they are for another
-/// process or the values make no sense (sd_listen_fds(3)).
-pub fn listen_fds(variable: impl Fn(&str) -> Option<OsString>, own: Pid) -> RawFd {
-    let number = |name| variable(name)?.to_str()?.parse::<RawFd>().ok();
-    if number("LISTEN_PID") != Some(own.as_raw()) {
-        return 0;
+    #[test]
+    fn only_readiness_is_passed_on() {
+        let scratch = Scratch::new("ready");
+        let mut proxy = scratch.proxy();
+        // A second start, after a failed first one, finds the old socket.
+        proxy = {
+            drop(proxy);
+            scratch.proxy()
+        };
+        let path = scratch.0.join("notify/notify.sock");
+        assert_eq!(metadata(&path).unwrap().mode() & 0o777, 0o777);
+        assert_eq!(metadata(scratch.0.join("notify")).unwrap().permissions(), Permissions::from_mode(0o40755));
+        let container = UnixDatagram::unbound().unwrap();
+        container.connect(&path).unwrap();
+        container.send(b"STATUS=starting\nMAINPID=1").unwrap();
+        assert!(!proxy.pass_ready(Pid::from_raw(42)));
+        container.send(b"STATUS=up\nREADY=1\nFDSTORE=1").unwrap();
+        assert!(proxy.pass_ready(Pid::from_raw(42)));
+        assert_eq!([scratch.told(), scratch.told(), scratch.told()], ["READY=1\n", "MAINPID=42\n", "BARRIER=1"]);
     }
-    // Beyond this no descriptor can be (fs.nr_open's highest value), and 3 + n must not overflow.
-    number("LISTEN_FDS").filter(|n| (0..1 << 30).contains(n)).unwrap_or(0)
-}
 
-/// Whether rrunc was started with descriptor `fd` open; ENOENT if not.
-///
-/// What came through execve cannot be close-on-exec, and all of rrunc's own are: so none of those is ever passed on
-/// because its number happens to fit.
-pub fn inherited(fd: RawFd) -> nix::Result<()> {
-    match descriptor::flags(fd) {
-        Ok(flags) if !flags.contains(FdFlag::FD_CLOEXEC) => Ok(()),
-        Ok(_) | Err(Errno::EBADF) => Err(Errno::ENOENT),
-        Err(e) => Err(e),
+    #[test]
+    fn the_wait_ends_with_the_process() {
+        let scratch = Scratch::new("death");
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = Pid::from_raw(child.id().cast_signed());
+        let pidfd = crate::sys::pidfd::open(pid).unwrap();
+        scratch.proxy().wait(pidfd.as_fd(), pid).unwrap();
+        assert!(child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn a_barrier_is_over_when_the_manager_closes_it_or_takes_too_long() {
+        let (ours, theirs) = pipe2(OFlag::O_CLOEXEC).unwrap();
+        let begin = Instant::now();
+        wait_closed(&ours, Duration::from_millis(50)).unwrap();
+        assert!(begin.elapsed() >= Duration::from_millis(50));
+        drop(theirs);
+        wait_closed(&ours, Duration::from_secs(3600)).unwrap();
+    }
+
+    #[test]
+    fn a_manager_is_a_path_or_an_abstract_name() {
+        let name = format!("rrunc-notify-{}", std::process::id());
+        let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        connect(OsStr::new(&format!("@{name}"))).unwrap().send(b"x").unwrap();
+        assert_eq!(manager.recv(&mut [0; 8]).unwrap(), 1);
+        assert!(connect(OsStr::new("vsock:2:1")).is_err());
     }
 }
