@@ -44,7 +44,8 @@ fn act(global: &Global, verb: Verb) -> Result<Outcome> {
         Verb::Kill(args) => verbs::kill::run(global, &args),
         Verb::Delete(args) => verbs::delete::run(global, &args),
         Verb::Spec(args) => verbs::spec::run(&args),
-        Verb::Features | Verb::Sandbox(_) => {
+        Verb::Features => Ok(verbs::features::run()),
+        Verb::Sandbox(_) => {
             bail!("not part of this build")
         }
     }
