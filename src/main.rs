@@ -63,7 +63,7 @@ fn refuse(refusal: Refusal) -> ExitCode {
     }
     let Some(message) = refusal.message else { return ExitCode::from(refusal.status) };
     match open_log(&refusal.global, false) {
-        Ok(()) => log::fatal(&message, None),
+        Ok(()) => log::fatal(&message, refusal.hint.as_deref()),
         Err(error) => log::fatal(&one_line(&error), None),
     }
     ExitCode::from(refusal.status)

@@ -13,6 +13,8 @@ pub struct Refusal {
     pub output: String,
     /// The mistake; `None` when help or the version was asked for.
     pub message: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
     /// The exit code.
     pub status: u8,
     /// The options before the verb, as far as they could be read: the message belongs in the log.
@@ -28,11 +30,12 @@ pub fn parse(args: Vec<OsString>) -> Result<Cli, Box<Refusal>> {
         Ok(cli) if cli.verb.is_some() => return Ok(cli),
         Ok(cli) => {
             let output = Cli::command().render_help().to_string();
-            return Err(Box::new(Refusal { output, message: None, status: 0, global: cli.global }));
+            return Err(Box::new(Refusal { output, message: None, hint: None, status: 0, global: cli.global }));
         }
         Err(error) => error,
     };
-    let asked = |output| Err(Box::new(Refusal { output, message: None, status: 0, global: Global::default() }));
+    let asked =
+        |output| Err(Box::new(Refusal { output, message: None, hint: None, status: 0, global: Global::default() }));
     match error.kind() {
         ErrorKind::DisplayHelp => asked(error.render().to_string()),
         ErrorKind::DisplayVersion => asked(format!("rrunc {VERSION}\n")),
@@ -46,16 +49,25 @@ fn mistake(error: &clap::Error, args: Vec<OsString>) -> Refusal {
     let global = lenient.as_ref().and_then(|matches| Global::from_arg_matches(matches).ok()).unwrap_or_default();
     if error.kind() == ErrorKind::InvalidSubcommand {
         let message = format!("No help topic for '{}'", context(error, ContextKind::InvalidSubcommand));
-        return Refusal { output: String::new(), message: Some(message), status: 3, global };
+        let meant = context(error, ContextKind::SuggestedSubcommand);
+        let hint =
+            if meant.is_empty() { "`rrunc --help` lists the verbs".into() } else { format!("did you mean {meant}?") };
+        return Refusal { output: String::new(), message: Some(message), hint: Some(hint), status: 3, global };
     }
     if verb.as_deref() == Some("sandbox") {
-        let text = error.render().to_string();
-        let message = text.trim_start_matches("error: ").trim_end().to_owned();
-        return Refusal { output: String::new(), message: Some(message), status: 125, global };
+        let hint = Some("`rrunc sandbox --help` shows the options".into());
+        return Refusal { output: String::new(), message: Some(first_paragraph(error)), hint, status: 125, global };
     }
     let (heading, message) = in_runcs_words(error, verb.as_deref());
     let output = format!("{heading}\n\n{}", help(verb.as_deref()));
-    Refusal { output, message: Some(message), status: 1, global }
+    Refusal { output, message: Some(message), hint: None, status: 1, global }
+}
+
+/// What clap says, in one line and without its usage and tips.
+fn first_paragraph(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let paragraph = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+    paragraph.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 /// The line above the help on stdout, and the error.
@@ -75,10 +87,7 @@ fn in_runcs_words(error: &clap::Error, verb: Option<&str>) -> (String, String) {
             format!("invalid value \"{value}\" for flag {flag}: parse error")
         }
         ErrorKind::InvalidUtf8 => "an argument that must be text is not UTF-8".into(),
-        _ => {
-            let text = error.render().to_string();
-            text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
-        }
+        _ => first_paragraph(error),
     };
     (format!("Incorrect Usage: {message}"), message)
 }
@@ -173,5 +182,14 @@ mod tests {
         let refusal = refusal(&["sandbox", "--network", "moon", "--", "true"]);
         assert_eq!(refusal.status, 125);
         assert!(refusal.message.unwrap().starts_with("invalid value 'moon'"));
+        let refusal = self::refusal(&["sandbox"]);
+        assert_eq!(refusal.status, 125);
+        assert_eq!(refusal.message.unwrap(), "the following required arguments were not provided: <CMD>...");
+    }
+
+    #[test]
+    fn a_verb_nearly_right_is_suggested() {
+        assert_eq!(refusal(&["lsit"]).hint.unwrap(), "did you mean list?");
+        assert_eq!(refusal(&["zzz"]).hint.unwrap(), "`rrunc --help` lists the verbs");
     }
 }

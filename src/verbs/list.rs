@@ -94,6 +94,15 @@ mod tests {
     }
 
     #[test]
+    fn a_column_is_as_wide_as_its_longest_cell_and_three_more() {
+        let json = r#"{"ociVersion":"1","id":"a-long-name","pid":7,"status":"created","bundle":"/b","rootfs":"/r","created":"now","owner":"ann"}"#;
+        let line = table(&[serde_json::from_str(json).unwrap()]);
+        let lines: Vec<&str> = line.lines().collect();
+        assert_eq!(lines[0], "ID            PID         STATUS      BUNDLE      CREATED     OWNER");
+        assert_eq!(lines[1], "a-long-name   7           created     /b          now         ann");
+    }
+
+    #[test]
     fn who_has_no_name_is_a_number() {
         let passwd = "root:x:0:0::/root:/bin/sh\nbroken\nann:x:1000:1000::/home/ann:/bin/sh\n";
         assert_eq!(owner(passwd, 1000), "ann");

@@ -3,11 +3,11 @@ use super::Outcome;
 use crate::cli::{Global, IdArgs};
 use crate::state::{Container, Root, State, Status};
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A container as `state` and `list` show it. The order of the members is runc's.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     oci_version: String,
@@ -22,7 +22,7 @@ pub struct Summary {
     rootfs: String,
     /// RFC 3339.
     pub created: String,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, String>,
     /// Name of the user it belongs to; `state` leaves it empty, as runc does.
     pub owner: String,
