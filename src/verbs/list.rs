@@ -8,22 +8,15 @@ use anyhow::{Context, Result, bail};
 /// Runs the verb. A container that cannot be read is an error line, and the others are shown all the same.
 pub fn run(global: &Global, args: &ListArgs) -> Result<Outcome> {
     let root = Root::open(global.root.as_deref())?;
-    if args.quiet {
-        let with_state = |id: &String| root.find(id).and_then(|container| container.load()).is_ok();
-        return Ok(root
-            .list()?
-            .iter()
-            .filter(|id| with_state(id))
-            .map(|id| format!("{id}\n"))
-            .collect::<String>()
-            .into());
-    }
     let as_table = match args.output.format.as_str() {
         "table" => true,
         "json" => false,
         _ => bail!("invalid format option"),
     };
     let containers = summaries(&root)?;
+    if args.quiet {
+        return Ok(containers.iter().map(|c| format!("{}\n", c.id)).collect::<String>().into());
+    }
     if as_table {
         return Ok(table(&containers).into());
     }
