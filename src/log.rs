@@ -204,6 +204,30 @@ mod tests {
         assert!(text.ends_with("Z\"}\n"), "{text}");
     }
 
+    fn say(logger: &Logger, text: &str) {
+        logger.log(&Record::builder().level(Level::Warn).args(format_args!("{text}")).build());
+    }
+
+    #[test]
+    fn a_closure_gets_the_bare_message() {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let sink: Closure = Box::new(move |level, text| sender.send((level, text.to_owned())).unwrap());
+        say(&Logger { sink: Mutex::new(Sink::Closure(sink)) }, "from \"inside\"");
+        assert_eq!(receiver.recv().unwrap(), (Level::Warn, "from \"inside\"".to_owned()));
+    }
+
+    #[test]
+    fn a_file_is_appended_to_line_by_line() {
+        let path = std::env::temp_dir().join(format!("rrunc-log-{}", std::process::id()));
+        for text in ["one", "two"] {
+            say(&Logger { sink: Mutex::new(Sink::File(append(&path).unwrap(), Format::Text)) }, text);
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        let ends: Vec<_> = text.lines().map(|line| line.rsplit(' ').next().unwrap()).collect();
+        assert_eq!(ends, ["msg=one", "msg=two"]);
+    }
+
     #[test]
     fn formats() {
         assert_eq!(Format::parse("").unwrap(), Format::Text);

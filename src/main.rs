@@ -19,6 +19,9 @@ fn main() -> ExitCode {
     if let Err(error) = open_log(&global, quiet) {
         return fail(&error, "", 1);
     }
+    if global.systemd_cgroup && matches!(verb, Verb::Create(_) | Verb::Run(_)) {
+        ::log::warn!("--systemd-cgroup has no effect: containers stay in the caller's cgroup");
+    }
     let (prefix, status) = match verb {
         Verb::Create(_) => ("rrunc create failed: ", 1),
         Verb::Run(_) => ("rrunc run failed: ", 1),
