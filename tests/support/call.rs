@@ -136,7 +136,12 @@ impl Running {
                 return Some(());
             }
             if let Some(status) = self.child.try_wait().expect("wait") {
-                assert!(self.stdout().contains(text), "{} ended ({status}) without {text:?}: {}", self.what, self.stderr());
+                assert!(
+                    self.stdout().contains(text),
+                    "{} ended ({status}) without {text:?}: {}",
+                    self.what,
+                    self.stderr()
+                );
             }
             None
         });

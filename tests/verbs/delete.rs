@@ -50,7 +50,8 @@ fn a_half_made_state_directory_goes_away() {
 fn force_ends_a_program_that_ignores_signals_and_its_children() {
     let stage = Stage::new();
     let bundle = stage.bundle();
-    bundle.script("trap '' TERM INT HUP; setsid sh -c 'trap \"\" TERM; sleep 3601' & echo up; while :; do sleep 1; done");
+    bundle
+        .script("trap '' TERM INT HUP; setsid sh -c 'trap \"\" TERM; sleep 3601' & echo up; while :; do sleep 1; done");
     let mut run = stage.call(&["run", "-d", "c"]).cwd(bundle.path()).spawn();
     run.wait_stdout("up");
     run.wait().success();

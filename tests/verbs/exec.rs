@@ -1,5 +1,5 @@
 //! `exec`: another process in a container.
-use crate::support::{Bundle, Stage, Terminal, namespace, program, wait_for};
+use crate::support::{Bundle, Stage, Terminal, namespace, wait_for};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -24,13 +24,12 @@ fn exit_codes_and_output() {
 #[test]
 fn own_failures_are_255() {
     let (stage, _bundle) = running();
-    stage.rrunc(&["exec", "c", "no-such"]).fails(
-        255,
-        &["exec failed: ", "exec: \"no-such\": executable file not found in $PATH"],
-    );
+    stage
+        .rrunc(&["exec", "c", "no-such"])
+        .fails(255, &["exec failed: ", "exec: \"no-such\": executable file not found in $PATH"]);
     stage.rrunc(&["exec", "c", "/no/such"]).fails(255, &["no such file or directory"]);
     stage.rrunc(&["exec", "c", "/etc/passwd"]).fails(255, &["permission denied"]);
-    stage.rrunc(&["exec", "nobody", "true"]).fails(if program() == "runc" { 1 } else { 255 }, &["container does not exist"]);
+    stage.rrunc(&["exec", "nobody", "true"]).fails(255, &["container does not exist"]);
     stage.rrunc(&["kill", "c", "KILL"]).success();
     stage.wait_status("c", "stopped");
     stage.rrunc(&["exec", "c", "true"]).fails(255, &["cannot exec in a stopped container"]);
@@ -68,7 +67,7 @@ fn cwd_env_and_user_options() {
     let (stage, _bundle) = running();
     let script = "pwd; echo $A$B; id -u";
     stage
-        .rrunc(&["exec", "--cwd", "/usr", "--env", "A=1", "-e", "B=2", "--user", "0:0", "c", "sh", "-c", script])
+        .rrunc(&["exec", "--cwd", "/usr", "--env", "A=1", "--env", "B=2", "--user", "0:0", "c", "sh", "-c", script])
         .success()
         .prints("/usr\n12\n0\n");
     // Options stop at the id: these are the program's.
@@ -128,7 +127,11 @@ fn no_new_privs_option() {
 }
 
 fn process(args: &[&str]) -> Value {
-    json!({"user": {"uid": 0, "gid": 0}, "args": args, "cwd": "/usr", "env": ["PATH=/bin", "P=file"]})
+    let capabilities = json!({"bounding": ["CAP_KILL"], "effective": ["CAP_KILL"], "permitted": ["CAP_KILL"]});
+    json!({
+        "user": {"uid": 0, "gid": 0}, "args": args, "cwd": "/usr", "env": ["PATH=/bin", "P=file"],
+        "capabilities": capabilities
+    })
 }
 
 #[test]
@@ -138,7 +141,7 @@ fn process_file_replaces_everything() {
     fs::write(&file, process(&["sh", "-c", "pwd; echo $P; grep CapEff /proc/self/status"]).to_string()).expect("write");
     let path = file.to_str().expect("plain");
     let out = stage.rrunc(&["exec", "--process", path, "c"]).success();
-    assert_eq!(out.stdout, "/usr\nfile\nCapEff:\t0000000000000000\n", "no capabilities are named in the file");
+    assert_eq!(out.stdout, "/usr\nfile\nCapEff:\t0000000000000020\n");
     // A pipe is as good as a file.
     let bytes = fs::read(&file).expect("read");
     let mut piped = stage.call(&["exec", "--process", "/dev/stdin", "c"]).stdin_pipe().spawn();
@@ -202,9 +205,8 @@ fn tty_gives_a_terminal_of_the_containers_own() {
 #[test]
 fn many_execs_at_once() {
     let (stage, _bundle) = running();
-    let execs: Vec<_> = (0..20)
-        .map(|n| stage.call(&["exec", "c", "sh", "-c", &format!("echo out-{n}; exit {n}")]).spawn())
-        .collect();
+    let execs: Vec<_> =
+        (0..20).map(|n| stage.call(&["exec", "c", "sh", "-c", &format!("echo out-{n}; exit {n}")]).spawn()).collect();
     for (n, exec) in execs.into_iter().enumerate() {
         exec.wait().exits(i32::try_from(n).expect("small")).prints(&format!("out-{n}\n"));
     }

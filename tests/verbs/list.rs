@@ -28,7 +28,8 @@ fn table_json_and_ids() {
     stage.in_bundle(&bundle, &["create", "beta"]).success();
     stage.running(&bundle, "alpha");
     let table = stage.rrunc(&["list"]).success();
-    let row: Vec<_> = table.stdout.lines().find(|l| l.starts_with("beta ")).expect("a row").split_whitespace().collect();
+    let row: Vec<_> =
+        table.stdout.lines().find(|l| l.starts_with("beta ")).expect("a row").split_whitespace().collect();
     assert_eq!(row[1..4], [stage.pid("beta").to_string().as_str(), "created", bundle.str()]);
     let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().expect("our own name");
     assert_eq!(row[5], user.name);

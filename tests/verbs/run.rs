@@ -85,7 +85,9 @@ fn detach_returns_with_the_container_running() {
 fn signals_are_forwarded_to_the_program() {
     let stage = Stage::new();
     let bundle = stage.bundle();
-    bundle.script("trap 'echo got-term; exit 7' TERM; trap 'echo got-usr1' USR1; echo ready; while :; do sleep 0.05; done");
+    bundle.script(
+        "trap 'echo got-term; exit 7' TERM; trap 'echo got-usr1' USR1; echo ready; while :; do sleep 0.05; done",
+    );
     let mut run = stage.call(&["run", "c"]).cwd(bundle.path()).spawn();
     run.wait_stdout("ready");
     run.signal(Signal::SIGUSR1);
@@ -164,10 +166,9 @@ fn preserved_fds_and_no_others() {
     let out = stage.call_after(&open, &["run", "--preserve-fds", "1", "c"]).cwd(bundle.path()).run().success();
     // One more is ls's own on the directory.
     assert_eq!(out.stdout, "0 1 2 3 4 text");
-    stage.call_after("exec 3</dev/null", &["run", "--preserve-fds", "2", "c"]).cwd(bundle.path()).run().fails(
-        1,
-        &["unable to stat preserved-fd"],
-    );
+    // The one that is missing must be missed before the runtime opens files of its own under that number.
+    let missing = stage.call_after("exec 3</dev/null 4<&- 5<&- 6<&-", &["run", "--preserve-fds", "2", "c"]);
+    missing.cwd(bundle.path()).run().fails(1, &["unable to stat preserved-fd"]);
 }
 
 #[test]
@@ -222,7 +223,8 @@ fn orphans_do_not_keep_it_waiting_and_die_with_pid_1() {
 fn rlimits_umask_cwd_and_oom_score() {
     let stage = Stage::new();
     let bundle = stage.bundle();
-    let limits = json!([{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}, {"type": "RLIMIT_CORE", "soft": 0, "hard": 0}]);
+    let limits =
+        json!([{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}, {"type": "RLIMIT_CORE", "soft": 0, "hard": 0}]);
     bundle
         .set("/process/rlimits", limits)
         .set("/process/user/umask", json!(0o027))

@@ -65,9 +65,7 @@ fn spec_writes_a_config_that_runs_as_it_is() {
     let bundle = stage.bundle();
     fs::remove_file(bundle.path().join("config.json")).expect("remove");
     stage.in_bundle(&bundle, &["spec"]).success().prints("");
-    stage
-        .in_bundle(&bundle, &["spec"])
-        .fails(1, &["File config.json exists. Remove it first"]);
+    stage.in_bundle(&bundle, &["spec"]).fails(1, &["File config.json exists. Remove it first"]);
     let config: Value = bundle.config();
     assert_eq!(config["process"]["args"], json!(["sh"]));
     assert_eq!(config["process"]["terminal"], json!(true));
@@ -104,7 +102,8 @@ fn a_distribution_root_works_too() {
     let bundle = stage.bundle();
     fs::remove_dir_all(bundle.rootfs()).expect("remove");
     fs::create_dir(bundle.rootfs()).expect("mkdir");
-    let status = Command::new("tar").arg("-C").arg(bundle.rootfs()).arg("-xf").arg(tar).arg("--exclude=./dev/*").status();
+    let status =
+        Command::new("tar").arg("-C").arg(bundle.rootfs()).arg("-xf").arg(tar).arg("--exclude=./dev/*").status();
     assert!(status.expect("tar").success());
     bundle.write_bytes(DEFAULT_CONFIG).set("/process/terminal", json!(false)).set("/root/readonly", json!(false));
     bundle.script("cat /etc/debian_version >/dev/null && id -un && dpkg --version >/dev/null && echo works");
