@@ -55,8 +55,10 @@ pub fn settle(dir: &Path, patience: Duration) -> Vec<String> {
 pub fn end(dir: &Path) {
     use nix::sys::signal::{Signal::SIGKILL, kill};
     for pid in pids(dir) {
-        // Gone in the meantime, or of an id that is not ours to signal: the report has named it already.
-        let _ = kill(nix::unistd::Pid::from_raw(pid), SIGKILL);
+        if let Err(error) = kill(nix::unistd::Pid::from_raw(pid), SIGKILL) {
+            // Gone in the meantime, or of an id that is not ours to signal: the report has named it already.
+            eprintln!("kill {pid}: {error}");
+        }
     }
 }
 
@@ -72,10 +74,11 @@ pub fn remove_tree(dir: &Path) {
     if fs::remove_dir_all(dir).is_ok() {
         return;
     }
-    let chmod = ["-R", "u+rwX"];
-    let _ = Command::new("chmod").args(chmod).arg(dir).stderr(std::process::Stdio::null()).status();
+    let chmod = Command::new("chmod").args(["-R", "u+rwX"]).arg(dir).stderr(std::process::Stdio::null()).status();
+    chmod.expect("chmod");
     if fs::remove_dir_all(dir).is_ok() {
         return;
     }
-    let _ = Command::new("unshare").args(["--map-root-user", "--map-auto", "rm", "-rf"]).arg(dir).status();
+    let inside = Command::new("unshare").args(["--map-root-user", "--map-auto", "rm", "-rf"]).arg(dir).status();
+    assert!(inside.expect("unshare").success(), "{} cannot be removed", dir.display());
 }

@@ -224,10 +224,11 @@ impl Drop for Stage {
         let containers = self.containers();
         if thread::panicking() {
             for id in &containers {
-                let _ = std::process::Command::new(runtime())
+                let delete = std::process::Command::new(runtime())
                     .args(["delete", "--force", id])
                     .env("XDG_RUNTIME_DIR", self.xdg())
                     .status();
+                eprintln!("delete --force {id}: {delete:?}");
             }
         }
         let processes = self.wait_no_processes();
