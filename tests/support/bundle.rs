@@ -21,6 +21,11 @@ impl Bundle {
         bundle
     }
 
+    /// The config that every bundle starts with.
+    pub fn plain_config() -> Value {
+        config()
+    }
+
     /// The bundle's directory.
     pub fn path(&self) -> &Path {
         &self.path

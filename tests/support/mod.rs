@@ -141,6 +141,12 @@ impl Stage {
         Call::new(self, number, runtime().as_os_str()).args(args)
     }
 
+    /// A call of another copy of the runtime, or of any program.
+    pub fn call_program(&self, program: &Path, args: &[&str]) -> Call {
+        let number = self.calls.fetch_add(1, Ordering::Relaxed);
+        Call::new(self, number, program.as_os_str()).args(args)
+    }
+
     /// A call of the runtime through `sh -c 'PRELUDE; exec RUNTIME ARGS'`, for redirections and ulimits.
     pub fn call_after(&self, prelude: &str, args: &[&str]) -> Call {
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
