@@ -33,6 +33,9 @@ fn row_12_kernel_knobs_are_read_only() {
     // ip_forward belongs to the container's own network namespace: only the read-only path protects it.
     let knob = "/proc/sys/net/ipv4/ip_forward";
     bundle.script(&format!("echo 1 >{knob} && cat {knob}"));
+    for set in ["bounding", "effective", "permitted"] {
+        bundle.set(&format!("/process/capabilities/{set}"), json!(["CAP_NET_ADMIN"]));
+    }
     let paths = bundle.config()["linux"]["readonlyPaths"].clone();
     bundle.unset("/linux/readonlyPaths");
     stage.run(&bundle).success().prints("1\n");
