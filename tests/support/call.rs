@@ -208,13 +208,13 @@ impl Output {
         self.exits(0)
     }
 
-    /// This exit code, and every one of these texts on standard error.
+    /// This exit code, and every one of these texts on standard error, in whatever case, as clients look for them.
     #[track_caller]
     pub fn fails(self, code: i32, texts: &[&str]) -> Output {
         let out = self.exits(code);
         for text in texts {
-            let plain = out.stderr.replace("\\\"", "\"");
-            assert!(plain.contains(text), "{} does not say {text:?}\nstderr: {}", out.what, out.stderr);
+            let plain = out.stderr.replace("\\\"", "\"").to_lowercase();
+            assert!(plain.contains(&text.to_lowercase()), "{} does not say {text:?}\nstderr: {}", out.what, out.stderr);
         }
         out
     }

@@ -70,8 +70,8 @@ fn pid_file_holds_the_bare_pid_when_create_returns() {
 fn a_pid_file_that_cannot_be_written_fails_and_leaves_nothing() {
     let stage = Stage::new();
     let bundle = stage.bundle();
-    let out = stage.in_bundle(&bundle, &["create", "--pid-file", "/no/such/dir/pid", "c"]).exits(1);
-    assert!(out.stderr.contains("no such file or directory"), "{}", out.stderr);
+    let create = stage.in_bundle(&bundle, &["create", "--pid-file", "/no/such/dir/pid", "c"]);
+    create.fails(1, &["no such file or directory"]);
     assert_eq!(stage.wait_no_processes(), Vec::<String>::new());
     stage.rrunc(&["delete", "--force", "c"]).success();
 }

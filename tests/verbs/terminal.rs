@@ -61,8 +61,14 @@ fn interrupt_and_suspend_keys_reach_the_jobs_inside() {
     wait_for("sleep", || stage.processes().iter().any(|p| p.contains("sleep 3601")).then_some(()));
     terminal.send("\u{1a}");
     terminal.expect("Stopped");
-    terminal.send("kill -9 %1\r");
-    terminal.expect("Killed");
+    terminal.expect("ready> ");
+    terminal.send("kill -9 %1; sleep 0.1; echo alive-''still\r");
+    terminal.expect("alive-still");
+    // The shell tells of the end of a job before its next prompt, and not before that may it exit.
+    terminal.expect("ready> ");
+    terminal.send("jobs; echo no-''more\r");
+    terminal.expect("no-more");
+    terminal.expect("ready> ");
     terminal.send("exit 0\r");
     let (code, shown) = terminal.wait();
     assert_eq!(code, 0, "{shown}");
