@@ -1,0 +1,15 @@
+//! Attacks on containers, numbered as in the table of SECURITY.md. Each test shows with a positive control that the attack
+//! works where the defence is not, and then that it does not work in rrunc.
+#![allow(clippy::disallowed_methods, reason = "the rule against threads is for the product")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod binary;
+mod config;
+mod identity;
+mod inherited;
+mod kernel;
+mod payloads;
+mod races;
+mod state;

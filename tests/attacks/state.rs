@@ -1,0 +1,123 @@
+//! Row 23: a planted state directory, and ids that are paths.
+use crate::support::{Stage, program};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+#[test]
+fn row_23_a_root_that_is_a_link_is_refused_and_nothing_written() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let elsewhere = stage.dir().join("elsewhere");
+    fs::create_dir(&elsewhere).expect("mkdir");
+    symlink(&elsewhere, stage.root()).expect("symlink");
+    // The control: a write by name goes through the link.
+    fs::write(stage.root().join("control"), "").expect("write");
+    assert!(elsewhere.join("control").exists());
+    let out = stage.in_bundle(&bundle, &["create", "c"]);
+    let names: Vec<_> = fs::read_dir(&elsewhere).expect("read").map(|e| e.expect("an entry").file_name()).collect();
+    fs::remove_file(stage.root()).expect("remove the link");
+    assert_ne!(out.code, 0, "{out:?}");
+    assert_eq!(names, ["control"]);
+    assert_eq!(stage.wait_no_processes(), Vec::<String>::new());
+}
+
+#[test]
+fn row_23_a_root_that_others_may_write_is_refused_or_closed() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    fs::create_dir(stage.root()).expect("mkdir");
+    fs::set_permissions(stage.root(), fs::Permissions::from_mode(0o777)).expect("chmod");
+    let out = stage.in_bundle(&bundle, &["create", "c"]);
+    if out.code == 0 {
+        assert_eq!(fs::metadata(stage.root()).expect("the root").mode() & 0o077, 0, "left open to others");
+        stage.remove("c");
+    } else {
+        assert!(!out.stderr.is_empty());
+        assert_eq!(stage.containers(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn row_23_a_root_of_another_user_is_refused() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    // /proc/sys belongs to root and is no place of ours; so does a directory under /tmp that root made first.
+    for root in ["/", "/usr/lib", "/proc/sys"] {
+        let out = stage.in_bundle(&bundle, &["--root", root, "create", "c"]);
+        assert_eq!(out.code, 1, "{root}: {out:?}");
+    }
+}
+
+#[test]
+fn row_23_a_container_directory_that_is_a_link_is_never_followed() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    stage.rrunc(&["list"]).success();
+    fs::create_dir_all(stage.root()).expect("mkdir");
+    fs::set_permissions(stage.root(), fs::Permissions::from_mode(0o700)).expect("chmod");
+    let precious = stage.dir().join("precious");
+    fs::create_dir(&precious).expect("mkdir");
+    fs::write(precious.join("file"), "").expect("write");
+    fs::write(precious.join("state.json"), "{}").expect("write");
+    symlink(&precious, stage.root().join("c")).expect("symlink");
+    // The control: the name does lead there.
+    assert!(stage.root().join("c/file").exists());
+    assert_ne!(stage.in_bundle(&bundle, &["create", "c"]).code, 0);
+    for args in [&["state", "c"][..], &["start", "c"], &["kill", "c", "KILL"], &["exec", "c", "true"], &["delete", "c"]]
+    {
+        assert_ne!(stage.rrunc(args).code, 0, "{args:?}");
+    }
+    let forced = stage.rrunc(&["delete", "--force", "c"]);
+    assert!(precious.join("file").exists() && precious.join("state.json").exists(), "{forced:?}");
+    let _gone = fs::remove_file(stage.root().join("c"));
+}
+
+#[test]
+fn row_23_links_inside_a_state_directory_are_not_followed_when_it_is_removed() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let precious = stage.dir().join("precious");
+    fs::create_dir(&precious).expect("mkdir");
+    fs::write(precious.join("file"), "").expect("write");
+    stage.in_bundle(&bundle, &["create", "c"]).success();
+    symlink(&precious, stage.root().join("c/planted")).expect("symlink");
+    stage.remove("c");
+    assert!(precious.join("file").exists());
+}
+
+#[test]
+fn row_23_ids_cannot_be_paths() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let victim = stage.xdg().join("victim");
+    fs::create_dir(&victim).expect("mkdir");
+    for id in ["..", ".", "../victim", "/etc", "a/../../victim", "a\nb", "a\u{1b}[31m", "a\u{7f}", " ", "\u{202e}x"] {
+        for verb in ["create", "run", "state", "start", "kill", "delete"] {
+            let out = stage.in_bundle(&bundle, &[verb, "--", id]);
+            assert_eq!(out.code, 1, "{verb} {id:?}: {out:?}");
+            assert!(!out.stderr.contains('\u{1b}'), "{verb} {id:?} is echoed raw: {out:?}");
+        }
+        stage.in_bundle(&bundle, &["delete", "--force", "--", id]);
+        assert!(victim.is_dir(), "{id:?} removed a directory outside the root");
+    }
+    assert_eq!(stage.containers(), Vec::<String>::new());
+    // The control: a plain id works in the same place.
+    stage.in_bundle(&bundle, &["run", "plain"]).success();
+}
+
+#[test]
+fn row_23_the_fallback_under_tmp_is_checked() {
+    if program() != "rrunc" {
+        return;
+    }
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let tmp = stage.dir().join("tmp");
+    fs::create_dir(&tmp).expect("mkdir");
+    // A runtime directory that is somebody else's is not used, whoever named it.
+    for place in ["/usr", "/proc/self/fd", "relative/path", "/no/such/dir"] {
+        let out = stage.call(&["run", "c"]).cwd(bundle.path()).env("XDG_RUNTIME_DIR", place).run();
+        assert!(out.code == 1 || out.code == 0, "{place}: {out:?}");
+        assert!(!std::path::Path::new(place).join("rrunc").exists(), "{place} was written to");
+    }
+}

@@ -1,0 +1,223 @@
+//! `exec`: another process in a container.
+use crate::support::{Bundle, Stage, Terminal, namespace, wait_for};
+use serde_json::{Value, json};
+use std::fs;
+
+fn running() -> (Stage, Bundle) {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    stage.running(&bundle, "c");
+    (stage, bundle)
+}
+
+#[test]
+fn exit_codes_and_output() {
+    let (stage, _bundle) = running();
+    stage.rrunc(&["exec", "c", "echo", "hi"]).success().prints("hi\n");
+    stage.rrunc(&["exec", "c", "sh", "-c", "exit 9"]).exits(9);
+    stage.rrunc(&["exec", "c", "sh", "-c", "kill -9 $$"]).exits(137);
+    let out = stage.call(&["exec", "c", "sh", "-c", "cat; echo err >&2"]).stdin("in").run().success();
+    assert_eq!((out.stdout.as_str(), out.stderr.as_str()), ("in", "err\n"));
+    stage.remove("c");
+}
+
+#[test]
+fn own_failures_are_255() {
+    let (stage, _bundle) = running();
+    stage
+        .rrunc(&["exec", "c", "no-such"])
+        .fails(255, &["exec failed: ", "exec: \"no-such\": executable file not found in $PATH"]);
+    stage.rrunc(&["exec", "c", "/no/such"]).fails(255, &["no such file or directory"]);
+    stage.rrunc(&["exec", "c", "/etc/passwd"]).fails(255, &["permission denied"]);
+    stage.rrunc(&["exec", "nobody", "true"]).fails(255, &["container does not exist"]);
+    stage.rrunc(&["kill", "c", "KILL"]).success();
+    stage.wait_status("c", "stopped");
+    stage.rrunc(&["exec", "c", "true"]).fails(255, &["cannot exec in a stopped container"]);
+    stage.remove("c");
+}
+
+#[test]
+fn shares_every_namespace_and_the_root_of_the_container() {
+    let (stage, bundle) = running();
+    fs::write(bundle.rootfs().join("mark"), "inside").expect("write");
+    stage.rrunc(&["exec", "c", "cat", "/mark"]).success().prints("inside");
+    let pid = stage.pid("c").to_string();
+    let script = "for n in user pid mnt ipc uts net; do stat -L -c %i /proc/self/ns/$n; done; hostname";
+    let out = stage.rrunc(&["exec", "c", "sh", "-c", script]).success();
+    let lines: Vec<_> = out.stdout.lines().collect();
+    for (name, line) in ["user", "pid", "mnt", "ipc", "uts", "net"].iter().zip(&lines) {
+        assert_eq!(*line, namespace(&pid, name).to_string(), "{name}");
+    }
+    assert_eq!(lines[6], "stage");
+    stage.remove("c");
+}
+
+#[test]
+fn works_in_a_created_container() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    stage.in_bundle(&bundle, &["create", "c"]).success();
+    stage.rrunc(&["exec", "c", "hostname"]).success().prints("stage\n");
+    assert_eq!(stage.status("c"), "created");
+    stage.remove("c");
+}
+
+#[test]
+fn cwd_env_and_user_options() {
+    let (stage, _bundle) = running();
+    let script = "pwd; echo $A$B; id -u";
+    stage
+        .rrunc(&["exec", "--cwd", "/usr", "--env", "A=1", "--env", "B=2", "--user", "0:0", "c", "sh", "-c", script])
+        .success()
+        .prints("/usr\n12\n0\n");
+    // Options stop at the id: these are the program's.
+    stage.rrunc(&["exec", "c", "echo", "--cwd", "-e"]).success().prints("--cwd -e\n");
+    stage.rrunc(&["exec", "--user", "name", "c", "true"]).fails(255, &["bad uid: name"]);
+    stage.rrunc(&["exec", "--user", "0:name", "c", "true"]).fails(255, &["bad gid: name"]);
+    let out = stage.rrunc(&["exec", "--user", "77", "c", "true"]).exits(255);
+    assert!(!out.stderr.is_empty());
+    stage.remove("c");
+}
+
+#[test]
+fn defaults_come_from_the_config() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle
+        .set("/process/env", json!(["PATH=/bin", "FROM=config"]))
+        .set("/process/cwd", json!("/usr"))
+        .set("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "soft": 77, "hard": 88}]));
+    stage.running(&bundle, "c");
+    let script = "echo $FROM; pwd; ulimit -n; grep -E 'CapBnd|CapEff|NoNewPrivs' /proc/self/status; echo $SECRET";
+    let out = stage.call(&["exec", "c", "sh", "-c", script]).env("SECRET", "leak").run().success();
+    let caps = "CapEff:\t0000000020000420\nCapBnd:\t0000000020000420\nNoNewPrivs:\t1\n";
+    assert_eq!(out.stdout, format!("config\n/usr\n77\n{caps}\n"));
+    stage.remove("c");
+}
+
+#[test]
+fn cap_adds_to_bounding_effective_and_permitted() {
+    let (stage, _bundle) = running();
+    let args = ["exec", "--cap", "CAP_CHOWN", "c", "grep", "^Cap", "/proc/self/status"];
+    let out = stage.rrunc(&args).success();
+    let set = |name: &str| {
+        let line = out.stdout.lines().find(|line| line.starts_with(name)).expect("a capability line");
+        u64::from_str_radix(line.split_whitespace().nth(1).expect("a set"), 16).expect("hex")
+    };
+    for name in ["CapEff", "CapPrm", "CapBnd"] {
+        assert_eq!(set(name), 0x2000_0421, "{name}");
+    }
+    // The config has no inheritable list, so the ambient set is left alone.
+    assert_eq!((set("CapInh"), set("CapAmb")), (0, 0));
+    stage.remove("c");
+}
+
+#[test]
+fn no_new_privs_option() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.set("/process/noNewPrivileges", json!(false));
+    stage.running(&bundle, "c");
+    let privs = ["grep", "-o", "NoNewPrivs.*", "/proc/self/status"];
+    let with = [&["exec", "--no-new-privs", "c"][..], &privs].concat();
+    stage.rrunc(&with).success().prints("NoNewPrivs:\t1\n");
+    let without = [&["exec", "c"][..], &privs].concat();
+    stage.rrunc(&without).success().prints("NoNewPrivs:\t0\n");
+    stage.remove("c");
+}
+
+fn process(args: &[&str]) -> Value {
+    let capabilities = json!({"bounding": ["CAP_KILL"], "effective": ["CAP_KILL"], "permitted": ["CAP_KILL"]});
+    json!({
+        "user": {"uid": 0, "gid": 0}, "args": args, "cwd": "/usr", "env": ["PATH=/bin", "P=file"],
+        "capabilities": capabilities
+    })
+}
+
+#[test]
+fn process_file_replaces_everything() {
+    let (stage, _bundle) = running();
+    let file = stage.dir().join("process.json");
+    fs::write(&file, process(&["sh", "-c", "pwd; echo $P; grep CapEff /proc/self/status"]).to_string()).expect("write");
+    let path = file.to_str().expect("plain");
+    let out = stage.rrunc(&["exec", "--process", path, "c"]).success();
+    assert_eq!(out.stdout, "/usr\nfile\nCapEff:\t0000000000000020\n");
+    // A pipe is as good as a file.
+    let bytes = fs::read(&file).expect("read");
+    let mut piped = stage.call(&["exec", "--process", "/dev/stdin", "c"]).stdin_pipe().spawn();
+    std::io::Write::write_all(piped.child.stdin.as_mut().expect("a pipe"), &bytes).expect("write");
+    assert_eq!(piped.wait().success().stdout, out.stdout);
+    fs::write(&file, process(&[]).to_string()).expect("write");
+    stage.rrunc(&["exec", "--process", path, "c"]).exits(255);
+    stage.remove("c");
+}
+
+#[test]
+fn detach_and_pid_file() {
+    let (stage, _bundle) = running();
+    let pid_file = stage.dir().join("exec.pid");
+    let path = pid_file.to_str().expect("plain");
+    stage.rrunc(&["exec", "--detach", "--pid-file", path, "c", "sleep", "3601"]).success();
+    let pid = fs::read_to_string(&pid_file).expect("the pid file");
+    let cmdline = wait_for("sleep to be executed", || {
+        let text = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
+        text.contains("3601").then_some(text)
+    });
+    assert_eq!(cmdline, "sleep\u{0}3601\u{0}");
+    assert_eq!(namespace(&pid, "pid"), namespace(&stage.pid("c").to_string(), "pid"));
+    stage.remove("c");
+    assert_eq!(stage.wait_no_processes(), Vec::<String>::new());
+}
+
+#[test]
+fn exec_ends_with_the_container() {
+    let (stage, _bundle) = running();
+    let mut exec = stage.call(&["exec", "c", "sh", "-c", "echo in; exec sleep 3601"]).spawn();
+    exec.wait_stdout("in");
+    stage.rrunc(&["kill", "c", "KILL"]).success();
+    exec.wait().exits(137);
+    stage.remove("c");
+}
+
+#[test]
+fn no_fd_of_the_caller_or_runtime_gets_in() {
+    let (stage, _bundle) = running();
+    let list = ["exec", "c", "sh", "-c", "ls /proc/self/fd | tr '\\n' ' '"];
+    stage.call_after("exec 3</ 7</dev/null 9</", &list).run().success().prints("0 1 2 3 ");
+    let kept = ["exec", "--preserve-fds", "1", "c", "sh", "-c", "readlink /proc/self/fd/3"];
+    stage.call_after("exec 3</dev/null 4</", &kept).run().success().prints("/dev/null\n");
+    stage.remove("c");
+}
+
+#[test]
+fn tty_gives_a_terminal_of_the_containers_own() {
+    let (stage, _bundle) = running();
+    let call = stage.call(&["exec", "-t", "c", "sh", "-c", "tty; stty size; test -t 0 && test -t 1 && echo tty-ok"]);
+    let terminal = Terminal::start(call, 31, 97);
+    let (code, shown) = terminal.wait();
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("/dev/pts/"), "{shown}");
+    assert!(shown.contains("31 97"), "{shown}");
+    assert!(shown.contains("tty-ok"), "{shown}");
+    stage.remove("c");
+}
+
+#[test]
+fn many_execs_at_once() {
+    let (stage, _bundle) = running();
+    let execs: Vec<_> =
+        (0..20).map(|n| stage.call(&["exec", "c", "sh", "-c", &format!("echo out-{n}; exit {n}")]).spawn()).collect();
+    for (n, exec) in execs.into_iter().enumerate() {
+        exec.wait().exits(i32::try_from(n).expect("small")).prints(&format!("out-{n}\n"));
+    }
+    stage.remove("c");
+}
+
+#[test]
+fn empty_arguments_are_refused() {
+    let (stage, _bundle) = running();
+    let out = stage.rrunc(&["exec", "c"]);
+    assert_ne!(out.code, 0);
+    assert!(!out.stderr.is_empty() || !out.stdout.is_empty());
+    stage.remove("c");
+}

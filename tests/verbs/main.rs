@@ -1,0 +1,22 @@
+//! The command line, verb by verb, as runc's users and clients know it.
+#![allow(clippy::disallowed_methods, reason = "the rule against threads is for the product")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod concurrency;
+mod create;
+mod delete;
+mod errors;
+mod exec;
+mod hooks;
+mod ids;
+mod kill;
+mod kill9;
+mod list;
+mod mounts;
+mod run;
+mod start;
+mod state;
+mod terminal;
+mod walkthrough;

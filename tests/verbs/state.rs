@@ -1,0 +1,53 @@
+//! `state`: the OCI state, as runc prints it.
+use crate::support::Stage;
+use serde_json::json;
+
+#[test]
+fn prints_the_documented_keys_in_order() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.set("/annotations", json!({"org.example.key": "value"}));
+    stage.in_bundle(&bundle, &["create", "c"]).success();
+    let out = stage.rrunc(&["state", "c"]).success();
+    let keys = ["ociVersion", "id", "pid", "status", "bundle", "rootfs", "created", "annotations", "owner"];
+    let found: Vec<_> = keys.iter().map(|key| out.stdout.find(&format!("\n  \"{key}\": ")).expect(key)).collect();
+    assert!(found.is_sorted(), "{}", out.stdout);
+    assert!(out.stdout.ends_with('}'), "no newline at the end");
+    let state = stage.state("c");
+    assert_eq!(state["id"], "c");
+    assert_eq!(state["status"], "created");
+    assert_eq!(state["bundle"], bundle.str());
+    assert_eq!(state["rootfs"], bundle.rootfs().to_str().expect("plain"));
+    assert_eq!(state["annotations"]["org.example.key"], "value");
+    assert_eq!(state["owner"], "");
+    let created = state["created"].as_str().expect("a time");
+    assert!(created.ends_with('Z') && created.contains('T'), "{created}");
+    stage.remove("c");
+}
+
+#[test]
+fn follows_the_life_of_the_container() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.args(&["sleep", "3600"]);
+    stage.in_bundle(&bundle, &["create", "c"]).success();
+    let pid = stage.pid("c");
+    assert!(pid > 0);
+    assert_eq!(stage.status("c"), "created");
+    stage.rrunc(&["start", "c"]).success();
+    assert_eq!((stage.status("c").as_str(), stage.pid("c")), ("running", pid));
+    stage.rrunc(&["kill", "c", "KILL"]).success();
+    stage.wait_status("c", "stopped");
+    assert_eq!(stage.pid("c"), 0);
+    stage.rrunc(&["delete", "c"]).success();
+    stage.rrunc(&["state", "c"]).fails(1, &["container does not exist"]);
+}
+
+#[test]
+fn no_annotations_no_key() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    stage.in_bundle(&bundle, &["create", "c"]).success();
+    assert!(stage.state("c").get("annotations").is_none());
+    stage.remove("c");
+}
