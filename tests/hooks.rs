@@ -76,7 +76,7 @@ fn the_environment_is_the_hooks_own_or_the_inherited_one_and_never_both() {
     };
     assert_eq!(environ(see(), Inherit::Nothing), "");
     assert_eq!(environ(see(), Inherit::Given(vec![CString::new("A=1=2").unwrap()])), "A=1=2\n");
-    assert!(environ(see(), Inherit::Own).contains("CARGO_MANIFEST_DIR="));
+    assert!(environ(see(), Inherit::Own).lines().any(|line| line.starts_with("PATH=")));
     let mut own = see();
     own.set_env(Some(vec!["B=1".into(), "B=2".into()]));
     assert_eq!(environ(own, Inherit::Own), "B=2\n");

@@ -32,7 +32,11 @@ pub fn drop_to(plan: &Process, dumpable: bool) -> Result<()> {
     drop_bounding(sets.bounding)?;
     prctl::set_keepcaps(true).context("keep the capabilities")?;
     if let Some(groups) = &plan.additional_gids {
-        process::setgroups(groups).context("set the additional groups")?;
+        match process::setgroups(groups) {
+            // A given user namespace may have it denied, and then there is no group to drop.
+            Err(Errno::EPERM) if groups.is_empty() => {}
+            other => other.context("set the additional groups")?,
+        }
     }
     process::setresgid(plan.gid).with_context(|| format!("set gid {}", plan.gid))?;
     process::setresuid(plan.uid).with_context(|| format!("set uid {}", plan.uid))?;

@@ -1,7 +1,7 @@
 //! The host's side of `exec`: which namespaces to join, and the new process brought to where only its program is
 //! missing.
 use super::wire::{self, Report, Wire};
-use super::{Spawned, join, kill};
+use super::{Spawned, kill};
 use crate::init::exec::{Join, run};
 use crate::plan::exec::Plan;
 use crate::plan::namespaces::KINDS;
@@ -44,7 +44,7 @@ pub fn spawn(plan: &Plan, pid: i32, init: OwnedFd, signals: Saved) -> Result<Spa
             if namespaces & libc::CLONE_NEWPID == 0 {
                 (pid.as_raw(), child)
             } else {
-                let report = join::receive(&ours);
+                let report = ours.receive_process();
                 pidfd::wait_ended(child.as_fd(), 10_000).context("wait for the joining process")?;
                 pidfd::reap(child.as_fd()).context("reap the joining process")?;
                 report?

@@ -1,13 +1,13 @@
 //! Creation in given namespaces. What a process joins, it joins for its children (pid) or with the rights of the
 //! moment (all that hang on a user namespace), so an intermediate process joins and then makes init, as *our* child.
 use super::explain_clone;
-use super::wire::{Report, Wire};
+use super::wire::Wire;
 use crate::error::WithHint;
 use crate::init::{self, Start, Step};
 use crate::plan::namespaces::Kind;
 use crate::sys::clone::{Cloned, clone};
 use crate::sys::{pidfd, process};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sched::CloneFlags;
@@ -22,23 +22,10 @@ pub(super) fn clone_joined(start: Start, wire: &Wire) -> Result<(i32, OwnedFd)> 
         Cloned::Parent(_, intermediate) => {
             // Its copy of the other end has to go, or we would wait for ever for a process that has died.
             drop(start);
-            let report = receive(wire);
+            let report = wire.receive_process();
             pidfd::wait_ended(intermediate.as_fd(), 10_000).context("wait for the joining process")?;
             pidfd::reap(intermediate.as_fd()).context("reap the joining process")?;
             report
-        }
-    }
-}
-
-/// The report of who will be init.
-pub(super) fn receive(wire: &Wire) -> Result<(i32, OwnedFd)> {
-    loop {
-        match wire.receive()? {
-            Report::Process(pid, child) => return Ok((pid, child)),
-            Report::Log(level, text) => log::log!(level, "{text}"),
-            Report::Failed(failure) => return Err(failure.into_error()),
-            Report::End => bail!("the joining process was killed"),
-            other => bail!("the joining process reports {other:?} out of turn"),
         }
     }
 }

@@ -22,6 +22,8 @@ use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
 };
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -97,25 +99,30 @@ pub enum Report {
 
 /// One end of the wire.
 #[derive(Debug)]
-pub struct Wire(OwnedFd);
+pub struct Wire {
+    socket: OwnedFd,
+    /// Reports of init that overtook the one of the process that made it.
+    early: RefCell<VecDeque<Report>>,
+}
 
 /// Makes the wire: the parent's end and the child's.
 pub fn pair() -> nix::Result<(Wire, Wire)> {
     let (parent, child) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
-    Ok((Wire(parent), Wire(child)))
+    let end = |socket| Wire { socket, early: RefCell::default() };
+    Ok((end(parent), end(child)))
 }
 
 impl Wire {
     /// The descriptor's number, for those who close all others.
     pub fn raw(&self) -> RawFd {
-        self.0.as_raw_fd()
+        self.socket.as_raw_fd()
     }
 
     fn send(&self, packet: &[u8], fd: Option<BorrowedFd>) -> nix::Result<()> {
         let fds = fd.map(|fd| [fd.as_raw_fd()]);
         let control = fds.as_ref().map(|fds| ControlMessage::ScmRights(fds));
         let parts = [IoSlice::new(packet)];
-        sendmsg::<()>(self.0.as_raw_fd(), &parts, control.as_slice(), MsgFlags::MSG_NOSIGNAL, None).map(drop)
+        sendmsg::<()>(self.socket.as_raw_fd(), &parts, control.as_slice(), MsgFlags::MSG_NOSIGNAL, None).map(drop)
     }
 
     /// Child: a bare report, `I`, `H` or `R`, and the wait for the parent's answer.
@@ -123,7 +130,7 @@ impl Wire {
         self.send(&[tag], None).context("rrunc is gone")?;
         let mut answer = [0u8; 1];
         loop {
-            match nix::sys::socket::recv(self.0.as_raw_fd(), &mut answer, MsgFlags::empty()) {
+            match nix::sys::socket::recv(self.socket.as_raw_fd(), &mut answer, MsgFlags::empty()) {
                 Ok(1) if answer == *b"G" => return Ok(()),
                 Err(Errno::EINTR) => {}
                 Ok(_) | Err(_) => bail!("rrunc is gone"),
@@ -177,13 +184,30 @@ impl Wire {
         self.send(b"G", None)
     }
 
+    /// Parent: who will be init, as the intermediate process reports it. Init may be faster: its reports wait.
+    pub fn receive_process(&self) -> Result<(i32, OwnedFd)> {
+        loop {
+            match self.read()? {
+                Report::Process(pid, pidfd) => return Ok((pid, pidfd)),
+                Report::Failed(failure) => return Err(failure.into_error()),
+                Report::End => bail!("the joining process was killed"),
+                other => self.early.borrow_mut().push_back(other),
+            }
+        }
+    }
+
     /// Parent: the next report.
     pub fn receive(&self) -> Result<Report> {
+        let early = self.early.borrow_mut().pop_front();
+        early.map_or_else(|| self.read(), Ok)
+    }
+
+    fn read(&self) -> Result<Report> {
         let mut packet = vec![0u8; PACKET];
         let mut space = cmsg_space!(RawFd);
         let (length, fd) = loop {
             let mut parts = [IoSliceMut::new(&mut packet)];
-            match recvmsg::<()>(self.0.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
+            match recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
                 Ok(message) => {
                     let fds = message.cmsgs()?.find_map(|control| match control {
                         ControlMessageOwned::ScmRights(fds) => fds.into_iter().next(),
@@ -249,10 +273,24 @@ mod tests {
     }
 
     #[test]
+    fn reports_that_overtake_the_process_wait() {
+        let (parent, child) = pair().unwrap();
+        let (own, _) = pair().unwrap();
+        child.log(log::Level::Info, "first").unwrap();
+        child.send(b"R", None).unwrap();
+        child.process(42, own.socket.as_fd()).unwrap();
+        drop(child);
+        assert_eq!(parent.receive_process().unwrap().0, 42);
+        assert!(matches!(parent.receive().unwrap(), Report::Log(_, text) if text == "first"));
+        assert!(matches!(parent.receive().unwrap(), Report::Ready));
+        assert!(matches!(parent.receive().unwrap(), Report::End));
+    }
+
+    #[test]
     fn a_descriptor_comes_through() {
         let (parent, child) = pair().unwrap();
         let (own, _) = pair().unwrap();
-        child.process(42, own.0.as_fd()).unwrap();
+        child.process(42, own.socket.as_fd()).unwrap();
         let Report::Process(42, _fd) = parent.receive().unwrap() else { panic!() };
     }
 }
