@@ -35,7 +35,7 @@ pub fn differing_namespaces(pid: i32) -> Result<i32> {
 /// Adds a process to the container whose first process is `pid`, with the pidfd `init`.
 pub fn spawn(plan: &Plan, pid: i32, init: OwnedFd, signals: Saved) -> Result<Spawned> {
     let namespaces = differing_namespaces(pid)?;
-    let (ours, theirs) = wire::pair().context("make the wire to the new process")?;
+    let (mut ours, theirs) = wire::pair().context("make the wire to the new process")?;
     let joining = Join { plan, wire: theirs, init, namespaces, signals };
     let (pid, child) = match clone(CloneFlags::empty()).context("fork")? {
         Cloned::Child => run(joining),
@@ -51,7 +51,7 @@ pub fn spawn(plan: &Plan, pid: i32, init: OwnedFd, signals: Saved) -> Result<Spa
             }
         }
     };
-    match answer(&ours) {
+    match answer(&mut ours) {
         Ok(terminal) => Ok(Spawned { pid, pidfd: child, terminal, wire: ours }),
         Err(error) => {
             kill(&child)?;
@@ -60,7 +60,7 @@ pub fn spawn(plan: &Plan, pid: i32, init: OwnedFd, signals: Saved) -> Result<Spa
     }
 }
 
-fn answer(wire: &Wire) -> Result<Option<OwnedFd>> {
+fn answer(wire: &mut Wire) -> Result<Option<OwnedFd>> {
     let mut terminal = None;
     loop {
         match wire.receive()? {

@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// Makes init in the namespaces to join and the new ones; returns its pid and pidfd. It is a child of the caller.
-pub(super) fn clone_joined(start: Start, wire: &Wire) -> Result<(i32, OwnedFd)> {
+pub(super) fn clone_joined(start: Start, wire: &mut Wire) -> Result<(i32, OwnedFd)> {
     match clone(CloneFlags::empty()).context("fork")? {
         Cloned::Child => run(start),
         Cloned::Parent(_, intermediate) => {

@@ -37,7 +37,7 @@ impl Spawned {
     ///
     /// # Errors
     /// Why it does not.
-    pub fn wait_exec(&self) -> Result<()> {
+    pub fn wait_exec(&mut self) -> Result<()> {
         loop {
             match self.wire.receive()? {
                 Report::Log(level, text) => log::log!(level, "{text}"),
@@ -79,7 +79,7 @@ pub fn spawn(
     written: impl FnOnce(&State) -> Result<()>,
 ) -> Result<Spawned> {
     let exe = exe_path(plan)?;
-    let (ours, theirs) = wire::pair().context("make the wire to init")?;
+    let (mut ours, theirs) = wire::pair().context("make the wire to init")?;
     let start = Start { plan, state, wire: theirs, gate, signals, exe };
     let (pid, child) = if plan.namespaces.join.is_empty() {
         match clone(plan.namespaces.clone_flags()).map_err(explain_clone)? {
@@ -87,13 +87,13 @@ pub fn spawn(
             Cloned::Parent(pid, child) => (pid.as_raw(), child),
         }
     } else {
-        join::clone_joined(start, &ours)?
+        join::clone_joined(start, &mut ours)?
     };
     let set_up = || -> Result<Option<OwnedFd>> {
         state.pid = pid;
         state.start_time = process::start_time(pid)?.context("container init ended at once")?;
         written(state)?;
-        answer(plan, state, &ours)
+        answer(plan, state, &mut ours)
     };
     match set_up() {
         Ok(terminal) => Ok(Spawned { pid, pidfd: child, terminal, wire: ours }),
@@ -112,7 +112,7 @@ fn exe_path(plan: &Plan) -> Result<Option<PathBuf>> {
     std::fs::read_link("/proc/self/exe").context("/proc/self/exe").map(Some)
 }
 
-fn answer(plan: &Plan, state: &State, wire: &Wire) -> Result<Option<OwnedFd>> {
+fn answer(plan: &Plan, state: &State, wire: &mut Wire) -> Result<Option<OwnedFd>> {
     let mut terminal = None;
     loop {
         match wire.receive()? {

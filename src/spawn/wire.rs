@@ -22,7 +22,6 @@ use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
 };
 use serde::{Deserialize, Serialize};
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -102,13 +101,13 @@ pub enum Report {
 pub struct Wire {
     socket: OwnedFd,
     /// Reports of init that overtook the one of the process that made it.
-    early: RefCell<VecDeque<Report>>,
+    early: VecDeque<Report>,
 }
 
 /// Makes the wire: the parent's end and the child's.
 pub fn pair() -> nix::Result<(Wire, Wire)> {
     let (parent, child) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
-    let end = |socket| Wire { socket, early: RefCell::default() };
+    let end = |socket| Wire { socket, early: VecDeque::new() };
     Ok((end(parent), end(child)))
 }
 
@@ -185,20 +184,20 @@ impl Wire {
     }
 
     /// Parent: who will be init, as the intermediate process reports it. Init may be faster: its reports wait.
-    pub fn receive_process(&self) -> Result<(i32, OwnedFd)> {
+    pub fn receive_process(&mut self) -> Result<(i32, OwnedFd)> {
         loop {
             match self.read()? {
                 Report::Process(pid, pidfd) => return Ok((pid, pidfd)),
                 Report::Failed(failure) => return Err(failure.into_error()),
                 Report::End => bail!("the joining process was killed"),
-                other => self.early.borrow_mut().push_back(other),
+                other => self.early.push_back(other),
             }
         }
     }
 
     /// Parent: the next report.
-    pub fn receive(&self) -> Result<Report> {
-        let early = self.early.borrow_mut().pop_front();
+    pub fn receive(&mut self) -> Result<Report> {
+        let early = self.early.pop_front();
         early.map_or_else(|| self.read(), Ok)
     }
 
@@ -250,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_failure_arrives_whole_and_a_closed_end_is_the_end() {
-        let (parent, child) = pair().unwrap();
+        let (mut parent, child) = pair().unwrap();
         let error = with_hint(anyhow!(Errno::EACCES).context("mount /data"), "look at /srv");
         child.failed(&Failure::new("mounts", &error)).unwrap();
         child.log(log::Level::Warn, &"x".repeat(2 * TEXT)).unwrap();
@@ -274,7 +273,7 @@ mod tests {
 
     #[test]
     fn reports_that_overtake_the_process_wait() {
-        let (parent, child) = pair().unwrap();
+        let (mut parent, child) = pair().unwrap();
         let (own, _) = pair().unwrap();
         child.log(log::Level::Info, "first").unwrap();
         child.send(b"R", None).unwrap();
@@ -288,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_descriptor_comes_through() {
-        let (parent, child) = pair().unwrap();
+        let (mut parent, child) = pair().unwrap();
         let (own, _) = pair().unwrap();
         child.process(42, own.socket.as_fd()).unwrap();
         let Report::Process(42, _fd) = parent.receive().unwrap() else { panic!() };

@@ -65,8 +65,8 @@ pub fn foreground(root: &mut Root, bundle: Bundle, request: &Request, keep: bool
 
 /// Lets the program run, and the poststart hooks after it. On failure the container is undone, or left stopped with
 /// `keep`.
-fn begin(created: Created, keep: bool) -> Result<(Created, Option<Proxy>)> {
-    let go = || -> Result<Option<Proxy>> {
+fn begin(mut created: Created, keep: bool) -> Result<(Created, Option<Proxy>)> {
+    let mut go = || -> Result<Option<Proxy>> {
         let proxy = proxy(&created.container)?;
         created.init.go()?;
         created.init.wait_exec()?;
