@@ -154,7 +154,7 @@ fn a_hook_sees_only_its_stdio_and_no_blocked_or_ignored_signal() {
     blocked.thread_block().unwrap();
     run(
         "prestart",
-        &[shell("ls /proc/$$/fd > fds; grep Sig /proc/$$/status > signals")],
+        &[shell("ls /proc/$$/fd > fds; exec grep Sig /proc/self/status > signals")],
         b"",
         Inherit::Own,
         &scratch.0,

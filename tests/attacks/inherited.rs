@@ -108,7 +108,7 @@ fn row_7_processes_outside_cannot_be_seen_or_signalled() {
     let mut bystander = Command::new("sleep").arg("3633").stdin(Stdio::null()).spawn().expect("spawn");
     let pid = bystander.id();
     let probe = format!(
-        "kill -0 {pid} 2>/dev/null && echo signalled; test -e /proc/{pid}/mem && echo memory; cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -o 'sleep 3633'; true"
+        "kill -0 {pid} 2>/dev/null && echo signalled; test -e /proc/{pid}/mem && echo memory; cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -o 'sleep 363[3]'; true"
     );
     // Outside, the same user can do all of it.
     let control = Command::new("sh").args(["-c", &probe]).output().expect("sh");
