@@ -1,5 +1,5 @@
 //! Device nodes. A user namespace cannot make any, so each is a bind of the host's node (config-linux.md, "Devices").
-use super::Problems;
+use super::Findings;
 use oci_spec::runtime::{LinuxDeviceType, Spec};
 use std::path::PathBuf;
 
@@ -35,7 +35,7 @@ const DEFAULT: [(&str, u32, u32); 6] = [
     ("/dev/tty", 5, 0),
 ];
 
-pub(super) fn plan(spec: &Spec, problems: &mut Problems) -> Vec<Device> {
+pub(super) fn plan(spec: &Spec, findings: &mut Findings) -> Vec<Device> {
     let mut found: Vec<Device> = DEFAULT
         .iter()
         .map(|(path, major, minor)| Device {
@@ -49,7 +49,7 @@ pub(super) fn plan(spec: &Spec, problems: &mut Problems) -> Vec<Device> {
         let at = format!("linux.devices[{i}]");
         let path = device.path().clone();
         if !path.is_absolute() {
-            problems.add(&at, format!("path {} is not absolute", path.display()));
+            findings.problem(&at, format!("path {} is not absolute", path.display()));
             continue;
         }
         let number = |value: i64| u32::try_from(value).unwrap_or(u32::MAX);
@@ -62,13 +62,13 @@ pub(super) fn plan(spec: &Spec, problems: &mut Problems) -> Vec<Device> {
                 Kind::Fifo(mode & 0o7777, device.uid().unwrap_or(0), device.gid().unwrap_or(0))
             }
             LinuxDeviceType::A => {
-                problems.add(&at, "type \"a\" is for device cgroups, not for nodes");
+                findings.problem(&at, "type \"a\" is for device cgroups, not for nodes");
                 continue;
             }
         };
         match found.iter().find(|other| other.path == path) {
             Some(other) if other.kind == kind => {}
-            Some(_) => problems.add(&at, format!("{} is already another device", path.display())),
+            Some(_) => findings.problem(&at, format!("{} is already another device", path.display())),
             None => found.push(Device { path, kind, default: false }),
         }
     }

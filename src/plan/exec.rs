@@ -1,7 +1,7 @@
 //! The plan of `exec`: another process for a container that is there, from the container's own copy of its
 //! configuration and what the command line changes of it; or from a whole process document.
 use super::ids::View;
-use super::{Problems, Process, process};
+use super::{Findings, Process, process};
 use crate::bundle::{self, Bundle};
 use crate::host::IdMap;
 use anyhow::{Context, Result, bail};
@@ -70,9 +70,9 @@ pub fn plan(container: &Bundle, request: &Request, ids: &Ids, exe: &crate::host:
     };
     let view = View::of_running(ids);
     let seccomp = container.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
-    let mut problems = Problems::default();
-    let planned = process::plan(&document, seccomp, &view, &[], &mut problems, &mut warnings);
-    problems.finish("process")?;
+    let mut findings = Findings { warnings, ..Findings::default() };
+    let planned = process::plan(&document, seccomp, &view, &[], &mut findings);
+    findings.check("process")?;
     let mut process = planned.context("no process")?;
     process.terminal |= request.tty;
     Ok(Plan {
@@ -80,7 +80,7 @@ pub fn plan(container: &Bundle, request: &Request, ids: &Ids, exe: &crate::host:
         keyring: request.keyring.clone(),
         replace_exe: view.may_write(exe),
         passed_fds: request.passed_fds,
-        warnings,
+        warnings: findings.warnings,
     })
 }
 

@@ -1,5 +1,5 @@
 //! Maps of user and group ids, and what they let the container touch.
-use super::Problems;
+use super::Findings;
 use super::namespaces::{Kind, Namespaces};
 use crate::host::{ExeOwner, Host, IdMap, Range};
 use oci_spec::runtime::{LinuxIdMapping, Spec};
@@ -84,13 +84,7 @@ fn covers_outside(map: &[IdMap], id: u32) -> bool {
     map.iter().any(|m| id >= m.outside && u64::from(id) < u64::from(m.outside) + u64::from(m.size))
 }
 
-pub(super) fn plan(
-    spec: &Spec,
-    host: &Host,
-    namespaces: &Namespaces,
-    problems: &mut Problems,
-    warnings: &mut Vec<String>,
-) -> Option<Ids> {
+pub(super) fn plan(spec: &Spec, host: &Host, namespaces: &Namespaces, findings: &mut Findings) -> Option<Ids> {
     let linux = spec.linux().as_ref();
     let uid = given(linux.and_then(|l| l.uid_mappings().as_ref()));
     let gid = given(linux.and_then(|l| l.gid_mappings().as_ref()));
@@ -98,7 +92,7 @@ pub(super) fn plan(
         if !uid.is_empty() || !gid.is_empty() {
             let problem = "user namespaces enabled, but both namespace path and non-matching mapping specified -- you \
                            may only provide one";
-            problems.add("linux.uidMappings", problem);
+            findings.problem("linux.uidMappings", problem);
         }
         return None;
     }
@@ -107,17 +101,17 @@ pub(super) fn plan(
     }
     if uid.is_empty() != gid.is_empty() {
         let missing = if uid.is_empty() { "UID" } else { "GID" };
-        problems.add("linux", format!("rootless containers requires at least one {missing} mapping"));
+        findings.problem("linux", format!("rootless containers requires at least one {missing} mapping"));
         return None;
     }
     if host.uid == 0 && !host.rootless_namespace {
-        warnings.push("running as real root: root of the container owns on the host what root owns".to_owned());
+        findings.warn("running as real root: root of the container owns on the host what root owns".to_owned());
     }
     let (uid, gid) = if uid.is_empty() { default_maps(host) } else { (uid, gid) };
     let writer = writer(host, &uid, &gid);
     if writer != Writer::Parent {
-        check_granted("uid", &uid, host.uid, &host.subuids, host, problems);
-        check_granted("gid", &gid, host.gid, &host.subgids, host, problems);
+        check_granted("uid", &uid, host.uid, &host.subuids, host, findings);
+        check_granted("gid", &gid, host.gid, &host.subgids, host, findings);
     }
     let single = gid.len() == 1 && gid[0].size == 1;
     Some(Ids { setgroups: !single, writer, uid, gid })
@@ -156,7 +150,7 @@ fn writer(host: &Host, uid: &[IdMap], gid: &[IdMap]) -> Writer {
 }
 
 /// Whether the user may map what is asked for: its own id, and what /etc/subuid or /etc/subgid grants.
-fn check_granted(kind: &str, map: &[IdMap], own: u32, granted: &[Range], host: &Host, problems: &mut Problems) {
+fn check_granted(kind: &str, map: &[IdMap], own: u32, granted: &[Range], host: &Host, findings: &mut Findings) {
     for m in map {
         let end = u64::from(m.outside) + u64::from(m.size);
         let inside = |r: &Range| m.outside >= r.start && end <= u64::from(r.start) + u64::from(r.size);
@@ -173,6 +167,6 @@ fn check_granted(kind: &str, map: &[IdMap], own: u32, granted: &[Range], host: &
             "host {kind}s {first}-{last} are not yours to map: {mend} a range that holds them to /etc/sub{kind}, for \
              example `sudo usermod --add-sub{kind}s {first}-{last} $USER`"
         );
-        problems.add(&format!("linux.{kind}Mappings"), problem);
+        findings.problem(&format!("linux.{kind}Mappings"), problem);
     }
 }

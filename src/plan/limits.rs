@@ -1,36 +1,36 @@
 //! What rrunc cannot honour yet or ever, refused with the reason: nothing in a configuration is silently ignored.
-use super::Problems;
+use super::Findings;
 use oci_spec::runtime::{LinuxResources, Spec};
 
-pub(super) fn refuse_unsupported(spec: &Spec, problems: &mut Problems) {
+pub(super) fn refuse_unsupported(spec: &Spec, findings: &mut Findings) {
     let Some(linux) = spec.linux() else { return };
     if linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()) {
-        problems.add("linux.netDevices", "network devices are not supported for rootless containers");
+        findings.problem("linux.netDevices", "network devices are not supported for rootless containers");
     }
     if linux.intel_rdt().is_some() {
-        problems.add("linux.intelRdt", "intelRdt is specified in config, but resctrl can only be used by root");
+        findings.problem("linux.intelRdt", "intelRdt is specified in config, but resctrl can only be used by root");
     }
     if linux.memory_policy().is_some() {
-        problems.add("linux.memoryPolicy", "not supported");
+        findings.problem("linux.memoryPolicy", "not supported");
     }
     if linux.mount_label().as_ref().is_some_and(|label| !label.is_empty()) {
-        problems.add("linux.mountLabel", "SELinux labels are not supported");
+        findings.problem("linux.mountLabel", "SELinux labels are not supported");
     }
     if let Some(path) = linux.cgroups_path().as_ref().filter(|path| !path.as_os_str().is_empty()) {
         let problem = format!(
             "unable to apply cgroup configuration: {} is not in a cgroup tree delegated to you: permission denied",
             path.display()
         );
-        problems.add("linux.cgroupsPath", problem);
+        findings.problem("linux.cgroupsPath", problem);
     }
     if let Some(resources) = linux.resources() {
-        refuse_limits(resources, problems);
+        refuse_limits(resources, findings);
     }
 }
 
 /// Device rules are moot: inside a user namespace nothing but the default nodes can be opened. Everything else
 /// needs a cgroup.
-fn refuse_limits(resources: &LinuxResources, problems: &mut Problems) {
+fn refuse_limits(resources: &LinuxResources, findings: &mut Findings) {
     let mut asked = Vec::new();
     let mut note = |name: &'static str, set: bool| {
         if set {
@@ -48,6 +48,6 @@ fn refuse_limits(resources: &LinuxResources, problems: &mut Problems) {
     for name in asked {
         let problem = "rootless needs no limits + no cgrouppath when no permission is granted for cgroups: delegate a \
                        cgroup v2 tree to your user (`Delegate=yes` in user@.service) or remove the limit";
-        problems.add(&format!("linux.resources.{name}"), problem);
+        findings.problem(&format!("linux.resources.{name}"), problem);
     }
 }

@@ -90,6 +90,8 @@ pub struct Plan {
     pub hooks: Hooks,
     /// What was degraded; to be logged.
     pub warnings: Vec<String>,
+    /// What was left out without anybody missing it; for the debug log.
+    pub notes: Vec<String>,
 }
 
 /// The root file system.
@@ -137,51 +139,65 @@ impl Hooks {
     }
 }
 
-/// Collects every problem of a configuration, so that the user sees all at once.
+/// What there is to say about a configuration, collected so that the user sees every problem at once.
 #[derive(Default)]
-pub struct Problems(Vec<String>);
+pub struct Findings {
+    problems: Vec<String>,
+    warnings: Vec<String>,
+    notes: Vec<String>,
+}
 
-impl Problems {
-    /// Notes a problem at the JSON path `path`.
-    pub fn add(&mut self, path: &str, problem: impl std::fmt::Display) {
-        self.0.push(format!("{path}: {problem}"));
+impl Findings {
+    /// A reason to refuse, at a JSON path.
+    fn problem(&mut self, path: &str, problem: impl std::fmt::Display) {
+        self.problems.push(format!("{path}: {problem}"));
     }
 
-    fn finish(self, document: &str) -> Result<()> {
-        if self.0.is_empty() { Ok(()) } else { bail!("{document}: {}", self.0.join("; ")) }
+    /// Something degraded, which the user has to know.
+    fn warn(&mut self, warning: impl Into<String>) {
+        self.warnings.push(warning.into());
+    }
+
+    /// Something left out that nobody misses; for the debug log.
+    fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+
+    /// Fails with all problems of `document`, if there are any.
+    fn check(&self, document: &str) -> Result<()> {
+        if self.problems.is_empty() { Ok(()) } else { bail!("{document}: {}", self.problems.join("; ")) }
     }
 }
 
 /// Computes the plan.
 pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     let spec = &bundle.spec;
-    let mut problems = Problems::default();
-    let mut warnings = bundle.warnings.clone();
-    check_version(spec, &mut problems);
-    limits::refuse_unsupported(spec, &mut problems);
+    let mut findings = Findings { warnings: bundle.warnings.clone(), ..Findings::default() };
+    check_version(spec, &mut findings);
+    limits::refuse_unsupported(spec, &mut findings);
 
-    let namespaces = namespaces::plan(spec, host, &mut problems);
-    let ids = ids::plan(spec, host, &namespaces, &mut problems, &mut warnings);
+    let namespaces = namespaces::plan(spec, host, &mut findings);
+    let ids = ids::plan(spec, host, &namespaces, &mut findings);
     let view = ids::View::of(ids.as_ref(), &namespaces, host);
-    let rootfs = plan_rootfs(bundle, &mut problems);
-    let mut mounts = mounts::plan(bundle, &namespaces, &view, &mut problems, &mut warnings);
+    let rootfs = plan_rootfs(bundle, &mut findings);
+    let mut mounts = mounts::plan(bundle, &namespaces, &view, &mut findings);
     mounts.extend(options.notify_dir.as_deref().map(mounts::notify_socket));
     let own_dev = mounts::binds_dev(&mounts);
-    let devices = if own_dev { Vec::new() } else { devices::plan(spec, &mut problems) };
-    let sysctl = sysctl::plan(spec, &namespaces, &mut problems);
+    let devices = if own_dev { Vec::new() } else { devices::plan(spec, &mut findings) };
+    let sysctl = sysctl::plan(spec, &namespaces, &mut findings);
     let process = match spec.process() {
         Some(process) => {
             let seccomp = spec.linux().as_ref().and_then(|l| l.seccomp().as_ref());
-            process::plan(process, seccomp, &view, &options.extra_env, &mut problems, &mut warnings)
+            process::plan(process, seccomp, &view, &options.extra_env, &mut findings)
         }
         None => None,
     };
     if let Some(process) = &process {
         check_terminal(process, options)?;
     }
-    let (hostname, domainname) = plan_names(spec, &namespaces, &mut problems);
-    let [masked, readonly] = plan_covered_paths(spec, &namespaces, &mut problems);
-    problems.finish("config.json")?;
+    let (hostname, domainname) = plan_names(spec, &namespaces, &mut findings);
+    let [masked, readonly] = plan_covered_paths(spec, &namespaces, &mut findings);
+    findings.check("config.json")?;
 
     Ok(Plan {
         id: options.id.clone(),
@@ -204,12 +220,13 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         die_with_parent: options.die_with_parent,
         passed_fds: options.passed_fds,
         hooks: Hooks::of(spec),
-        warnings,
+        warnings: findings.warnings,
+        notes: findings.notes,
     })
 }
 
 /// config.md, "Specification version": any 1.x is accepted, and so is a pre-release of it.
-fn check_version(spec: &Spec, problems: &mut Problems) {
+fn check_version(spec: &Spec, findings: &mut Findings) {
     let version = spec.version();
     let core = version.split(['-', '+']).next().unwrap_or_default();
     let numbers: Vec<_> = core.split('.').map(str::parse::<u32>).collect();
@@ -217,8 +234,8 @@ fn check_version(spec: &Spec, problems: &mut Problems) {
         [Ok(1), Ok(_), Ok(_)] => {}
         // Early 1.0 candidates are what old tools still write.
         [Ok(0), Ok(_), Ok(_)] => {}
-        [Ok(_), Ok(_), Ok(_)] => problems.add("ociVersion", format!("{version} is not supported (1.x is)")),
-        _ => problems.add("ociVersion", format!("{version:?} is not a semantic version")),
+        [Ok(_), Ok(_), Ok(_)] => findings.problem("ociVersion", format!("{version} is not supported (1.x is)")),
+        _ => findings.problem("ociVersion", format!("{version:?} is not a semantic version")),
     }
 }
 
@@ -232,11 +249,11 @@ fn check_terminal(process: &Process, options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn plan_rootfs(bundle: &Bundle, problems: &mut Problems) -> Rootfs {
+fn plan_rootfs(bundle: &Bundle, findings: &mut Findings) -> Rootfs {
     let path = match bundle.spec.root() {
         Some(root) => bundle.path.join(root.path()),
         None => {
-            problems.add("root", "root must be specified");
+            findings.problem("root", "root must be specified");
             PathBuf::new()
         }
     };
@@ -245,7 +262,7 @@ fn plan_rootfs(bundle: &Bundle, problems: &mut Problems) -> Rootfs {
     let propagation = named.filter(|name| !name.is_empty()).and_then(|name| {
         let found = mounts::propagation(name);
         if found.is_none() {
-            problems.add("linux.rootfsPropagation", format!("{name:?} is no propagation type"));
+            findings.problem("linux.rootfsPropagation", format!("{name:?} is no propagation type"));
         }
         found
     });
@@ -255,36 +272,36 @@ fn plan_rootfs(bundle: &Bundle, problems: &mut Problems) -> Rootfs {
 fn plan_names(
     spec: &Spec,
     namespaces: &namespaces::Namespaces,
-    problems: &mut Problems,
+    findings: &mut Findings,
 ) -> (Option<String>, Option<String>) {
     let own = namespaces.has(namespaces::Kind::Uts);
     let mut name = |key: &str, value: &Option<String>| {
         let value = value.clone().filter(|v| !v.is_empty())?;
         if !own {
-            problems.add(key, format!("unable to set {key} without a private UTS namespace"));
+            findings.problem(key, format!("unable to set {key} without a private UTS namespace"));
         }
         if value.len() > 64 {
-            problems.add(key, "longer than 64 bytes");
+            findings.problem(key, "longer than 64 bytes");
         }
         Some(value)
     };
     (name("hostname", spec.hostname()), name("domainname", spec.domainname()))
 }
 
-fn plan_covered_paths(spec: &Spec, namespaces: &namespaces::Namespaces, problems: &mut Problems) -> [Vec<PathBuf>; 2] {
+fn plan_covered_paths(spec: &Spec, namespaces: &namespaces::Namespaces, findings: &mut Findings) -> [Vec<PathBuf>; 2] {
     let linux = spec.linux().as_ref();
     let masked = linux.and_then(|l| l.masked_paths().clone()).unwrap_or_default();
     let readonly = linux.and_then(|l| l.readonly_paths().clone()).unwrap_or_default();
     let any = !masked.is_empty() || !readonly.is_empty();
     if any && !namespaces.has(namespaces::Kind::Mount) {
-        problems.add("linux.maskedPaths", "unable to restrict sys entries without a private MNT namespace");
+        findings.problem("linux.maskedPaths", "unable to restrict sys entries without a private MNT namespace");
     }
     [("linux.maskedPaths", masked), ("linux.readonlyPaths", readonly)].map(|(key, paths)| {
         let mut seen: Vec<PathBuf> = Vec::new();
         for path in paths {
             let path = PathBuf::from(path);
             if !path.is_absolute() {
-                problems.add(key, format!("{} is not absolute", path.display()));
+                findings.problem(key, format!("{} is not absolute", path.display()));
             } else if !seen.contains(&path) {
                 seen.push(path);
             }

@@ -1,5 +1,5 @@
 //! Mounts: from `mounts[]` with its options to what init does by descriptor (config.md, "Mounts").
-use super::Problems;
+use super::Findings;
 use super::ids::View;
 use super::namespaces::{Kind, Namespaces};
 use crate::bundle::Bundle;
@@ -203,24 +203,18 @@ fn parse_options(options: &[String]) -> Options {
     found
 }
 
-pub(super) fn plan(
-    bundle: &Bundle,
-    namespaces: &Namespaces,
-    view: &View,
-    problems: &mut Problems,
-    warnings: &mut Vec<String>,
-) -> Vec<Mount> {
+pub(super) fn plan(bundle: &Bundle, namespaces: &Namespaces, view: &View, findings: &mut Findings) -> Vec<Mount> {
     let listed = bundle.spec.mounts().as_ref().map_or(&[][..], Vec::as_slice);
     if !namespaces.has(Kind::Mount) && !listed.is_empty() {
-        problems.add("mounts", "cannot mount anything without a private mount namespace");
+        findings.problem("mounts", "cannot mount anything without a private mount namespace");
         return Vec::new();
     }
     let mut planned = Vec::with_capacity(listed.len());
     for (i, mount) in listed.iter().enumerate() {
         let path = format!("mounts[{i}]");
-        match plan_mount(mount, bundle, namespaces, view, warnings) {
+        match plan_mount(mount, bundle, namespaces, view, findings) {
             Ok(mount) => planned.push(mount),
-            Err(problem) => problems.add(&path, problem),
+            Err(problem) => findings.problem(&path, problem),
         }
     }
     planned
@@ -231,11 +225,11 @@ fn plan_mount(
     bundle: &Bundle,
     namespaces: &Namespaces,
     view: &View,
-    warnings: &mut Vec<String>,
+    findings: &mut Findings,
 ) -> Result<Mount, String> {
     let mut destination = mount.destination().clone();
     if !destination.is_absolute() {
-        warnings.push(format!("mount destination {} is not absolute, taken from /", destination.display()));
+        findings.warn(format!("mount destination {} is not absolute, taken from /", destination.display()));
         destination = Path::new("/").join(destination);
     }
     if !destination.components().any(|c| matches!(c, std::path::Component::Normal(_))) {
@@ -247,7 +241,7 @@ fn plan_mount(
     if options.id_mapped || mapped(mount.uid_mappings()) || mapped(mount.gid_mappings()) {
         return Err("id-mapped mounts are not supported for rootless containers".to_owned());
     }
-    let what = plan_what(mount, &options, &destination, bundle, namespaces, view, warnings)?;
+    let what = plan_what(mount, &options, &destination, bundle, namespaces, view, findings)?;
     let copy_up = options.copy_up;
     if copy_up && !matches!(&what, What::FileSystem { fstype, .. } if fstype.as_c_str() == c"tmpfs") {
         return Err("tmpcopyup is for tmpfs only".to_owned());
@@ -263,7 +257,7 @@ fn plan_what(
     bundle: &Bundle,
     namespaces: &Namespaces,
     view: &View,
-    warnings: &mut Vec<String>,
+    findings: &mut Findings,
 ) -> Result<What, String> {
     let source = mount.source().clone().unwrap_or_default();
     if options.remount {
@@ -304,7 +298,7 @@ fn plan_what(
             && !(if key == "uid" { view.has_uid(id) } else { view.has_gid(id) })
         {
             // devpts says EINVAL for an id that does not exist inside; the default spec has gid=5.
-            warnings.push(format!("{}: {option} dropped: the id is not mapped", destination.display()));
+            findings.note(format!("{}: {option} dropped: the id is not mapped", destination.display()));
             continue;
         }
         settings.push((c_string(key)?, value.map(c_string).transpose()?));

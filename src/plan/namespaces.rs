@@ -1,5 +1,5 @@
 //! Which namespaces are made, which are joined (config-linux.md, "Namespaces").
-use super::Problems;
+use super::Findings;
 use crate::host::Host;
 use nix::sched::CloneFlags;
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
@@ -123,22 +123,25 @@ impl Namespaces {
     }
 }
 
-pub(super) fn plan(spec: &Spec, host: &Host, problems: &mut Problems) -> Namespaces {
+pub(super) fn plan(spec: &Spec, host: &Host, findings: &mut Findings) -> Namespaces {
     let linux = spec.linux().as_ref();
     let listed = linux.and_then(|l| l.namespaces().as_ref()).map_or(&[][..], Vec::as_slice);
     let mut found = Namespaces::default();
     for (i, namespace) in listed.iter().enumerate() {
         let kind = Kind::of(namespace.typ());
         if found.has(kind) {
-            problems
-                .add(&format!("linux.namespaces[{i}]"), format!("malformed spec file: duplicated ns {}", kind.file()));
+            findings.problem(
+                &format!("linux.namespaces[{i}]"),
+                format!("malformed spec file: duplicated ns {}", kind.file()),
+            );
             continue;
         }
         match namespace.path().as_ref().filter(|path| !path.as_os_str().is_empty()) {
             None => found.new.push(kind),
             Some(path) => {
                 if !path.is_absolute() {
-                    problems.add(&format!("linux.namespaces[{i}].path"), format!("{} is not absolute", path.display()));
+                    findings
+                        .problem(&format!("linux.namespaces[{i}].path"), format!("{} is not absolute", path.display()));
                 }
                 found.join.push((kind, path.clone()));
             }
@@ -151,21 +154,21 @@ pub(super) fn plan(spec: &Spec, host: &Host, problems: &mut Problems) -> Namespa
     found.new.sort();
     found.join.sort();
     if found.joins(Kind::Mount) {
-        problems.add(
+        findings.problem(
             "linux.namespaces",
             "joining a given mount namespace is not supported: its root is not ours to change",
         );
     }
-    found.clock_offsets = clock_offsets(spec, &found, problems);
+    found.clock_offsets = clock_offsets(spec, &found, findings);
     found
 }
 
-fn clock_offsets(spec: &Spec, namespaces: &Namespaces, problems: &mut Problems) -> Vec<ClockOffset> {
+fn clock_offsets(spec: &Spec, namespaces: &Namespaces, findings: &mut Findings) -> Vec<ClockOffset> {
     let offsets = spec.linux().as_ref().and_then(|l| l.time_offsets().as_ref());
     let Some(offsets) = offsets.filter(|offsets| !offsets.is_empty()) else { return Vec::new() };
     if !namespaces.is_new(Kind::Time) {
         let problem = "time namespace offsets specified, but time namespace isn't enabled in the config";
-        problems.add("linux.timeOffsets", problem);
+        findings.problem("linux.timeOffsets", problem);
     }
     let mut found: Vec<_> = offsets
         .iter()
@@ -178,10 +181,10 @@ fn clock_offsets(spec: &Spec, namespaces: &Namespaces, problems: &mut Problems) 
     found.sort_by(|a, b| a.clock.cmp(&b.clock));
     for offset in &found {
         if !matches!(offset.clock.as_str(), "monotonic" | "boottime") {
-            problems.add("linux.timeOffsets", format!("{:?} is no clock that has an offset", offset.clock));
+            findings.problem("linux.timeOffsets", format!("{:?} is no clock that has an offset", offset.clock));
         }
         if offset.nanosecs >= 1_000_000_000 {
-            problems.add("linux.timeOffsets", format!("{}: nanosecs is a second or more", offset.clock));
+            findings.problem("linux.timeOffsets", format!("{}: nanosecs is a second or more", offset.clock));
         }
     }
     found

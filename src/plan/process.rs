@@ -1,5 +1,5 @@
 //! The program and the state it starts in (config.md, "Process"); shared by `run`, `create` and `exec`.
-use super::Problems;
+use super::Findings;
 use super::ids::View;
 use crate::seccomp::{self, Filter};
 use oci_spec::runtime::{self, Capabilities, Capability, LinuxSeccomp, PosixRlimitType};
@@ -58,34 +58,33 @@ pub(super) fn plan(
     filter: Option<&LinuxSeccomp>,
     view: &View,
     extra_env: &[String],
-    problems: &mut Problems,
-    warnings: &mut Vec<String>,
+    findings: &mut Findings,
 ) -> Option<Process> {
-    refuse_unsupported(process, problems);
+    refuse_unsupported(process, findings);
     let user = process.user();
     if !view.has_uid(user.uid()) {
         let problem = format!("cannot setuid to unmapped uid {} in user namespace", user.uid());
-        problems.add("process.user.uid", problem);
+        findings.problem("process.user.uid", problem);
     }
     if !view.has_gid(user.gid()) {
         let problem = format!("cannot setgid to unmapped gid {} in user namespace", user.gid());
-        problems.add("process.user.gid", problem);
+        findings.problem("process.user.gid", problem);
     }
-    let args = c_strings("process.args", process.args().as_ref().map_or(&[][..], Vec::as_slice), problems);
+    let args = c_strings("process.args", process.args().as_ref().map_or(&[][..], Vec::as_slice), findings);
     if args.is_empty() {
-        problems.add("process.args", "args must not be empty");
+        findings.problem("process.args", "args must not be empty");
     }
     let cwd = process.cwd().to_string_lossy();
     if cwd.is_empty() {
-        problems.add("process.cwd", "Cwd property must not be empty");
+        findings.problem("process.cwd", "Cwd property must not be empty");
     } else if !cwd.starts_with('/') {
-        problems.add("process.cwd", "Cwd must be an absolute path");
+        findings.problem("process.cwd", "Cwd must be an absolute path");
     }
     let capabilities = process.capabilities().as_ref().map(capability_sets).unwrap_or_default();
     Some(Process {
         args,
-        env: environment(process.env().as_ref().map_or(&[][..], Vec::as_slice), extra_env, problems),
-        cwd: c_strings("process.cwd", &[cwd.into_owned()], problems).pop()?,
+        env: environment(process.env().as_ref().map_or(&[][..], Vec::as_slice), extra_env, findings),
+        cwd: c_strings("process.cwd", &[cwd.into_owned()], findings).pop()?,
         terminal: process.terminal().unwrap_or(false),
         console_size: process.console_size().and_then(|size| {
             let side = |value: u64| u16::try_from(value).ok().filter(|v| *v > 0);
@@ -93,22 +92,22 @@ pub(super) fn plan(
         }),
         uid: user.uid(),
         gid: user.gid(),
-        additional_gids: additional_gids(user, view, problems),
+        additional_gids: additional_gids(user, view, findings),
         umask: user.umask().unwrap_or(0o022) & 0o777,
         capabilities,
         no_new_privs: process.no_new_privileges().unwrap_or(false),
-        rlimits: rlimits(process, problems),
+        rlimits: rlimits(process, findings),
         oom_score_adj: process.oom_score_adj(),
-        seccomp: compile(filter, problems, warnings),
+        seccomp: compile(filter, findings),
     })
 }
 
 /// Fields that a later version will carry out; until then they are refused, never ignored.
-fn refuse_unsupported(process: &runtime::Process, problems: &mut Problems) {
+fn refuse_unsupported(process: &runtime::Process, findings: &mut Findings) {
     let text = |value: &Option<String>| value.as_ref().is_some_and(|v| !v.is_empty());
     let mut refuse = |set: bool, path: &str, why: &str| {
         if set {
-            problems.add(path, why);
+            findings.problem(path, why);
         }
     };
     refuse(text(process.apparmor_profile()), "process.apparmorProfile", "AppArmor profiles are not supported");
@@ -118,23 +117,23 @@ fn refuse_unsupported(process: &runtime::Process, problems: &mut Problems) {
     refuse(process.exec_cpu_affinity().is_some(), "process.execCPUAffinity", "not supported");
 }
 
-fn c_strings(path: &str, list: &[String], problems: &mut Problems) -> Vec<CString> {
+fn c_strings(path: &str, list: &[String], findings: &mut Findings) -> Vec<CString> {
     let mut all = Vec::with_capacity(list.len() + 1);
     for text in list {
         match CString::new(text.as_str()) {
             Ok(text) => all.push(text),
-            Err(_) => problems.add(path, format!("{text:?} holds a NUL byte")),
+            Err(_) => findings.problem(path, format!("{text:?} holds a NUL byte")),
         }
     }
     all
 }
 
 /// Of entries with one name the last wins, in the place of the first.
-fn environment(env: &[String], extra: &[String], problems: &mut Problems) -> Vec<CString> {
+fn environment(env: &[String], extra: &[String], findings: &mut Findings) -> Vec<CString> {
     let mut entries: Vec<&String> = Vec::with_capacity(env.len() + extra.len());
     for entry in env.iter().chain(extra) {
         let Some((name, _)) = entry.split_once('=').filter(|(name, _)| !name.is_empty()) else {
-            problems.add("process.env", format!("invalid environment variable: missing '=' in {entry:?}"));
+            findings.problem("process.env", format!("invalid environment variable: missing '=' in {entry:?}"));
             continue;
         };
         match entries.iter_mut().find(|old| old.split_once('=').is_some_and(|(old, _)| old == name)) {
@@ -143,21 +142,21 @@ fn environment(env: &[String], extra: &[String], problems: &mut Problems) -> Vec
         }
     }
     let entries: Vec<String> = entries.into_iter().cloned().collect();
-    c_strings("process.env", &entries, problems)
+    c_strings("process.env", &entries, findings)
 }
 
-fn additional_gids(user: &runtime::User, view: &View, problems: &mut Problems) -> Option<Vec<u32>> {
+fn additional_gids(user: &runtime::User, view: &View, findings: &mut Findings) -> Option<Vec<u32>> {
     let gids = user.additional_gids().clone().unwrap_or_default();
     if !view.setgroups() {
         if !gids.is_empty() {
             let problem = "cannot set any additional groups in a rootless container with a single group id: a range \
                            in /etc/subgid would allow it";
-            problems.add("process.user.additionalGids", problem);
+            findings.problem("process.user.additionalGids", problem);
         }
         return None;
     }
     for gid in gids.iter().filter(|gid| !view.has_gid(**gid)) {
-        problems.add("process.user.additionalGids", format!("cannot set unmapped gid {gid}"));
+        findings.problem("process.user.additionalGids", format!("cannot set unmapped gid {gid}"));
     }
     Some(gids)
 }
@@ -230,15 +229,15 @@ fn capability_sets(sets: &runtime::LinuxCapabilities) -> CapabilitySets {
     }
 }
 
-fn rlimits(process: &runtime::Process, problems: &mut Problems) -> Vec<(u32, u64, u64)> {
+fn rlimits(process: &runtime::Process, findings: &mut Findings) -> Vec<(u32, u64, u64)> {
     let mut found: Vec<(u32, u64, u64)> = Vec::new();
     for (i, limit) in process.rlimits().iter().flatten().enumerate() {
         let resource = rlimit_number(limit.typ());
         let at = format!("process.rlimits[{i}]");
         if found.iter().any(|(other, ..)| *other == resource) {
-            problems.add(&at, format!("{:?} is listed twice", limit.typ()));
+            findings.problem(&at, format!("{:?} is listed twice", limit.typ()));
         } else if limit.soft() > limit.hard() {
-            problems.add(&at, "soft is above hard");
+            findings.problem(&at, "soft is above hard");
         } else {
             found.push((resource, limit.soft(), limit.hard()));
         }
@@ -267,19 +266,19 @@ fn rlimit_number(kind: PosixRlimitType) -> u32 {
     }
 }
 
-fn compile(filter: Option<&LinuxSeccomp>, problems: &mut Problems, warnings: &mut Vec<String>) -> Option<Filter> {
+fn compile(filter: Option<&LinuxSeccomp>, findings: &mut Findings) -> Option<Filter> {
     let filter = seccomp::compile(filter?);
     match filter {
         Ok(filter) if filter.notify => {
-            problems.add("linux.seccomp", "SCMP_ACT_NOTIFY is not supported");
+            findings.problem("linux.seccomp", "SCMP_ACT_NOTIFY is not supported");
             None
         }
         Ok(filter) => {
-            warnings.extend(filter.warnings.iter().cloned());
+            findings.warnings.extend(filter.warnings.iter().cloned());
             Some(filter)
         }
         Err(error) => {
-            problems.add("linux.seccomp", crate::error::one_line(&error));
+            findings.problem("linux.seccomp", crate::error::one_line(&error));
             None
         }
     }

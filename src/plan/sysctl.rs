@@ -1,5 +1,5 @@
 //! Kernel parameters: only those that belong to a namespace of the container (sysctl in config-linux.md).
-use super::Problems;
+use super::Findings;
 use super::namespaces::{Kind, Namespaces};
 use oci_spec::runtime::Spec;
 
@@ -27,7 +27,7 @@ fn namespace_of(key: &str) -> Option<Kind> {
     }
 }
 
-pub(super) fn plan(spec: &Spec, namespaces: &Namespaces, problems: &mut Problems) -> Vec<(String, String)> {
+pub(super) fn plan(spec: &Spec, namespaces: &Namespaces, findings: &mut Findings) -> Vec<(String, String)> {
     let Some(listed) = spec.linux().as_ref().and_then(|l| l.sysctl().as_ref()) else { return Vec::new() };
     let mut found = Vec::new();
     for (name, value) in listed {
@@ -42,12 +42,12 @@ pub(super) fn plan(spec: &Spec, namespaces: &Namespaces, problems: &mut Problems
         let key: String = file.chars().map(swap).collect();
         let at = format!("linux.sysctl.{name}");
         if file.split('/').any(|part| part.is_empty() || part == ".." || part == ".") {
-            problems.add(&at, "not a name of a kernel parameter");
+            findings.problem(&at, "not a name of a kernel parameter");
         } else if key == "kernel.hostname" || key == "kernel.domainname" {
             let field = key.trim_start_matches("kernel.");
-            problems.add(&at, format!("sysctl {key:?} is set by the field {field:?} of the config"));
+            findings.problem(&at, format!("sysctl {key:?} is set by the field {field:?} of the config"));
         } else if !namespace_of(&key).is_some_and(|kind| namespaces.has(kind)) {
-            problems.add(&at, format!("sysctl {key:?} is not in a separate kernel namespace"));
+            findings.problem(&at, format!("sysctl {key:?} is not in a separate kernel namespace"));
         } else {
             found.push((file, value.clone()));
         }

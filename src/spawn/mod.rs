@@ -146,36 +146,41 @@ pub fn explain_clone(errno: nix::errno::Errno) -> anyhow::Error {
     use nix::errno::Errno;
     let error = anyhow!(errno).context("make the namespaces");
     let hint = match errno {
-        Errno::EPERM | Errno::EACCES => who_forbids(),
-        Errno::ENOSPC | Errno::EUSERS => {
-            "the limit of namespaces is reached: see user.max_user_namespaces and its like in /proc/sys/user, or 32 \
-             user namespaces are nested already"
-                .to_owned()
-        }
-        Errno::EAGAIN => "the limit of processes is reached: see `ulimit -u`".to_owned(),
-        Errno::EINVAL => {
-            "the kernel was built without one of these namespaces (CONFIG_USER_NS and its like)".to_owned()
-        }
+        Errno::EPERM | Errno::EACCES => who_forbids().unwrap_or(
+            "a security module, a seccomp filter or a chroot around us forbids user namespaces: in a container, run it \
+             with seccomp unconfined; in a chroot, use pivot_root instead",
+        ),
+        Errno::ENOSPC | Errno::EUSERS => who_forbids().unwrap_or(
+            "the limit of namespaces is reached: see user.max_user_namespaces and its like in /proc/sys/user, or 32 user \
+             namespaces are nested already",
+        ),
+        Errno::EAGAIN => "the limit of processes is reached: see `ulimit -u`",
+        Errno::EINVAL => "the kernel was built without one of these namespaces (CONFIG_USER_NS and its like)",
         _ => return error,
     };
     crate::error::with_hint(error, hint)
 }
 
-/// Names the knob that keeps user namespaces from ordinary users.
-fn who_forbids() -> String {
-    let set = |path: &str, value: &str| std::fs::read_to_string(path).is_ok_and(|text| text.trim() == value);
-    if set("/proc/sys/kernel/unprivileged_userns_clone", "0") {
-        return "this host forbids user namespaces: `sudo sysctl -w kernel.unprivileged_userns_clone=1`".to_owned();
-    }
-    if set("/proc/sys/user/max_user_namespaces", "0") {
-        return "this host forbids user namespaces: `sudo sysctl -w user.max_user_namespaces=15000`".to_owned();
-    }
-    if set("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
-        return "AppArmor restricts user namespaces on this host: install an AppArmor profile that allows rrunc `userns`, \
-                or `sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`"
-            .to_owned();
-    }
-    "a security module, a seccomp filter or a chroot around us forbids user namespaces: in a container, run it with \
-     seccomp unconfined; in a chroot, use pivot_root instead"
-        .to_owned()
+/// The knob that keeps user namespaces from ordinary users, and how to turn it.
+fn who_forbids() -> Option<&'static str> {
+    const KNOBS: [(&str, &str, &str); 3] = [
+        (
+            "/proc/sys/kernel/unprivileged_userns_clone",
+            "0",
+            "this host forbids user namespaces: `sudo sysctl -w kernel.unprivileged_userns_clone=1`",
+        ),
+        (
+            "/proc/sys/user/max_user_namespaces",
+            "0",
+            "this host forbids user namespaces: `sudo sysctl -w user.max_user_namespaces=15000`",
+        ),
+        (
+            "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+            "1",
+            "AppArmor restricts user namespaces on this host: install an AppArmor profile that allows rrunc `userns`, or \
+             `sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`",
+        ),
+    ];
+    let set = |path, value| std::fs::read_to_string(path).is_ok_and(|text| text.trim() == value);
+    KNOBS.iter().find(|(path, value, _)| set(path, *value)).map(|(_, _, hint)| *hint)
 }

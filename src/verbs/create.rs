@@ -182,6 +182,9 @@ fn set_up(
     for warning in &plan.warnings {
         log::warn!("{warning}");
     }
+    for note in &plan.notes {
+        log::debug!("{note}");
+    }
     container.save_config(&bundle.bytes)?;
     let gate = match request.waiting {
         Waiting::AtGate => Some(gate::listen(container.dir.as_fd())?),
