@@ -1,0 +1,165 @@
+//! The commands that are measured, and the bundles they run.
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const SECCOMP: &str = include_str!("../../profiles/seccomp/default.json");
+
+/// One command on one bundle.
+pub struct Case {
+    /// Who runs it.
+    pub name: &'static str,
+    /// `plain`, `net` (and cgroup namespaces) or `full` (and a seccomp profile).
+    pub bundle: &'static str,
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    // OCI runtimes want a fresh id for every call, at the end of the arguments.
+    takes_id: bool,
+    cwd: PathBuf,
+    runtime_dir: PathBuf,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, {})", self.name, self.bundle, self.program.display())
+    }
+}
+
+impl Case {
+    /// The command of this round.
+    pub fn command(&self, round: usize) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).current_dir(&self.cwd);
+        command.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").env("XDG_RUNTIME_DIR", &self.runtime_dir);
+        if self.takes_id {
+            command.arg(format!("bench-{round}"));
+        }
+        command
+    }
+}
+
+/// Makes the bundles under `dir` and lists every case; runtimes that are not installed are an error.
+pub fn all(dir: &Path) -> io::Result<Vec<Case>> {
+    let runtime_dir = dir.join("run");
+    fs::DirBuilder::new().mode(0o700).create(&runtime_dir)?;
+    let rootfs = dir.join("rootfs");
+    let busybox = find("busybox")?;
+    fill(&rootfs, &busybox)?;
+    let owned = dir.join("rrunc");
+    // The account that measures need not be able to read the build directory.
+    let built = std::env::var_os("RRUNC_BENCH_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_rrunc").into());
+    fs::copy(built, &owned)?;
+    fs::set_permissions(&owned, fs::Permissions::from_mode(0o755))?;
+    let filter = dir.join("filter");
+    fs::write(&filter, crate::floor::filter(SECCOMP)?)?;
+
+    let mut cases = Vec::new();
+    let mut add = |name, bundle, program: PathBuf, arguments: Vec<OsString>, takes_id, cwd: &Path| {
+        let runtime_dir = runtime_dir.clone();
+        cases.push(Case { name, bundle, program, arguments, takes_id, cwd: cwd.to_owned(), runtime_dir });
+    };
+    add("spawn alone", "none", busybox, vec!["true".into()], false, dir);
+    for bundle in ["plain", "net", "full"] {
+        let path = dir.join(bundle);
+        fs::create_dir(&path)?;
+        symlink(&rootfs, path.join("rootfs"))?;
+        fs::write(path.join("config.json"), config(bundle, &rootfs)?.to_string())?;
+        let run = || vec!["run".into()];
+        let mut floor: Vec<OsString> = vec!["floor".into(), bundle.into(), rootfs.clone().into()];
+        if bundle == "full" {
+            floor.push(filter.clone().into());
+        }
+        add("floor", bundle, std::env::current_exe()?, floor, false, dir);
+        add("rrunc (caller's binary)", bundle, owned.clone(), run(), true, &path);
+        if let Some(program) = std::env::var_os("RRUNC_BENCH_ROOT_OWNED") {
+            add("rrunc (root's binary)", bundle, program.into(), run(), true, &path);
+        }
+        if bundle != "full" {
+            add("bubblewrap", bundle, find("bwrap")?, bubblewrap(bundle, &rootfs), false, dir);
+        }
+        add("crun", bundle, find("crun")?, run(), true, &path);
+        add("runc", bundle, find("runc")?, run(), true, &path);
+    }
+    Ok(cases)
+}
+
+fn find(name: &str) -> io::Result<PathBuf> {
+    let places = ["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin"].map(|dir| Path::new(dir).join(name));
+    let missing = || io::Error::other(format!("{name} is missing: tests/bench/run installs it"));
+    places.into_iter().find(|file| file.is_file()).ok_or_else(missing)
+}
+
+fn fill(rootfs: &Path, busybox: &Path) -> io::Result<()> {
+    for name in ["bin", "dev", "etc", "proc", "sys", "tmp"] {
+        fs::create_dir_all(rootfs.join(name))?;
+    }
+    fs::copy(busybox, rootfs.join("bin/busybox"))?;
+    symlink("busybox", rootfs.join("bin/true"))
+}
+
+/// The same in bubblewrap's words, as near as they come.
+fn bubblewrap(bundle: &str, rootfs: &Path) -> Vec<OsString> {
+    let mut words: Vec<OsString> = vec!["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+        .into_iter()
+        .map(OsString::from)
+        .collect();
+    if bundle == "net" {
+        words.extend(["--unshare-net", "--unshare-cgroup"].map(OsString::from));
+    }
+    words.extend(["--uid", "0", "--gid", "0", "--hostname", "runc", "--ro-bind"].map(OsString::from));
+    words.extend([rootfs.into(), "/".into()]);
+    let mounts = ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/dev/shm", "--mqueue", "/dev/mqueue"];
+    words.extend(mounts.map(OsString::from));
+    words.extend(["--ro-bind", "/sys", "/sys", "--chdir", "/", "--clearenv", "/bin/true"].map(OsString::from));
+    words
+}
+
+fn config(bundle: &str, rootfs: &Path) -> io::Result<Value> {
+    let uid = nix::unistd::geteuid().as_raw();
+    let gid = nix::unistd::getegid().as_raw();
+    let mut namespaces = vec!["pid", "ipc", "uts", "mount", "user"];
+    if bundle != "plain" {
+        namespaces.extend(["network", "cgroup"]);
+    }
+    let namespaces: Vec<Value> = namespaces.into_iter().map(|kind| json!({"type": kind})).collect();
+    let capabilities = json!(["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]);
+    let mut config = json!({
+        "ociVersion": "1.0.2",
+        "process": {
+            "user": {"uid": 0, "gid": 0}, "args": ["/bin/true"], "cwd": "/", "env": ["PATH=/bin"],
+            "capabilities": {"bounding": capabilities, "effective": capabilities, "permitted": capabilities},
+            "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}],
+            "noNewPrivileges": true
+        },
+        "root": {"path": rootfs, "readonly": true},
+        "hostname": "runc",
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
+                "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
+            {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
+                "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]},
+            {"destination": "/dev/shm", "type": "tmpfs", "source": "shm",
+                "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]},
+            {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": ["nosuid", "noexec", "nodev"]},
+            {"destination": "/sys", "type": "none", "source": "/sys",
+                "options": ["rbind", "nosuid", "noexec", "nodev", "ro"]}
+        ],
+        "linux": {
+            "uidMappings": [{"containerID": 0, "hostID": uid, "size": 1}],
+            "gidMappings": [{"containerID": 0, "hostID": gid, "size": 1}],
+            "namespaces": namespaces,
+            "maskedPaths": crate::floor::MASKED,
+            "readonlyPaths": crate::floor::READ_ONLY
+        }
+    });
+    if bundle == "full" {
+        config["linux"]["seccomp"] = serde_json::from_str(SECCOMP)?;
+    }
+    Ok(config)
+}

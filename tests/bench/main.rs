@@ -1,0 +1,61 @@
+//! Start to exit of `/bin/true` in a container: rrunc beside crun, runc, bubblewrap and a floor program that makes only the
+//! system calls. All commands take turns in one run, so that noise hits them alike; figures are medians, and what counts is
+//! the ratio to the floor. `tests/bench/run` is the command: it builds for release, and gives every runtime the plain
+//! cgroup2 hierarchy that crun insists on.
+//!
+//! `RRUNC_BENCH_ROUNDS` (200) sets the rounds, `RRUNC_BENCH_ROOT_OWNED` names a copy of rrunc that belongs to root.
+#![allow(clippy::disallowed_methods, reason = "the rules are for the product")]
+
+mod cases;
+mod floor;
+mod measure;
+
+use cases::Case;
+use std::process::ExitCode;
+use std::{env, fs, io};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().collect();
+    if arguments.get(1).is_some_and(|word| word == "floor") {
+        return floor::main(&arguments[2..]);
+    }
+    match bench() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench() -> io::Result<()> {
+    let rounds = env::var("RRUNC_BENCH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(200);
+    let dir = env::temp_dir().join(format!("rrunc-bench-{}", std::process::id()));
+    fs::create_dir(&dir)?;
+    let result = cases::all(&dir).and_then(|cases| run(&cases, rounds));
+    fs::remove_dir_all(&dir)?;
+    result
+}
+
+fn run(cases: &[Case], rounds: usize) -> io::Result<()> {
+    // A peer that does not work is an error, not a blank: its figure would be that of a failure.
+    for case in cases {
+        measure::once(case, 0).map_err(|error| io::Error::other(format!("{case} does not run here: {error}")))?;
+    }
+    let samples = measure::round_robin(cases, rounds)?;
+    let payload = measure::system_calls_of_true()?;
+    println!("{rounds} rounds, medians; system calls without the payload's own\n");
+    println!("{:<28} {:>6} {:>9} {:>8} {:>9} {:>9}", "", "bundle", "ms", "x floor", "peak KiB", "syscalls");
+    for (case, sample) in cases.iter().zip(&samples) {
+        let floor = cases.iter().position(|c| c.name == "floor" && c.bundle == case.bundle);
+        let ratio = floor.map_or_else(|| "-".to_owned(), |at| format!("{:.2}", sample.median() / samples[at].median()));
+        let calls = match (measure::system_calls(case)?, payload) {
+            (Some(all), Some(own)) if case.name != "spawn alone" => all.saturating_sub(own).to_string(),
+            _ => "-".to_owned(),
+        };
+        let (name, bundle, ms, rss) = (case.name, case.bundle, sample.median(), sample.rss);
+        println!("{name:<28} {bundle:>6} {ms:>9.2} {ratio:>8} {rss:>9} {calls:>9}");
+    }
+    println!("\nA peak no higher than that of `spawn alone` is this program's own, from before the exec.");
+    Ok(())
+}
