@@ -31,8 +31,8 @@ pub const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/s
 const KEPT: [u32; 3] = [5, 10, 29];
 
 /// The profile compiled, as the bytes of its program.
-pub fn filter(profile: &str) -> io::Result<Vec<u8>> {
-    let profile = serde_json::from_str(profile)?;
+pub fn filter(profile: serde_json::Value) -> io::Result<Vec<u8>> {
+    let profile = serde_json::from_value(profile)?;
     let filter = rrunc::seccomp::compile(&profile).map_err(io::Error::other)?;
     let bytes = |i: &libc::sock_filter| [&i.code.to_ne_bytes()[..], &[i.jt, i.jf], &i.k.to_ne_bytes()].concat();
     Ok(filter.program.iter().flat_map(bytes).collect())
