@@ -190,6 +190,9 @@ pub struct SandboxArgs {
     /// Be uid 0 inside
     #[arg(long)]
     pub as_root: bool,
+    /// Write the whole OCI bundle to the new directory DIR instead of running it
+    #[arg(long, value_name = "DIR", conflicts_with = "print_config")]
+    pub write_bundle: Option<PathBuf>,
 }
 
 /// Value of `sandbox --network`.

@@ -23,6 +23,23 @@ impl std::error::Error for Hinted {
     }
 }
 
+/// A program that cannot be run, which shells and clients tell from every other failure.
+#[derive(Debug, Clone)]
+pub struct NotExecuted {
+    /// ENOENT: there is none. Anything else: it is there and cannot be executed.
+    pub errno: Errno,
+    /// The message, in the words that clients know.
+    pub text: String,
+}
+
+impl fmt::Display for NotExecuted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for NotExecuted {}
+
 /// Adds a hint to a failing result.
 pub trait WithHint<T> {
     /// Attaches `hint()`, one imperative sentence such as "add a range to /etc/subuid", when the result is an error.
@@ -64,7 +81,8 @@ fn link_text(link: &(dyn std::error::Error + 'static)) -> String {
 pub fn errno_of(error: &anyhow::Error) -> Option<Errno> {
     error.chain().find_map(|link| {
         let io = || link.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error).map(Errno::from_raw);
-        link.downcast_ref::<Errno>().copied().or_else(io)
+        let program = || link.downcast_ref::<NotExecuted>().map(|e| e.errno);
+        link.downcast_ref::<Errno>().copied().or_else(io).or_else(program)
     })
 }
 

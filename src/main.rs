@@ -1,5 +1,5 @@
 //! rrunc: parse the command line, run the verb, print the error chain, return the exit code.
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use rrunc::cli::{Cli, Global, Verb};
 use rrunc::error::{hint_of, one_line};
 use rrunc::log;
@@ -22,16 +22,16 @@ fn main() -> ExitCode {
     if global.systemd_cgroup && matches!(verb, Verb::Create(_) | Verb::Run(_)) {
         ::log::warn!("--systemd-cgroup has no effect: containers stay in the caller's cgroup");
     }
-    let (prefix, status) = match verb {
-        Verb::Create(_) => ("rrunc create failed: ", 1),
-        Verb::Run(_) => ("rrunc run failed: ", 1),
-        Verb::Exec(_) => ("exec failed: ", 255),
-        Verb::Sandbox(_) => ("", 125),
-        _ => ("", 1),
+    let (prefix, status): (_, fn(&anyhow::Error) -> u8) = match verb {
+        Verb::Create(_) => ("rrunc create failed: ", |_| 1),
+        Verb::Run(_) => ("rrunc run failed: ", |_| 1),
+        Verb::Exec(_) => ("exec failed: ", |_| 255),
+        Verb::Sandbox(_) => ("", verbs::sandbox::status),
+        _ => ("", |_| 1),
     };
     match act(&global, verb).and_then(|outcome| print(&outcome.output).map(|()| outcome.status)) {
         Ok(status) => ExitCode::from(status),
-        Err(error) => fail(&error, prefix, status),
+        Err(error) => fail(&error, prefix, status(&error)),
     }
 }
 
@@ -48,9 +48,7 @@ fn act(global: &Global, verb: Verb) -> Result<Outcome> {
         Verb::Delete(args) => verbs::delete::run(global, &args),
         Verb::Spec(args) => verbs::spec::run(&args),
         Verb::Features => Ok(verbs::features::run()),
-        Verb::Sandbox(_) => {
-            bail!("not part of this build")
-        }
+        Verb::Sandbox(args) => verbs::sandbox::run(global, &args),
     }
 }
 

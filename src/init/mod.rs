@@ -12,6 +12,7 @@ pub mod root;
 pub mod rootfs;
 
 use crate::console;
+use crate::error::NotExecuted;
 use crate::hooks::{self, Inherit};
 use crate::plan::namespaces::{CLONE_NEWTIME, Kind};
 use crate::plan::{Plan, Process, ids::Writer};
@@ -28,7 +29,7 @@ use procfs::Procfs;
 use root::Root;
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -275,7 +276,7 @@ pub fn exec(args: &[CString], ready: &Ready, first: RawFd, report: RawFd, signal
     let Err(errno) = execve(&ready.path, args, &ready.env);
     // One bare line, as runc has it: clients read it.
     let name = ready.path.to_string_lossy();
-    Err(anyhow::anyhow!("exec {name}: {}", errno.desc().to_lowercase()))
+    Err(NotExecuted { errno, text: format!("exec {name}: {}", errno.desc().to_lowercase()) }.into())
 }
 
 /// Gets the ids of root inside: writes the one-line maps, or waits until the parent has had the real ones written.
@@ -427,14 +428,4 @@ fn load_filter(process: &Process) -> Result<()> {
 /// With no_new_privs the filter is the very last thing, so that it need not allow anything of ours but execve.
 pub fn load_late_filter(process: &Process) -> Result<()> {
     if process.no_new_privs { load_filter(process) } else { Ok(()) }
-}
-
-/// A C string of a path, for messages and calls.
-pub fn c_path(path: &Path) -> Result<CString> {
-    CString::new(path.as_os_str().as_bytes()).with_context(|| format!("{} holds a NUL byte", path.display()))
-}
-
-/// Text of a C string, for messages.
-pub fn text(string: &CStr) -> String {
-    string.to_string_lossy().into_owned()
 }

@@ -1,5 +1,6 @@
 //! The program: its place, its home and its working directory, all found inside the container with the credentials
 //! it will have, so that "not found" is known at `create`.
+use crate::error::NotExecuted;
 use crate::plan::Process;
 use crate::sys::process::getcwd;
 use anyhow::{Context, Result, bail};
@@ -38,26 +39,36 @@ pub fn find(plan: &Process) -> Result<CString> {
     if name.as_bytes().contains(&b'/') {
         return match executable(name) {
             Ok(()) => Ok(name.clone()),
-            Err(Errno::ENOENT | Errno::ENOTDIR) => bail!("exec: {text:?}: stat {text}: no such file or directory"),
-            Err(Errno::EACCES | Errno::EPERM) => bail!("exec: {text:?}: permission denied"),
-            Err(e) => Err(e).with_context(|| format!("exec: {text:?}")),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => {
+                not_executed(Errno::ENOENT, format!("exec: {text:?}: stat {text}: no such file or directory"))
+            }
+            Err(Errno::EACCES | Errno::EPERM) => denied(&text),
+            Err(e) => not_executed(e, format!("exec: {text:?}: {}", e.desc())),
         };
     }
     let path = variable(&plan.env, "PATH").unwrap_or_default();
-    let mut denied = false;
+    let mut found = false;
     for dir in path.split(|b| *b == b':').filter(|_| !text.is_empty()) {
         let dir = if dir.is_empty() { Path::new(".") } else { Path::new(OsStr::from_bytes(dir)) };
         let candidate = CString::new(dir.join(OsStr::from_bytes(name.as_bytes())).as_os_str().as_bytes())?;
         match executable(&candidate) {
             Ok(()) => return Ok(candidate),
-            Err(Errno::EACCES | Errno::EPERM) => denied = true,
+            Err(Errno::EACCES | Errno::EPERM) => found = true,
             Err(_) => {}
         }
     }
-    if denied {
-        bail!("exec: {text:?}: permission denied");
+    if found {
+        return denied(&text);
     }
-    bail!("exec: {text:?}: executable file not found in $PATH")
+    not_executed(Errno::ENOENT, format!("exec: {text:?}: executable file not found in $PATH"))
+}
+
+fn denied(text: &str) -> Result<CString> {
+    not_executed(Errno::EACCES, format!("exec: {text:?}: permission denied"))
+}
+
+fn not_executed<T>(errno: Errno, text: String) -> Result<T> {
+    Err(NotExecuted { errno, text }.into())
 }
 
 fn executable(file: &CStr) -> nix::Result<()> {

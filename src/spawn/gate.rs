@@ -224,7 +224,13 @@ mod tests {
     #[test]
     fn a_failure_arrives_whole_with_its_hint() {
         let chain = format!("exec: \"x\": {}", "long ".repeat(2000));
-        let failure = Failure { step: "exec".into(), chain: chain.clone(), errno: 2, hint: Some("do".into()) };
+        let failure = Failure {
+            step: "exec".into(),
+            chain: chain.clone(),
+            errno: 2,
+            hint: Some("do".into()),
+            not_executed: false,
+        };
         let said = meet("failed", |listener| wait(listener).unwrap().failed(&failure).unwrap()).unwrap_err();
         assert_eq!(crate::error::one_line(&said), chain);
         assert_eq!(crate::error::hint_of(&said), Some("do"));
@@ -232,7 +238,8 @@ mod tests {
 
     #[test]
     fn a_failure_after_executing_is_one_too() {
-        let failure = Failure { step: "exec".into(), chain: "bad interpreter".into(), errno: 2, hint: None };
+        let failure =
+            Failure { step: "exec".into(), chain: "bad interpreter".into(), errno: 2, hint: None, not_executed: true };
         let said = meet("late", |listener| {
             let opened = wait(listener).unwrap();
             opened.executing().unwrap();

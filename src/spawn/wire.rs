@@ -14,7 +14,7 @@
 //! | parent | end of file       | give up: we have failed or died                                       |
 //!
 //! The child reports, the parent only answers: there is no state in which both wait.
-use crate::error::{errno_of, hint_of, one_line, with_hint};
+use crate::error::{NotExecuted, errno_of, hint_of, one_line, with_hint};
 use anyhow::{Context, Result, anyhow, bail};
 use nix::cmsg_space;
 use nix::errno::Errno;
@@ -42,6 +42,8 @@ pub struct Failure {
     pub errno: i32,
     /// What to do about it.
     pub hint: Option<String>,
+    /// It was the program that could not be run.
+    pub not_executed: bool,
 }
 
 impl Failure {
@@ -52,14 +54,20 @@ impl Failure {
             chain: cut(one_line(error)),
             errno: errno_of(error).map_or(0, |e| e as i32),
             hint: hint_of(error).map(|hint| cut(hint.to_owned())),
+            not_executed: error.chain().any(|link| link.is::<NotExecuted>()),
         }
     }
 
     /// As an error of this side. The step is named where the chain is nothing but the system's own words.
     pub fn into_error(self) -> anyhow::Error {
-        let bare = self.chain == Errno::from_raw(self.errno).desc() && !self.step.is_empty();
-        let error = if bare { anyhow!(self.chain).context(self.step) } else { anyhow!(self.chain) };
-        match self.hint {
+        let (errno, hint) = (Errno::from_raw(self.errno), self.hint.clone());
+        let bare = self.chain == errno.desc() && !self.step.is_empty();
+        let error = match self {
+            Failure { not_executed: true, chain: text, .. } => NotExecuted { errno, text }.into(),
+            Failure { chain, step, .. } if bare => anyhow!(chain).context(step),
+            Failure { chain, .. } => anyhow!(chain),
+        };
+        match hint {
             Some(hint) => with_hint(error, hint),
             None => error,
         }

@@ -92,7 +92,8 @@ pub fn run(global: &Global, args: &CreateArgs) -> Result<Outcome> {
     let request = Request::of(args, Waiting::AtGate)?;
     let mut root = Root::open(global.root.as_deref())?;
     let signals = Saved::current()?;
-    let created = create(&mut root, Bundle::load(&args.bundle)?, &request, signals)?;
+    let bundle = Bundle::load(&args.bundle)?;
+    let created = create(root.create(&request.id)?, bundle, &request, signals)?;
     if let Err(error) = created.init.go() {
         created.undo();
         return Err(error);
@@ -100,13 +101,12 @@ pub fn run(global: &Global, args: &CreateArgs) -> Result<Outcome> {
     Ok(Outcome::default())
 }
 
-/// Makes the container; on failure nothing of it is left.
-pub fn create(root: &mut Root, bundle: Bundle, request: &Request, signals: Saved) -> Result<Created> {
-    let passed = notify::passed(request.preserve_fds, true)?;
-    let host = Host::probe(wants_subids(&bundle))?;
-    let container = root.create(&request.id)?;
-    let mut state = record(&bundle, request, &host);
+/// Makes the container in its new state directory; on failure nothing of it is left.
+pub fn create(container: Container, bundle: Bundle, request: &Request, signals: Saved) -> Result<Created> {
+    let mut state = record(&bundle, request);
     let made = (|| {
+        let passed = notify::passed(request.preserve_fds, true)?;
+        let host = Host::probe(wants_subids(&bundle))?;
         let options = options(&container, request, passed)?;
         let plan = plan::plan(&bundle, &host, &options)?;
         set_up(&container, &bundle, &plan, &mut state, request, signals)
@@ -131,7 +131,7 @@ fn wants_subids(bundle: &Bundle) -> bool {
     !(own_only(uid) && own_only(gid))
 }
 
-fn record(bundle: &Bundle, request: &Request, host: &Host) -> State {
+fn record(bundle: &Bundle, request: &Request) -> State {
     let spec = &bundle.spec;
     let rootfs = spec.root().as_ref().map(|root| bundle.path.join(root.path())).unwrap_or_default();
     State {
@@ -144,7 +144,7 @@ fn record(bundle: &Bundle, request: &Request, host: &Host) -> State {
         rootfs,
         created: crate::clock::rfc3339_nanos(std::time::SystemTime::now()),
         annotations: spec.annotations().clone().unwrap_or_default().into_iter().collect(),
-        owner: host.uid,
+        owner: nix::unistd::geteuid().as_raw(),
         cgroup: None,
         has_process: spec.process().is_some(),
     }

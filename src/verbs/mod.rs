@@ -7,6 +7,7 @@ pub mod kill;
 pub mod list;
 pub mod ps;
 pub mod run;
+pub mod sandbox;
 pub mod spec;
 pub mod start;
 pub mod state;

@@ -18,14 +18,15 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<Outcome> {
     let request = Request::of(&args.create, waiting)?;
     let mut root = Root::open(global.root.as_deref())?;
     let bundle = Bundle::load(&args.create.bundle)?;
+    let container = root.create(&request.id)?;
     if args.detach {
-        return detached(&mut root, bundle, &request);
+        return detached(container, bundle, &request);
     }
-    foreground(&mut root, bundle, &request, args.keep, !args.no_subreaper).map(Outcome::from)
+    foreground(&root, container, bundle, &request, args.keep, !args.no_subreaper).map(Outcome::from)
 }
 
-fn detached(root: &mut Root, bundle: Bundle, request: &Request) -> Result<Outcome> {
-    let created = create::create(root, bundle, request, signal::Saved::current()?)?;
+fn detached(container: Container, bundle: Bundle, request: &Request) -> Result<Outcome> {
+    let created = create::create(container, bundle, request, signal::Saved::current()?)?;
     let (created, ready) = begin(created, false)?;
     created.container.unlock()?;
     if let Some(ready) = ready {
@@ -34,14 +35,21 @@ fn detached(root: &mut Root, bundle: Bundle, request: &Request) -> Result<Outcom
     Ok(Outcome::default())
 }
 
-/// Runs the container of `bundle` to its end and returns its exit status.
-pub fn foreground(root: &mut Root, bundle: Bundle, request: &Request, keep: bool, subreaper: bool) -> Result<u8> {
+/// Runs the container of `bundle`, new in `root`, to its end and returns its exit status.
+pub fn foreground(
+    root: &Root,
+    container: Container,
+    bundle: Bundle,
+    request: &Request,
+    keep: bool,
+    subreaper: bool,
+) -> Result<u8> {
     // From before the clone on: a signal in between would end us and leave the container behind.
     let signals = signal::block_all()?;
     if subreaper {
         prctl::set_child_subreaper()?;
     }
-    let created = create::create(root, bundle, request, signals)?;
+    let created = create::create(container, bundle, request, signals)?;
     let (Created { container, state, init }, notify) = begin(created, keep)?;
     // Others may look at it, signal it, and delete it while it runs.
     container.unlock()?;

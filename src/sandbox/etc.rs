@@ -1,0 +1,49 @@
+//! The made-up /etc of a sandbox: who the user is and how names are looked up, and nothing else of the host's.
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::Path;
+
+/// Name of the host inside.
+pub const HOSTNAME: &str = "sandbox";
+
+/// The one user there is.
+pub struct User<'a> {
+    /// Its login name.
+    pub name: &'a str,
+    /// Its id inside.
+    pub uid: u32,
+    /// Its group inside.
+    pub gid: u32,
+    /// Its home directory.
+    pub home: &'a Path,
+}
+
+/// Writes the files into the new directory `dir`, and empty places for `shown`, the parts of the host's /etc that are
+/// mounted there. With `resolver` the host's name servers are taken over.
+pub fn write(dir: &Path, user: &User, shown: &[&str], resolver: bool) -> Result<()> {
+    fs::create_dir(dir).with_context(|| dir.display().to_string())?;
+    let put = |name: &str, text: String| fs::write(dir.join(name), text).with_context(|| format!("write {name}"));
+    let User { name, uid, gid, home } = user;
+    let (root, own) =
+        ("root:x:0:0:root:/root:/bin/sh\n", format!("{name}:x:{uid}:{gid}::{}:/bin/sh\n", home.display()));
+    put("passwd", format!("{}{own}nobody:x:65534:65534:nobody:/:/bin/false\n", if *uid == 0 { "" } else { root }))?;
+    let root = if *gid == 0 { "" } else { "root:x:0:\n" };
+    put("group", format!("{root}{name}:x:{gid}:\nnogroup:x:65534:\n"))?;
+    put("hosts", format!("127.0.0.1 localhost {HOSTNAME}\n::1 localhost {HOSTNAME}\n"))?;
+    put("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n".to_owned())?;
+    put("hostname", format!("{HOSTNAME}\n"))?;
+    let servers = if resolver { fs::read_to_string("/etc/resolv.conf").unwrap_or_default() } else { String::new() };
+    put("resolv.conf", servers)?;
+    for path in shown {
+        let place = dir.join(path.trim_start_matches("/etc/"));
+        if let Some(parent) = place.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        if Path::new(path).is_dir() {
+            fs::create_dir_all(&place)?;
+        } else {
+            fs::write(&place, "")?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! `sandbox`: a bundle made from flags, run in the foreground.
+use super::create::{Request, Waiting};
+use super::{Outcome, delete, run};
+use crate::cli::{Global, SandboxArgs};
+use crate::error::{NotExecuted, one_line};
+use crate::sandbox::{self, Caller};
+use crate::state::{Root, process};
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use std::path::Path;
+
+/// What the ids of sandboxes begin with.
+const PREFIX: &str = "sandbox-";
+
+/// Runs the verb.
+pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
+    let caller = Caller::probe()?;
+    let mut root = Root::open(global.root.as_deref())?;
+    let guarded = sandbox::guarded(&caller, root.path());
+    if let Some(dir) = &args.write_bundle {
+        std::fs::create_dir(dir).with_context(|| format!("--write-bundle {}", dir.display()))?;
+        sandbox::write_bundle(args, &caller, &guarded, &dir.canonicalize()?)?;
+        return Ok(Outcome::default());
+    }
+    sweep(&root);
+    let id = format!("{PREFIX}{}", std::process::id());
+    let container = root.create(&id)?;
+    let dir = container.path.join("bundle");
+    let made = std::fs::create_dir(&dir)
+        .context("make the private bundle")
+        .and_then(|()| sandbox::write_bundle(args, &caller, &guarded, &dir));
+    let bundle = match made {
+        Ok(bundle) if args.print_config => {
+            container.destroy()?;
+            return Ok(Outcome::from(format!("{}\n", String::from_utf8_lossy(&bundle.bytes))));
+        }
+        Ok(bundle) => bundle,
+        Err(error) => {
+            container.destroy()?;
+            return Err(error);
+        }
+    };
+    let request = Request {
+        id,
+        waiting: Waiting::Us,
+        console_socket: None,
+        pid_file: None,
+        pidfd_socket: None,
+        no_pivot: false,
+        no_new_keyring: false,
+        preserve_fds: 0,
+    };
+    match run::foreground(&root, container, bundle, &request, false, true) {
+        Ok(status) => Ok(Outcome::from(status)),
+        Err(error) => Err(sandbox::explain(error, args)),
+    }
+}
+
+/// Exit status for a failure: 127 for a program that is not there, 126 for one that cannot be executed, as shells have
+/// it, and 125 for everything else.
+pub fn status(error: &anyhow::Error) -> u8 {
+    match error.chain().find_map(|link| link.downcast_ref::<NotExecuted>()).map(|e| e.errno) {
+        Some(Errno::ENOENT | Errno::ENOTDIR) => 127,
+        Some(_) => 126,
+        None => 125,
+    }
+}
+
+/// Removes what sandboxes have left whose rrunc was killed.
+fn sweep(root: &Root) {
+    let left = root.list().unwrap_or_default().into_iter().filter(|id| id.starts_with(PREFIX));
+    for id in left.filter(|id| is_dead(root, id)) {
+        if let Err(e) = delete::force(root, &id) {
+            log::debug!("{id}: {}", one_line(&e));
+        }
+    }
+}
+
+fn is_dead(root: &Root, id: &str) -> bool {
+    let maker = id.strip_prefix(PREFIX).unwrap_or_default();
+    if Path::new("/proc").join(maker).exists() {
+        return false;
+    }
+    let state = root.find(id).and_then(|container| container.load());
+    state.map_or(true, |state| matches!(process::live(state.pid, state.start_time), Ok(None)))
+}
