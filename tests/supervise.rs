@@ -323,7 +323,9 @@ fn waiting() {
                 break e;
             }
         };
-        assert_eq!(full.kind(), std::io::ErrorKind::WouldBlock);
+        // Where the terminal is closed by the time, so is the pipe: nobody could read from it any more.
+        use std::io::ErrorKind::{BrokenPipe, WouldBlock};
+        assert!(matches!(full.kind(), WouldBlock | BrokenPipe), "{full}");
         std::thread::sleep(Duration::from_millis(200));
         let before = ticks(&child);
         std::thread::sleep(Duration::from_millis(600));
