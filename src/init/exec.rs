@@ -4,11 +4,11 @@
 //! is joined until its program runs (CVE-2016-9962), and holds no descriptor of the host.
 use super::procfs::Procfs;
 use super::root::Root;
-use super::{Step, become_process, exec, give_up, load_late_filter, log_to, take_terminal};
+use super::{Step, become_process, exec, give_up, join_keyring, load_late_filter, log_to, take_terminal};
 use crate::plan::exec::Plan;
 use crate::spawn::wire::{Failure, Wire};
 use crate::sys::clone::{Cloned, clone};
-use crate::sys::{descriptor, exe, keyctl, prctl, process, signal::Saved};
+use crate::sys::{descriptor, exe, prctl, process, signal::Saved};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
@@ -16,7 +16,6 @@ use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
 use nix::unistd::setsid;
 use std::convert::Infallible;
-use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
@@ -108,10 +107,7 @@ fn set_up_and_execute(plan: &Plan, wire: &Wire, namespaces: i32, signals: &Saved
 
     step.begin("keyring");
     if let Some(name) = &plan.keyring {
-        match keyctl::join_session_keyring(&CString::new(name.as_str())?) {
-            Ok(_) | Err(Errno::ENOSYS) => {}
-            Err(e) => return Err(e).context("join the container's session keyring"),
-        }
+        join_keyring(name)?;
     }
 
     step.begin("terminal");
