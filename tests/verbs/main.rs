@@ -15,6 +15,7 @@ mod kill;
 mod kill9;
 mod list;
 mod mounts;
+mod options;
 mod run;
 mod start;
 mod state;

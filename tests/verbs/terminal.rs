@@ -156,7 +156,7 @@ fn read_until(master: &mut File, text: &str) {
 }
 
 /// Accepts one connection and takes the one fd and the text it carries.
-fn receive_master(listener: &UnixListener) -> (File, String) {
+pub fn receive_master(listener: &UnixListener) -> (File, String) {
     listener.set_nonblocking(true).expect("nonblocking");
     let (stream, _) = wait_for("a connection to the console socket", || listener.accept().ok());
     stream.set_nonblocking(false).expect("blocking");
