@@ -6,7 +6,7 @@ mod support;
 
 use std::fs;
 use std::process::Command;
-use support::{Stage, runtime};
+use support::{Stage, Terminal, runtime};
 
 /// Compiled in: the account that runs this need not be able to read the repository.
 const README: &str = include_str!("../README.md");
@@ -33,13 +33,20 @@ fn the_commands_work() {
     let blocks = blocks();
     assert!(blocks.len() >= 2, "no blocks found in the README");
     // With -e the first command that fails ends it, with -x its name is in the failure.
-    let script = format!("set -eux\n{}", blocks.concat());
+    // Building it is the caller's part.
+    let script = format!("set -eux\n{}", blocks.concat().replace("cargo run --release -- ", "rrunc "));
     fs::write(work.join("commands.sh"), script).expect("write");
     let program = runtime();
     let path =
         format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", program.parent().expect("a directory").display());
     let call = stage.call_program("/bin/sh".as_ref(), &["commands.sh"]).cwd(&work).env("PATH", path);
-    let out = call.run().success();
-    assert!(out.stdout.contains("uid=0(root)"), "{out:?}");
-    assert!(out.stdout.contains("STATUS"), "{out:?}");
+    // At a terminal, as a reader would: `run` gives a shell, which is left at once.
+    let mut terminal = Terminal::start(call, 24, 200);
+    terminal.expect("/ # ");
+    terminal.send("exit\r");
+    let (code, shown) = terminal.wait();
+    assert_eq!(code, 0, "{shown}");
+    for text in ["STATUS", "second", "uid=0(root)", "\"status\": \"running\""] {
+        assert!(shown.contains(text), "{text}: {shown}");
+    }
 }
