@@ -6,6 +6,7 @@ use crate::plan::process::{CapabilitySets, capability_names};
 use crate::sys::{capability, prctl, process};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
+use nix::sys::personality::{self, Persona};
 use nix::sys::stat::{Mode, umask};
 
 /// Highest number a capability can have in the kernel's 64-bit sets.
@@ -14,6 +15,9 @@ const MOST_CAPABILITIES: u8 = 63;
 /// Sets umask, limits and processors: what needs no capability and may be set at any time before execve.
 pub fn set_limits(plan: &Process) -> Result<()> {
     umask(Mode::from_bits_truncate(plan.umask));
+    if let Some(domain) = plan.personality {
+        personality::set(Persona::from_bits_retain(domain as i32)).context("set the personality")?;
+    }
     process::reset_affinity().context("reset the CPU affinity")?;
     for (resource, soft, hard) in &plan.rlimits {
         let name = rlimit_name(*resource);

@@ -69,9 +69,8 @@ pub fn plan(container: &Bundle, request: &Request, ids: &Ids, exe: &crate::host:
         None => merged(container, request)?,
     };
     let view = View::of_running(ids);
-    let seccomp = container.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
     let mut findings = Findings { warnings, ..Findings::default() };
-    let planned = process::plan(&document, seccomp, &view, &[], &mut findings);
+    let planned = process::plan(&document, container.spec.linux().as_ref(), &view, &[], &mut findings);
     findings.check("process")?;
     let mut process = planned.context("no process")?;
     process.terminal |= request.tty;

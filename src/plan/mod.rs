@@ -186,10 +186,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     let devices = if own_dev { Vec::new() } else { devices::plan(spec, &mut findings) };
     let sysctl = sysctl::plan(spec, &namespaces, &mut findings);
     let process = match spec.process() {
-        Some(process) => {
-            let seccomp = spec.linux().as_ref().and_then(|l| l.seccomp().as_ref());
-            process::plan(process, seccomp, &view, &options.extra_env, &mut findings)
-        }
+        Some(process) => process::plan(process, spec.linux().as_ref(), &view, &options.extra_env, &mut findings),
         None => None,
     };
     if let Some(process) = &process {

@@ -2,7 +2,9 @@
 use super::Findings;
 use super::ids::View;
 use crate::seccomp::{self, Filter};
-use oci_spec::runtime::{self, Capabilities, Capability, LinuxSeccomp, PosixRlimitType};
+use oci_spec::runtime::{
+    self, Capabilities, Capability, Linux, LinuxPersonality, LinuxPersonalityDomain, LinuxSeccomp, PosixRlimitType,
+};
 use std::ffi::CString;
 
 /// The program and the state it starts in.
@@ -34,6 +36,8 @@ pub struct Process {
     pub rlimits: Vec<(u32, u64, u64)>,
     /// /proc/PID/oom_score_adj.
     pub oom_score_adj: Option<i32>,
+    /// Execution domain (personality(2)).
+    pub personality: Option<u64>,
     /// Compiled filter.
     pub seccomp: Option<Filter>,
 }
@@ -55,7 +59,7 @@ pub struct CapabilitySets {
 
 pub(super) fn plan(
     process: &runtime::Process,
-    filter: Option<&LinuxSeccomp>,
+    linux: Option<&Linux>,
     view: &View,
     extra_env: &[String],
     findings: &mut Findings,
@@ -98,7 +102,8 @@ pub(super) fn plan(
         no_new_privs: process.no_new_privileges().unwrap_or(false),
         rlimits: rlimits(process, findings),
         oom_score_adj: process.oom_score_adj(),
-        seccomp: compile(filter, findings),
+        personality: linux.and_then(|l| l.personality().as_ref()).map(|p| personality(p, findings)),
+        seccomp: compile(linux.and_then(|l| l.seccomp().as_ref()), findings),
     })
 }
 
@@ -263,6 +268,17 @@ fn rlimit_number(kind: PosixRlimitType) -> u32 {
         PosixRlimitType::RlimitNice => libc::RLIMIT_NICE,
         PosixRlimitType::RlimitRtprio => libc::RLIMIT_RTPRIO,
         PosixRlimitType::RlimitRttime => libc::RLIMIT_RTTIME,
+    }
+}
+
+fn personality(personality: &LinuxPersonality, findings: &mut Findings) -> u64 {
+    if personality.flags().as_ref().is_some_and(|flags| !flags.is_empty()) {
+        findings.warn("linux.personality.flags: there are none that could be set");
+    }
+    // PER_LINUX and PER_LINUX32 of linux/personality.h.
+    match personality.domain() {
+        LinuxPersonalityDomain::PerLinux => 0,
+        LinuxPersonalityDomain::PerLinux32 => 8,
     }
 }
 

@@ -269,3 +269,15 @@ fn a_config_without_a_user_namespace_runs_as_it_is() {
     let uid = crate::support::uid();
     assert_eq!(out.stdout, format!("0\n 0 {uid} 1\n"));
 }
+
+#[test]
+fn the_personality_of_the_config_is_set() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.args(&["uname", "-m"]);
+    let plain = stage.run(&bundle).success();
+    bundle.set("/linux/personality", serde_json::json!({"domain": "LINUX32"}));
+    let out = stage.run(&bundle).success();
+    assert_ne!(out.stdout, plain.stdout, "a 32-bit machine is shown");
+    assert!(out.line().starts_with('i') || out.line().starts_with("arm"), "{}", out.stdout);
+}
