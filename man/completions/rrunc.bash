@@ -579,7 +579,7 @@ _rrunc() {
             return 0
             ;;
         rrunc__subcmd__sandbox)
-            opts="-e -v -h --network --print-config --bind --ro-bind --no-project --project --env --as-root --version --help"
+            opts="-e -v -h --network --print-config --bind --ro-bind --no-project --project --env --as-root --write-bundle --version --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -606,6 +606,10 @@ _rrunc() {
                     return 0
                     ;;
                 -e)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --write-bundle)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

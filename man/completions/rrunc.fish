@@ -119,6 +119,7 @@ complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l bind -d 'Make SR
 complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l ro-bind -d 'Make SRC of the host readable in the sandbox, at DST if given' -r
 complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l project -d 'The project directory [default: the git root, else the current directory]' -r -F
 complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -s e -l env -d 'Set an environment variable, or pass the caller\'s when there is no `=`; may be given several times' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l write-bundle -d 'Write the whole OCI bundle to the new directory DIR instead of running it' -r -F
 complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l print-config -d 'Show the OCI config.json that would be run, and stop'
 complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l no-project -d 'Show no project directory at all'
 complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l as-root -d 'Be uid 0 inside'
