@@ -101,7 +101,7 @@ pub fn forget_arguments(title: &str) {
     }
 }
 
-/// Where the kernel put the strings of argv and envp: one block, from argv[0] to the name the program was started by.
+/// Where the kernel put the strings of argv and envp: one block, from `argv[0]` to the name the program was started by.
 fn argument_memory() -> (*mut u8, usize) {
     unsafe extern "C" {
         /// glibc: argv[0], as main got it.
