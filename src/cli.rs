@@ -50,7 +50,7 @@ pub struct Global {
     /// Log what is being done, step by step
     #[arg(long)]
     pub debug: bool,
-    /// Read cgroupsPath as `slice:prefix:name`, for a systemd user scope
+    /// Accepted for runc's callers, without effect yet: containers stay in the caller's cgroup
     #[arg(long)]
     pub systemd_cgroup: bool,
     /// Accepted for runc's callers: rrunc is always rootless

@@ -34,7 +34,7 @@ complete -c rrunc -n "__fish_rrunc_needs_command" -l cgroup-manager -d 'crun\'s 
 systemd\t'Ask systemd for a scope, as `--systemd-cgroup` does'
 disabled\t'Leave the container in the caller\'s cgroup'"
 complete -c rrunc -n "__fish_rrunc_needs_command" -l debug -d 'Log what is being done, step by step'
-complete -c rrunc -n "__fish_rrunc_needs_command" -l systemd-cgroup -d 'Read cgroupsPath as `slice:prefix:name`, for a systemd user scope'
+complete -c rrunc -n "__fish_rrunc_needs_command" -l systemd-cgroup -d 'Accepted for runc\'s callers, without effect yet: containers stay in the caller\'s cgroup'
 complete -c rrunc -n "__fish_rrunc_needs_command" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrunc -n "__fish_rrunc_needs_command" -f -a "create" -d 'Set a container up and leave it waiting for `start`'
@@ -85,7 +85,7 @@ complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -l process-label -d 'S
 complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -l apparmor -d 'AppArmor profile of the process' -r
 complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -s c -l cap -d 'Add a capability; may be given several times' -r
 complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -l preserve-fds -d 'Pass N more file descriptors, from 3 on, to the program' -r
-complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -l cgroup -d 'Run in a cgroup below the container\'s' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -l cgroup -d 'Run in a cgroup below the container\'s; refused as long as containers have none of their own' -r
 complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -s t -l tty -d 'Give the program a terminal of its own'
 complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -s d -l detach -d 'Return once the program runs'
 complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -l no-new-privs -d 'Forbid gaining privileges through execve'

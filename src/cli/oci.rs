@@ -108,7 +108,7 @@ pub struct ExecArgs {
     /// Pass N more file descriptors, from 3 on, to the program
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub preserve_fds: u32,
-    /// Run in a cgroup below the container's
+    /// Run in a cgroup below the container's; refused as long as containers have none of their own
     #[arg(long, value_name = "[CTRL,...:]PATH")]
     pub cgroup: Vec<String>,
     /// Also when the container is paused

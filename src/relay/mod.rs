@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{SpecialCharacterIndices, tcgetattr};
 use nix::unistd::{read, write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes that may wait in one direction.
 const ROOM: usize = 64 * 1024;
@@ -20,6 +20,10 @@ const ROOM: usize = 64 * 1024;
 /// What still may come out of the pty after its process has ended: more than a pty holds, and an end to it when other
 /// processes go on writing.
 const REST: usize = 1024 * 1024;
+
+/// How long after an end of file the next one is typed, once stdin is at its end for good. A program that sets its line
+/// mode throws away what was typed before, and every further read of an ended stdin is to see the end too.
+const END_AGAIN: Duration = Duration::from_millis(200);
 
 /// Bytes on their way, with how many of them have left.
 #[derive(Debug, Default)]
@@ -73,6 +77,8 @@ pub struct Relay {
     output: Output,
     inward: Buffer,
     outward: Buffer,
+    /// Stdin is at its end for good: when that is typed again.
+    end_again: Option<Instant>,
     /// After the process's end: how many bytes may still be read.
     rest: Option<usize>,
 }
@@ -85,7 +91,7 @@ impl Relay {
         fcntl(&master, FcntlArg::F_SETFL(flags)).context("prepare the pty")?;
         let (input, output) = (Input::stdin()?, Output::stdout()?);
         let (inward, outward) = (Buffer::default(), Buffer::default());
-        let mut relay = Relay { master: Some(master), input, output, inward, outward, rest: None };
+        let mut relay = Relay { master: Some(master), input, output, inward, outward, end_again: None, rest: None };
         relay.resume()?;
         Ok(relay)
     }
@@ -134,15 +140,18 @@ impl Relay {
 
     /// When `pump` is to be called again although nothing has happened.
     pub fn look_again(&self) -> Option<Duration> {
-        self.master.as_ref().and_then(|_| self.input.look_again())
+        self.master.as_ref()?;
+        let end = self.end_again.map(|at| at.saturating_duration_since(Instant::now()));
+        [self.input.look_again(), end].into_iter().flatten().min()
     }
 
     /// Moves what can be moved without blocking.
     pub fn pump(&mut self) -> Result<()> {
-        if self.look_again().is_some() {
+        if self.input.look_again().is_some() {
             self.resume()?;
         }
         self.read_input()?;
+        self.type_end_again();
         self.write_master();
         self.read_master()?;
         self.write_output();
@@ -153,6 +162,7 @@ impl Relay {
     pub fn finish(&mut self) {
         self.rest = Some(REST);
         self.input.open = false;
+        self.end_again = None;
         self.inward.clear();
     }
 
@@ -179,6 +189,9 @@ impl Relay {
                 let count = if self.input.at_line_start { 1 } else { 2 };
                 self.inward.push(&vec![eof; count]);
                 self.input.at_line_start = true;
+                if !self.input.open {
+                    self.end_again = Some(Instant::now() + END_AGAIN);
+                }
             }
             Ok(_) => self.input.at_line_start = self.inward.bytes.last() == Some(&b'\n'),
             Err(Errno::EAGAIN | Errno::EINTR) => {}
@@ -190,6 +203,16 @@ impl Relay {
             Err(_) => self.input.open = false,
         }
         Ok(())
+    }
+
+    fn type_end_again(&mut self) {
+        let Some(master) = &self.master else { return };
+        if self.end_again.is_some_and(|at| at <= Instant::now()) {
+            if self.inward.pending().is_empty() {
+                self.inward.push(&[end_of_file(master)]);
+            }
+            self.end_again = Some(Instant::now() + END_AGAIN);
+        }
     }
 
     fn write_master(&mut self) {

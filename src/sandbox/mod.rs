@@ -156,7 +156,7 @@ fn config(args: &SandboxArgs, caller: &Caller, view: &View) -> Result<Value> {
                 "bounding": none, "effective": none, "inheritable": none, "permitted": none, "ambient": none
             },
             // 1, not 0: a core handler behind a pipe is stopped by 1 only (core(5)).
-            "rlimits": [{"type": "RLIMIT_CORE", "hard": 1, "soft": 0}],
+            "rlimits": [{"type": "RLIMIT_CORE", "hard": 1, "soft": 1}],
             "noNewPrivileges": true
         },
         "root": {"path": "rootfs", "readonly": true},

@@ -179,3 +179,13 @@ pub fn receive_master(listener: &UnixListener) -> (File, String) {
     let master = unsafe { OwnedFd::from_raw_fd(fds[0]) };
     (File::from(master), name)
 }
+
+#[test]
+fn an_ended_stdin_ends_a_shell_that_throws_away_what_was_typed_early() {
+    // The shell sets its line mode with TCSAFLUSH, sometimes after the end of file has been typed.
+    let (stage, bundle) = shell();
+    for _ in 0..8 {
+        let call = stage.call(&["run", "c"]).cwd(bundle.path()).stdin("").within(Duration::from_secs(10));
+        call.run().success();
+    }
+}
