@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let Cli { global, verb: Some(verb) } = cli else { return ExitCode::SUCCESS };
     let quiet = matches!(verb, Verb::Create(_));
     if let Err(error) = open_log(&global, quiet) {
-        return fail(&error, "", 1);
+        return fail(&error, "", if matches!(verb, Verb::Sandbox(_)) { 125 } else { 1 });
     }
     if global.systemd_cgroup && matches!(verb, Verb::Create(_) | Verb::Run(_)) {
         ::log::warn!("--systemd-cgroup has no effect: containers stay in the caller's cgroup");

@@ -24,6 +24,9 @@ pub fn write(dir: &Path, user: &User, shown: &[&str], resolver: bool) -> Result<
     fs::create_dir(dir).with_context(|| dir.display().to_string())?;
     let put = |name: &str, text: String| fs::write(dir.join(name), text).with_context(|| format!("write {name}"));
     let User { name, uid, gid, home } = user;
+    // A colon or a line's end in the path would make other fields and users of it.
+    let odd = home.as_os_str().as_encoded_bytes().iter().any(|byte| *byte == b':' || byte.is_ascii_control());
+    let home = if odd { Path::new("/") } else { home };
     let (root, own) =
         ("root:x:0:0:root:/root:/bin/sh\n", format!("{name}:x:{uid}:{gid}::{}:/bin/sh\n", home.display()));
     put("passwd", format!("{}{own}nobody:x:65534:65534:nobody:/:/bin/false\n", if *uid == 0 { "" } else { root }))?;

@@ -13,13 +13,16 @@ use crate::error::{WithHint, with_hint};
 use crate::host::user_name;
 use crate::seccomp::profiles;
 use anyhow::{Context, Result, anyhow, bail};
+use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::stat::{Mode, umask};
 use profile::Profile;
+pub use project::Guarded;
 use serde_json::{Value, json};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::IsTerminal;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use view::{Grant, View};
 
 /// What is known of the caller, taken once.
@@ -38,6 +41,10 @@ pub struct Caller {
     pub env: Vec<(OsString, OsString)>,
     /// Some standard stream is a terminal: the program gets one of its own.
     pub terminal: bool,
+    /// File mode creation mask.
+    pub umask: u32,
+    /// Core dumps may be limited to one byte, which they cannot be by whom they are forbidden altogether.
+    pub core_limit: bool,
 }
 
 impl Caller {
@@ -59,8 +66,17 @@ impl Caller {
             cwd: std::env::current_dir().context("current directory")?,
             env: std::env::vars_os().collect(),
             terminal,
+            umask: own_umask().bits(),
+            core_limit: getrlimit(Resource::RLIMIT_CORE).context("RLIMIT_CORE")?.1 > 0,
         })
     }
+}
+
+/// There is no way to only ask for it.
+fn own_umask() -> Mode {
+    let mask = umask(Mode::empty());
+    umask(mask);
+    mask
 }
 
 /// A directory on a standard stream would be a way out of the sandbox, through /proc/self/fd.
@@ -74,9 +90,10 @@ fn refuse_directories() -> Result<()> {
     Ok(())
 }
 
-/// Writes the bundle for `args` into the existing, empty directory `dir`. `guarded` must not become writable.
-pub fn write_bundle(args: &SandboxArgs, caller: &Caller, guarded: &[PathBuf], dir: &Path) -> Result<Bundle> {
+/// Writes the bundle for `args` into the existing, empty directory `dir`. `state` is where containers are kept.
+pub fn write_bundle(args: &SandboxArgs, caller: &Caller, state: &Path, dir: &Path) -> Result<Bundle> {
     let profile = Profile::base()?;
+    let guarded = &Guarded::of(caller, state, &profile);
     let project = match (&args.project, args.no_project) {
         (_, true) => None,
         (Some(root), _) => Some(project::at(root, guarded)?),
@@ -90,7 +107,7 @@ pub fn write_bundle(args: &SandboxArgs, caller: &Caller, guarded: &[PathBuf], di
         grants: &grants,
         host_network: args.network == Network::Host,
     };
-    let config = config(args, caller, &view)?;
+    let config = config(args, caller, &view, guarded)?;
     let (uid, gid) = inside_ids(args, caller);
     let name = if uid == 0 { "root" } else { &caller.name };
     let user = etc::User { name, uid, gid, home: &caller.home };
@@ -126,6 +143,9 @@ fn grant(text: &OsStr, writable: bool, caller: &Caller) -> Result<Grant> {
     let source = caller.cwd.join(OsStr::from_bytes(source));
     let source = source.canonicalize().with_context(|| source.display().to_string())?;
     let destination = destination.map_or_else(|| source.clone(), |path| PathBuf::from(OsStr::from_bytes(path)));
+    if destination.components().any(|part| part == Component::ParentDir) {
+        bail!("{} leads up again by `..`: name the place itself", destination.display());
+    }
     if destination == Path::new("/") {
         bail!("the root of the sandbox is made up: name the directories that are wanted");
     }
@@ -133,7 +153,7 @@ fn grant(text: &OsStr, writable: bool, caller: &Caller) -> Result<Grant> {
 }
 
 /// The OCI configuration.
-fn config(args: &SandboxArgs, caller: &Caller, view: &View) -> Result<Value> {
+fn config(args: &SandboxArgs, caller: &Caller, view: &View, guarded: &Guarded) -> Result<Value> {
     let (uid, gid) = inside_ids(args, caller);
     let command = args.command.iter().map(|arg| text("argument", arg)).collect::<Result<Vec<_>>>()?;
     let cwd = if view.shows(&caller.cwd) { &caller.cwd } else { view.home };
@@ -148,32 +168,42 @@ fn config(args: &SandboxArgs, caller: &Caller, view: &View) -> Result<Value> {
         "ociVersion": "1.0.2",
         "process": {
             "terminal": caller.terminal,
-            "user": {"uid": uid, "gid": gid, "umask": 0o022},
+            "user": {"uid": uid, "gid": gid, "umask": caller.umask},
             "args": command,
             "env": environment(args, caller, view)?,
             "cwd": cwd,
             "capabilities": {
                 "bounding": none, "effective": none, "inheritable": none, "permitted": none, "ambient": none
             },
-            // 1, not 0: a core handler behind a pipe is stopped by 1 only (core(5)).
-            "rlimits": [{"type": "RLIMIT_CORE", "hard": 1, "soft": 1}],
+            "rlimits": rlimits(caller),
             "noNewPrivileges": true
         },
         "root": {"path": "rootfs", "readonly": true},
         "hostname": etc::HOSTNAME,
-        "mounts": view.mounts(),
+        "mounts": view.mounts()?,
         "linux": {
             "namespaces": namespaces,
             "uidMappings": [{"containerID": uid, "hostID": caller.uid, "size": 1}],
             "gidMappings": [{"containerID": gid, "hostID": caller.gid, "size": 1}],
             "seccomp": seccomp,
-            "maskedPaths": masked(view),
+            "maskedPaths": masked(view, guarded),
             "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
         }
     }))
 }
 
-fn masked(view: &View) -> Vec<PathBuf> {
+/// 1, not 0: a core handler behind a pipe is stopped by a soft limit of 1 only (core(5)).
+fn rlimits(caller: &Caller) -> Value {
+    if caller.core_limit {
+        return json!([{"type": "RLIMIT_CORE", "hard": 1, "soft": 1}]);
+    }
+    if fs::read("/proc/sys/kernel/core_pattern").is_ok_and(|pattern| pattern.starts_with(b"|")) {
+        log::warn!("`ulimit -Hc 0` does not stop this host's core handler from reading the program's memory, 1 does");
+    }
+    json!([])
+}
+
+fn masked(view: &View, guarded: &Guarded) -> Vec<PathBuf> {
     const KERNEL: [&str; 12] = [
         "/proc/acpi",
         "/proc/asound",
@@ -188,7 +218,7 @@ fn masked(view: &View) -> Vec<PathBuf> {
         "/sys/firmware",
         "/sys/fs/cgroup",
     ];
-    KERNEL.iter().map(PathBuf::from).chain(view.masked()).collect()
+    KERNEL.iter().map(PathBuf::from).chain(view.masked(guarded)).collect()
 }
 
 fn environment(args: &SandboxArgs, caller: &Caller, view: &View) -> Result<Vec<String>> {
@@ -206,6 +236,10 @@ fn environment(args: &SandboxArgs, caller: &Caller, view: &View) -> Result<Vec<S
         }
     }
     set("HOME", text("HOME", caller.home.as_os_str())?);
+    let name = if args.as_root { "root" } else { &caller.name };
+    for variable in ["USER", "LOGNAME"] {
+        set(variable, name.to_owned());
+    }
     for entry in &args.env {
         let entry = text("-e", entry)?;
         match entry.split_once('=') {
@@ -227,12 +261,23 @@ fn text(what: &str, value: &OsStr) -> Result<String> {
     value.to_str().map(str::to_owned).with_context(|| format!("{what} {value:?} is not UTF-8"))
 }
 
-/// The directories that hold what rrunc itself trusts: none may become writable inside.
-pub fn guarded(caller: &Caller, state: &Path) -> Vec<PathBuf> {
-    let mut all = vec![caller.home.clone(), state.to_owned()];
-    all.extend(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute()));
-    all.extend(directories::BaseDirs::new().map(|dirs| dirs.config_dir().to_owned()));
-    all.iter().map(|dir| dir.canonicalize().unwrap_or_else(|_| dir.clone())).collect()
+impl Guarded {
+    /// HOME; the runtime, state and configuration directories; the secrets of `profile`. Each by its name and by the
+    /// place that leads to: a project or grant is known without links.
+    pub fn of(caller: &Caller, state: &Path, profile: &Profile) -> Guarded {
+        let config = directories::BaseDirs::new().map(|dirs| dirs.config_dir().to_owned());
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
+        let live = || [Some(state.to_owned()), runtime.clone()].into_iter().flatten();
+        let around = [caller.home.clone()].into_iter().chain(config.clone()).chain(live());
+        let own = live().chain(config.map(|dir| dir.join("rrunc")));
+        let secrets = profile.filesystem.secrets.iter().map(|path| caller.home.join(path));
+        let real = |dir: PathBuf| dir.canonicalize().unwrap_or(dir);
+        let both = |dir: PathBuf| {
+            let real = dir.canonicalize().ok().filter(|real| *real != dir);
+            std::iter::once(dir).chain(real)
+        };
+        Guarded { around: around.map(real).collect(), within: own.chain(secrets).flat_map(both).collect() }
+    }
 }
 
 /// Adds what a sandbox's user should know to an error of setting it up.

@@ -11,29 +11,48 @@ pub struct Project {
     /// Its root, absolute and without links.
     pub root: PathBuf,
     /// The repository that a linked worktree belongs to, shown as well.
-    pub repository: Option<PathBuf>,
+    pub repository: Option<Repository>,
+}
+
+/// The repository of a linked worktree.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Repository {
+    /// What all its worktrees share: objects, refs, hooks, configuration.
+    pub common: PathBuf,
+    /// The worktree's own part of it, below `common`.
+    pub entry: PathBuf,
+}
+
+/// Places of the caller that are no project.
+#[derive(Debug, Default)]
+pub struct Guarded {
+    /// No project may be or contain one of these.
+    pub around: Vec<PathBuf>,
+    /// No project may be or be in one of these, and where a project or a grant contains one it is hidden: what rrunc
+    /// itself trusts, and secrets.
+    pub within: Vec<PathBuf>,
 }
 
 /// Directories that no project may be or contain, beside the root.
-const SYSTEM: [&str; 4] = ["/usr", "/etc", "/proc", "/dev"];
+const SYSTEM: [&str; 6] = ["/usr", "/etc", "/proc", "/dev", "/sys", "/run"];
 
 /// The project of `cwd`: the root of the git checkout it is in, else `cwd` itself. `guarded` are HOME, the runtime, the
-/// state and the configuration directories, which no project may be or contain.
-pub fn find(cwd: &Path, home: &Path, guarded: &[PathBuf]) -> Result<Project> {
+/// state and the configuration directories, and secrets.
+pub fn find(cwd: &Path, home: &Path, guarded: &Guarded) -> Result<Project> {
     let cwd = cwd.canonicalize().with_context(|| cwd.display().to_string())?;
     // A checkout at HOME (dotfiles) or above is no project: the search ends below it.
-    let root = cwd.ancestors().take_while(|dir| !home.starts_with(dir)).find(|dir| dir.join(".git").exists());
+    // Nor is one that somebody else has put above our directory, in /tmp say (git's safe.directory, CVE-2022-24765).
+    let own = nix::unistd::geteuid().as_raw();
+    let is_ours = |dir: &Path| fs::symlink_metadata(dir.join(".git")).is_ok_and(|meta| meta.uid() == own);
+    let root = cwd.ancestors().take_while(|dir| !home.starts_with(dir)).find(|dir| is_ours(dir));
     at(root.unwrap_or(&cwd), guarded)
 }
 
 /// The project at `root`.
-pub fn at(root: &Path, guarded: &[PathBuf]) -> Result<Project> {
+pub fn at(root: &Path, guarded: &Guarded) -> Result<Project> {
     let root = root.canonicalize().with_context(|| format!("project {}", root.display()))?;
-    let system = SYSTEM.iter().map(Path::new);
-    let held = guarded.iter().map(PathBuf::as_path).chain(system).find(|dir| dir.starts_with(&root));
-    if let Some(held) = held {
-        let what = if held == root { "it".to_owned() } else { format!("{}, which it contains,", held.display()) };
-        let error = anyhow!("{} cannot be the project: {what} would become writable in the sandbox", root.display());
+    if let Some(reason) = refusal(&root, guarded)? {
+        let error = anyhow!("{} cannot be the project: {reason}", root.display());
         let hint = "change into a project's directory; or use --no-project, with --bind DIR for what is to be written";
         return Err(with_hint(error, hint));
     }
@@ -44,9 +63,25 @@ pub fn at(root: &Path, guarded: &[PathBuf]) -> Result<Project> {
     Ok(Project { root, repository })
 }
 
+/// Why `root` is no project.
+fn refusal(root: &Path, guarded: &Guarded) -> Result<Option<String>> {
+    let system = SYSTEM.iter().map(Path::new);
+    let held = guarded.around.iter().map(PathBuf::as_path).chain(system).find(|dir| dir.starts_with(root));
+    if let Some(held) = held {
+        let what = if held == root { "it".to_owned() } else { format!("{}, which it contains,", held.display()) };
+        return Ok(Some(format!("{what} would become writable in the sandbox")));
+    }
+    if let Some(around) = guarded.within.iter().find(|dir| root.starts_with(dir)) {
+        return Ok(Some(format!("no sandbox may see {}", around.display())));
+    }
+    // Sticky and writable for all: other people's files, and the sockets of our own session.
+    let shared = fs::metadata(root)?.mode() & 0o1002 == 0o1002;
+    Ok(shared.then(|| "everybody shares it".to_owned()))
+}
+
 /// The repository that the file `.git` of a linked worktree names (gitrepository-layout(5)), once it has proved to be
 /// one of the caller's own and to know this worktree: the file is the project's, so anybody may have forged it.
-fn linked_repository(root: &Path) -> Option<PathBuf> {
+fn linked_repository(root: &Path) -> Option<Repository> {
     let found = verify_link(root);
     if let Err(error) = &found {
         log::warn!("{}/.git names a repository that is not shown: {error:#}", root.display());
@@ -54,7 +89,7 @@ fn linked_repository(root: &Path) -> Option<PathBuf> {
     found.ok()
 }
 
-fn verify_link(root: &Path) -> Result<PathBuf> {
+fn verify_link(root: &Path) -> Result<Repository> {
     let file = root.join(".git");
     let entry = named(&file, "gitdir: ", root).context("no gitdir")?;
     let common = named(&entry.join("commondir"), "", &entry).context("not a linked worktree")?;
@@ -71,7 +106,7 @@ fn verify_link(root: &Path) -> Result<PathBuf> {
     if back != file.canonicalize()? || entry.parent() != Some(&common.join("worktrees")) {
         return Err(anyhow!("{} belongs to another worktree", entry.display()));
     }
-    Ok(common)
+    Ok(Repository { common, entry })
 }
 
 /// The path in the one line of `file`, after `prefix`, relative to `base`.
@@ -84,6 +119,7 @@ fn named(file: &Path, prefix: &str, base: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     struct Place(PathBuf);
 
@@ -107,14 +143,25 @@ mod tests {
         let place = Place::new("root");
         let home = place.0.join("home");
         let repo = home.join("repo");
-        let root = |cwd: &Path| find(cwd, &home, std::slice::from_ref(&home)).map(|p| p.root);
+        let secret = home.join(".ssh");
+        fs::create_dir_all(secret.join("sub")).unwrap();
+        let guarded = Guarded { around: vec![home.clone()], within: vec![secret.clone()] };
+        let root = |cwd: &Path| find(cwd, &home, &guarded).map(|p| p.root);
         assert_eq!(root(&repo.join("src")).unwrap(), repo.join("src"));
         fs::create_dir(repo.join(".git")).unwrap();
         assert_eq!(root(&repo.join("src")).unwrap(), repo);
         fs::remove_dir(repo.join(".git")).unwrap();
         fs::create_dir(home.join(".git")).unwrap();
         assert_eq!(root(&repo.join("src")).unwrap(), repo.join("src"), "dotfiles in HOME");
-        for bad in [home.as_path(), &place.0, Path::new("/"), Path::new("/usr")] {
+        let around_secret = find(&repo, &home, &Guarded { within: vec![repo.join("src")], ..Guarded::default() });
+        assert_eq!(around_secret.unwrap().root, repo, "the secret in it is hidden, see `View::masked`");
+        let shared = place.0.join("shared");
+        fs::create_dir(&shared).unwrap();
+        fs::set_permissions(&shared, fs::Permissions::from_mode(0o1777)).unwrap();
+        let system = ["/", "/usr"].map(Path::new);
+        let inner = secret.join("sub");
+        let own = [&home, &place.0, &secret, &inner, &shared].map(PathBuf::as_path);
+        for bad in system.into_iter().chain(own) {
             let error = root(bad).unwrap_err();
             assert!(error.to_string().contains("cannot be the project"), "{error}");
         }
@@ -132,12 +179,14 @@ mod tests {
         fs::write(entry.join("commondir"), "../..\n").unwrap();
         fs::write(entry.join("gitdir"), format!("{}/.git\n", tree.display())).unwrap();
         fs::write(tree.join(".git"), format!("gitdir: {}\n", entry.display())).unwrap();
-        assert_eq!(at(&tree, &[]).unwrap().repository, Some(repo.clone()));
+        let nothing = Guarded::default();
+        let found = Repository { common: repo.clone(), entry: entry.clone() };
+        assert_eq!(at(&tree, &nothing).unwrap().repository, Some(found));
         let forged = place.0.join("home/forged");
         fs::create_dir(&forged).unwrap();
         for target in [entry.display().to_string(), repo.display().to_string(), "/etc".into(), "nowhere".into()] {
             fs::write(forged.join(".git"), format!("gitdir: {target}\n")).unwrap();
-            assert_eq!(at(&forged, &[]).unwrap().repository, None, "{target}");
+            assert_eq!(at(&forged, &nothing).unwrap().repository, None, "{target}");
         }
     }
 }

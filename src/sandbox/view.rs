@@ -1,7 +1,9 @@
 //! What a sandboxed program sees of the host: the mounts, in order, as OCI has them. An allow-list: what is not named
 //! here is not there.
 use super::profile::Profile;
-use super::project::Project;
+use super::project::{Guarded, Project, Repository};
+use crate::error::with_hint;
+use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -44,8 +46,9 @@ fn writable(source: &Path, destination: &Path) -> Value {
 }
 
 impl View<'_> {
-    /// The mounts.
-    pub fn mounts(&self) -> Vec<Value> {
+    /// The mounts, what is around before what is in it, whoever has named it first: a later one never covers another
+    /// but at its very place.
+    pub fn mounts(&self) -> Result<Vec<Value>> {
         let mut all = self.kernel_file_systems();
         let files = &self.profile.filesystem;
         all.extend(existing(files.programs.iter().map(PathBuf::from)).map(|path| read_only(&path)));
@@ -60,9 +63,11 @@ impl View<'_> {
         if let Some(project) = self.project {
             all.extend(self.project_mounts(project));
         }
-        // Last, so that they win: they are the user's own words.
+        // Last, so that they win at the same place: they are the user's own words.
         all.extend(self.grants.iter().map(grant));
-        all
+        all.sort_by(|a, b| destination(a).cmp(destination(b)));
+        self.grants.iter().try_for_each(|grant| refuse_stub(grant, &all))?;
+        Ok(all)
     }
 
     fn kernel_file_systems(&self) -> Vec<Value> {
@@ -94,38 +99,53 @@ impl View<'_> {
 
     /// The project at its own path; in it, read-only, what runs later on the host.
     fn project_mounts(&self, project: &Project) -> Vec<Value> {
-        let mut all = vec![writable(&project.root, &project.root)];
-        let later = self.profile.filesystem.runs_later.iter();
-        let mut protected: Vec<PathBuf> = later.map(|path| project.root.join(path)).collect();
-        if let Some(repository) = &project.repository {
-            all.push(writable(repository, repository));
-            protected.extend(["hooks", "config"].map(|name| repository.join(name)));
-            // The worktree's own pointer decides which repository the host's git will use.
-            protected.push(project.root.join(".git"));
+        let root = &project.root;
+        let mut all = vec![writable(root, root)];
+        let mut protected: Vec<PathBuf> =
+            self.profile.filesystem.runs_later.iter().map(|path| root.join(path)).collect();
+        match &project.repository {
+            Some(Repository { common, entry }) => {
+                all.push(writable(common, common));
+                protected.extend(["hooks", "config", "config.worktree"].map(|name| common.join(name)));
+                // These and the worktree's own file decide which repository the host's git will take its hooks from.
+                protected.extend(["commondir", "gitdir", "config.worktree"].map(|name| entry.join(name)));
+                protected.push(root.join(".git"));
+            }
+            // A mount of its own cannot be renamed, with all that is protected in it, to make room for another.
+            None if is_plain_directory(&root.join(".git")) => {
+                all.push(writable(&root.join(".git"), &root.join(".git")));
+            }
+            None => {}
         }
-        // A link is protected where it leads, if that is in the view at all.
-        let shown = [Some(&project.root), project.repository.as_ref()];
-        let real = protected.iter().filter_map(|path| path.canonicalize().ok());
-        let inside = real.filter(|path| shown.iter().flatten().any(|dir| path.starts_with(dir)));
-        all.extend(inside.map(|path| read_only(&path)));
+        for path in protected {
+            match path.symlink_metadata() {
+                Ok(meta) if meta.is_symlink() => {
+                    log::warn!("{} is a link: the sandboxed program could replace it", path.display());
+                }
+                Ok(_) => all.push(read_only(&path)),
+                Err(_) => {}
+            }
+        }
         all
     }
 
-    /// Secrets inside what is granted: masked.
-    pub fn masked(&self) -> Vec<PathBuf> {
-        let secrets = self.profile.filesystem.secrets.iter().map(|path| self.home.join(path));
+    /// Secrets, and what rrunc itself trusts, inside what is granted: masked.
+    pub fn masked(&self, guarded: &Guarded) -> Vec<PathBuf> {
         let sources = self.grants.iter().map(|g| (&g.source, &g.destination));
         let granted: Vec<_> = sources.chain(self.project.iter().map(|p| (&p.root, &p.root))).collect();
-        existing(secrets)
-            .flat_map(|secret| {
-                let place = |(source, destination): &(&PathBuf, &PathBuf)| {
-                    let rest = secret.strip_prefix(source).ok()?;
-                    // What is granted by its own name is meant.
-                    (!rest.as_os_str().is_empty()).then(|| destination.join(rest))
-                };
-                granted.iter().filter_map(place).collect::<Vec<_>>()
-            })
-            .collect()
+        let mut all = Vec::new();
+        for hidden in existing(guarded.within.iter().cloned()) {
+            for (source, destination) in &granted {
+                let Ok(rest) = hidden.strip_prefix(source) else { continue };
+                let place = destination.join(rest);
+                // What is granted by its own name is meant.
+                let meant = granted.iter().any(|(_, own)| **own == place);
+                if !meant && !all.contains(&place) {
+                    all.push(place);
+                }
+            }
+        }
+        all
     }
 
     /// Whether the directory `path` of the host is seen inside at the same place.
@@ -141,6 +161,31 @@ fn grant(grant: &Grant) -> Value {
     let mode: &[&str] =
         if grant.writable { &["rbind", "rnosuid", "rnodev"] } else { &["rbind", "rro", "rnosuid", "rnodev"] };
     mount(&grant.destination, "none", &grant.source, mode)
+}
+
+fn destination(mount: &Value) -> &Path {
+    Path::new(mount["destination"].as_str().unwrap_or_default())
+}
+
+/// A mount point that is missing in a directory of the host would be made there, and stay behind.
+fn refuse_stub(grant: &Grant, mounts: &[Value]) -> Result<()> {
+    let place = &grant.destination;
+    // In order of the mounts the last one around it is the nearest.
+    let nearest = mounts.iter().rfind(|m| place.starts_with(destination(m)) && destination(m) != place);
+    let Some(around) = nearest.filter(|m| m["type"] == "none") else { return Ok(()) };
+    let Some(source) = around["source"].as_str().map(Path::new).filter(|source| source.is_absolute()) else {
+        return Ok(());
+    };
+    let rest = place.strip_prefix(destination(around)).unwrap_or(place);
+    if source.join(rest).exists() {
+        return Ok(());
+    }
+    let error = anyhow!("{} is not there in {} of the host", place.display(), source.display());
+    Err(with_hint(error, "make it first, or choose another place: nothing is made in the host's directories"))
+}
+
+fn is_plain_directory(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|meta| meta.is_dir())
 }
 
 fn existing(paths: impl Iterator<Item = PathBuf>) -> impl Iterator<Item = PathBuf> {

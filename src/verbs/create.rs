@@ -47,6 +47,8 @@ pub struct Request {
     pub no_new_keyring: bool,
     /// Descriptors from 3 on to pass.
     pub preserve_fds: u32,
+    /// LISTEN_FDS and NOTIFY_SOCKET in the caller's environment are for the container.
+    pub service: bool,
 }
 
 impl Request {
@@ -62,6 +64,7 @@ impl Request {
             no_pivot: args.no_pivot,
             no_new_keyring: args.no_new_keyring,
             preserve_fds: args.preserve_fds,
+            service: true,
         })
     }
 }
@@ -105,7 +108,7 @@ pub fn run(global: &Global, args: &CreateArgs) -> Result<Outcome> {
 pub fn create(container: Container, bundle: Bundle, request: &Request, signals: Saved) -> Result<Created> {
     let mut state = record(&bundle, request);
     let made = (|| {
-        let passed = notify::passed(request.preserve_fds, true)?;
+        let passed = notify::passed(request.preserve_fds, request.service)?;
         let host = Host::probe(wants_subids(&bundle))?;
         let options = options(&container, request, passed)?;
         let plan = plan::plan(&bundle, &host, &options)?;
@@ -153,7 +156,7 @@ fn record(bundle: &Bundle, request: &Request) -> State {
 fn options(container: &Container, request: &Request, passed: notify::PassedFds) -> Result<Options> {
     let mut extra_env = passed.env;
     let mut notify_dir = None;
-    if std::env::var_os("NOTIFY_SOCKET").is_some_and(|value| !value.is_empty()) {
+    if request.service && std::env::var_os("NOTIFY_SOCKET").is_some_and(|value| !value.is_empty()) {
         notify::prepare(container.dir.as_fd())?;
         notify_dir = Some(container.path.join("notify"));
         extra_env.push(format!("NOTIFY_SOCKET={}", notify::SOCKET));

@@ -7,7 +7,6 @@ use crate::sandbox::{self, Caller};
 use crate::state::{Root, process};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use std::path::Path;
 
 /// What the ids of sandboxes begin with.
 const PREFIX: &str = "sandbox-";
@@ -16,19 +15,18 @@ const PREFIX: &str = "sandbox-";
 pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
     let caller = Caller::probe()?;
     let mut root = Root::open(global.root.as_deref())?;
-    let guarded = sandbox::guarded(&caller, root.path());
     if let Some(dir) = &args.write_bundle {
         std::fs::create_dir(dir).with_context(|| format!("--write-bundle {}", dir.display()))?;
-        sandbox::write_bundle(args, &caller, &guarded, &dir.canonicalize()?)?;
+        sandbox::write_bundle(args, &caller, root.path(), &dir.canonicalize()?)?;
         return Ok(Outcome::default());
     }
     sweep(&root);
-    let id = format!("{PREFIX}{}", std::process::id());
+    let id = own_id()?;
     let container = root.create(&id)?;
     let dir = container.path.join("bundle");
     let made = std::fs::create_dir(&dir)
         .context("make the private bundle")
-        .and_then(|()| sandbox::write_bundle(args, &caller, &guarded, &dir));
+        .and_then(|()| sandbox::write_bundle(args, &caller, root.path(), &dir));
     let bundle = match made {
         Ok(bundle) if args.print_config => {
             container.destroy()?;
@@ -49,6 +47,8 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
         no_pivot: false,
         no_new_keyring: false,
         preserve_fds: 0,
+        // They would let the program in at what the service manager has opened for us.
+        service: false,
     };
     match run::foreground(&root, container, bundle, &request, false, true) {
         Ok(status) => Ok(Outcome::from(status)),
@@ -66,21 +66,25 @@ pub fn status(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// Removes what sandboxes have left whose rrunc was killed.
+/// An id that tells for good who made the sandbox: a pid alone is used again, in a new pid namespace at once.
+fn own_id() -> Result<String> {
+    let pid = std::process::id();
+    let start = process::start_time(pid.cast_signed())?.context("our own process is not in /proc")?;
+    Ok(format!("{PREFIX}{pid}-{start}"))
+}
+
+/// Removes what sandboxes have left whose rrunc was killed. A program that has outlived its rrunc is ended.
 fn sweep(root: &Root) {
-    let left = root.list().unwrap_or_default().into_iter().filter(|id| id.starts_with(PREFIX));
-    for id in left.filter(|id| is_dead(root, id)) {
+    let left = root.list().unwrap_or_default().into_iter().filter(|id| maker_is_gone(id));
+    for id in left {
         if let Err(e) = delete::force(root, &id) {
             log::debug!("{id}: {}", one_line(&e));
         }
     }
 }
 
-fn is_dead(root: &Root, id: &str) -> bool {
-    let maker = id.strip_prefix(PREFIX).unwrap_or_default();
-    if Path::new("/proc").join(maker).exists() {
-        return false;
-    }
-    let state = root.find(id).and_then(|container| container.load());
-    state.map_or(true, |state| matches!(process::live(state.pid, state.start_time), Ok(None)))
+fn maker_is_gone(id: &str) -> bool {
+    let maker = id.strip_prefix(PREFIX).and_then(|maker| maker.split_once('-'));
+    let Some((Ok(pid), Ok(start))) = maker.map(|(pid, start)| (pid.parse(), start.parse())) else { return false };
+    matches!(process::live(pid, start), Ok(None))
 }
