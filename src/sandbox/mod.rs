@@ -12,6 +12,7 @@ use crate::cli::{Network, SandboxArgs};
 use crate::error::{WithHint, with_hint};
 use crate::host::user_name;
 use crate::seccomp::profiles;
+use crate::sys::terminal::{self, Size};
 use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::{Mode, umask};
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use view::{Grant, View};
@@ -41,6 +43,8 @@ pub struct Caller {
     pub env: Vec<(OsString, OsString)>,
     /// Some standard stream is a terminal: the program gets one of its own.
     pub terminal: bool,
+    /// The size of that terminal: the program may look at its own before `run` gets to copy ours.
+    pub size: Option<Size>,
     /// File mode creation mask.
     pub umask: u32,
     /// Core dumps may be limited to one byte, which they cannot be by whom they are forbidden altogether.
@@ -56,8 +60,10 @@ impl Caller {
         let name = user_name(&passwd, uid).map_or_else(|| format!("user{uid}"), str::to_owned);
         let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
         let home = home.and_then(|home| home.canonicalize().ok()).filter(|home| home != Path::new("/"));
-        let terminal =
-            std::io::stdin().is_terminal() || std::io::stdout().is_terminal() || std::io::stderr().is_terminal();
+        let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+        let streams = [stderr.as_fd(), stdout.as_fd(), stdin.as_fd()];
+        let terminal = streams.iter().any(|stream| stream.is_terminal());
+        let size = streams.iter().find_map(|stream| terminal::size(*stream).ok());
         Ok(Caller {
             uid,
             gid,
@@ -66,6 +72,7 @@ impl Caller {
             cwd: std::env::current_dir().context("current directory")?,
             env: std::env::vars_os().collect(),
             terminal,
+            size: size.filter(|size| size.rows != 0 && size.columns != 0),
             umask: own_umask().bits(),
             core_limit: getrlimit(Resource::RLIMIT_CORE).context("RLIMIT_CORE")?.1 > 0,
         })
@@ -164,7 +171,7 @@ fn config(args: &SandboxArgs, caller: &Caller, view: &View, guarded: &Guarded) -
     }
     let seccomp: Value = serde_json::from_str(profiles::profile("sandbox").context("no seccomp profile")?)?;
     let none: [&str; 0] = [];
-    Ok(json!({
+    let mut config = json!({
         "ociVersion": "1.0.2",
         "process": {
             "terminal": caller.terminal,
@@ -189,7 +196,11 @@ fn config(args: &SandboxArgs, caller: &Caller, view: &View, guarded: &Guarded) -
             "maskedPaths": masked(view, guarded),
             "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
         }
-    }))
+    });
+    if let Some(Size { rows, columns }) = caller.size {
+        config["process"]["consoleSize"] = json!({"height": rows, "width": columns});
+    }
+    Ok(config)
 }
 
 /// 1, not 0: a core handler behind a pipe is stopped by a soft limit of 1 only (core(5)).

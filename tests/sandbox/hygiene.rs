@@ -1,0 +1,103 @@
+//! What comes along from the caller: environment, descriptors, terminal, network, limits.
+use crate::scene::Scene;
+use crate::support::{Lacks, Terminal, find_program, skip};
+use std::net::TcpListener;
+
+#[test]
+fn row_5_only_listed_variables_pass() {
+    let scene = Scene::new();
+    let all = |args: &[&str]| {
+        let call = scene.call(args).env("AWS_SECRET_ACCESS_KEY", "hunter2").env("LD_PRELOAD", "").env("LC_TIME", "C");
+        let out = call.env("DISPLAY", ":0").run().success();
+        let mut names: Vec<_> = out.stdout.lines().filter_map(|l| Some(l.split_once('=')?.0.to_owned())).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(all(&["--", "env"]), ["HOME", "LC_TIME", "LOGNAME", "PATH", "USER"]);
+    let granted = all(&["-e", "AWS_SECRET_ACCESS_KEY", "-e", "NEW=1", "--", "env"]);
+    assert!(["AWS_SECRET_ACCESS_KEY", "NEW"].iter().all(|name| granted.contains(&(*name).to_owned())), "{granted:?}");
+    let script = "tr '\\0' '\\n' < /proc/1/environ";
+    let pid_1 = scene.call(&["--", "sh", "-c", script]).env("TOKEN", "hunter2").run().success();
+    assert!(pid_1.stdout.contains("HOME=") && !pid_1.stdout.contains("hunter2"), "{pid_1:?}");
+}
+
+#[test]
+fn row_3_a_directory_as_a_standard_stream_is_refused() {
+    let scene = Scene::new();
+    let through = "ls -d /proc/self/fd/0/root";
+    assert_eq!(scene.outside(&format!("exec </; {through}")).success().line(), "/proc/self/fd/0/root", "control");
+    for redirect in ["exec 0</", "exec 1</", "exec 2</"] {
+        let out =
+            scene.stage().call_after(redirect, &["sandbox", "--", "sh", "-c", through]).cwd(&scene.project()).run();
+        assert_eq!((out.code, out.stdout.as_str()), (125, ""), "{redirect}: {out:?}");
+    }
+}
+
+#[test]
+fn descriptors_end_at_2_even_if_a_service_manager_passes_more() {
+    let scene = Scene::new();
+    // `exec` keeps the pid, which LISTEN_PID has to name.
+    let activate = "exec 3</ 9</; export LISTEN_FDS=1 LISTEN_PID=$$ NOTIFY_SOCKET=@nobody";
+    let list = "ls /proc/self/fd/3/ /proc/self/fd/9/ 2>/dev/null; env | grep -E 'LISTEN|NOTIFY'";
+    let out = scene.stage().call_after(activate, &["sandbox", "--", "sh", "-c", list]).cwd(&scene.project()).run();
+    out.exits(1).prints("");
+    let bundle = scene.stage().bundle();
+    bundle.args(&["sh", "-c", "ls /proc/self/fd/3/; env"]);
+    let activate = activate.replace("NOTIFY_SOCKET=@nobody", "");
+    let control = scene.stage().call_after(&activate, &["run", "c"]).cwd(bundle.path()).run().success();
+    assert!(control.stdout.contains("usr") && control.stdout.contains("LISTEN_FDS=1"), "run passes them: {control:?}");
+}
+
+#[test]
+fn row_6_the_terminal_is_another_one() {
+    let scene = Scene::new();
+    let call = scene.call(&["--", "sh", "-c", "tty; stty size; echo end"]);
+    let mut terminal = Terminal::start(call, 33, 99);
+    let seen = terminal.expect("end");
+    assert!(seen.contains("/dev/pts/0") && seen.contains("33 99"), "{seen}");
+    assert_eq!(terminal.wait().0, 0);
+}
+
+#[test]
+fn without_a_terminal_there_is_none() {
+    let scene = Scene::new();
+    scene
+        .call(&["--", "sh", "-c", "tty; cat; ls /dev/pts"])
+        .stdin("piped\0\x04\n")
+        .run()
+        .success()
+        .prints("not a tty\npiped\0\x04\nptmx\n");
+}
+
+#[test]
+fn the_network_is_none_unless_it_is_the_hosts() {
+    if find_program("bash").is_none() {
+        return skip(Lacks::Machine("bash"));
+    }
+    let scene = Scene::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
+    let connect =
+        format!("exec 3<>/dev/tcp/127.0.0.1/{} && echo connected", listener.local_addr().expect("addr").port());
+    scene.run(&["--", "bash", "-c", &connect]).exits(1).prints("");
+    scene.run(&["--network", "host", "--", "bash", "-c", &connect]).success().prints("connected\n");
+    scene.script(&[], "ls /sys/class/net; cat /etc/resolv.conf").success().prints("lo\n");
+}
+
+#[test]
+fn cores_are_limited_also_where_they_are_forbidden_already() {
+    let scene = Scene::new();
+    let limit = "grep core /proc/self/limits | tr -s ' '";
+    scene.script(&[], limit).success().prints("Max core file size 1 1 bytes \n");
+    let forbidden = ["sandbox", "--", "sh", "-c", limit];
+    let out = scene.stage().call_after("ulimit -Hc 0", &forbidden).cwd(&scene.project()).run();
+    out.success().prints("Max core file size 0 0 bytes \n");
+}
+
+#[test]
+fn the_umask_is_the_callers() {
+    let scene = Scene::new();
+    for mask in ["0077", "0002"] {
+        let out = scene.stage().call_after(&format!("umask {mask}"), &["sandbox", "--", "sh", "-c", "umask"]);
+        out.cwd(&scene.project()).run().success().prints(&format!("{mask}\n"));
+    }
+}

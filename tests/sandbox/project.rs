@@ -1,0 +1,127 @@
+//! The one directory that the program may change, and what of it runs later on the host.
+use crate::scene::Scene;
+use crate::support::{Lacks, find_program, skip};
+use std::fs;
+use std::os::unix::fs::symlink;
+
+#[test]
+fn the_checkout_around_the_working_directory_is_writable_at_its_own_path() {
+    let scene = Scene::with_checkout();
+    let sub = scene.project().join("src/deep");
+    fs::create_dir_all(&sub).expect("make it");
+    let out = scene.call(&["--", "sh", "-c", "pwd; touch here ../../there .././../.git/index"]).cwd(&sub).run();
+    out.success().prints(&format!("{}\n", sub.display()));
+    assert!(sub.join("here").exists() && scene.project().join("there").exists());
+}
+
+#[test]
+fn no_project_means_none() {
+    let scene = Scene::new();
+    fs::write(scene.project().join("file"), "").expect("write");
+    let script = format!("pwd; ls -A {} 2>/dev/null", scene.project().display());
+    let out = scene.script(&["--no-project"], &script);
+    assert_eq!(out.stdout, format!("{}\n", scene.home().display()), "{out:?}");
+    assert_eq!(scene.script(&[], &script).success().stdout.lines().nth(1), Some("file"), "control");
+}
+
+#[test]
+fn home_and_what_holds_secrets_or_state_is_no_project() {
+    let scene = Scene::new();
+    scene.home_file(".ssh/deep/key", "KEY");
+    scene.run(&["--", "true"]).success();
+    let dir = scene.stage().dir();
+    let places = [
+        scene.home(),
+        dir.to_owned(),
+        scene.home().join(".ssh"),
+        scene.home().join(".ssh/deep"),
+        dir.join("xdg/rrunc"),
+    ];
+    for place in
+        places.iter().map(std::path::PathBuf::as_path).chain(["/", "/usr", "/etc", "/tmp"].map(std::path::Path::new))
+    {
+        let out = scene.call(&["--", "true"]).cwd(place).run();
+        out.fails(125, &["cannot be the project", "--no-project"]);
+        scene.call(&["--project"]).arg(place).args(&["--", "true"]).run().fails(125, &["cannot be the project"]);
+    }
+    scene.call(&["--no-project", "--", "true"]).cwd(&scene.home()).run().success();
+}
+
+const PLANT: &str = "echo evil > .git/hooks/post-commit; echo evil >> .git/config; echo evil >> .envrc; \
+                     rm -rf .git/hooks; mv .git/hooks .git/h2; mv .git/config .git/c2; mv .envrc e2; \
+                     mv .git .git2 && mkdir -p .git/hooks && echo evil > .git/hooks/post-commit; \
+                     echo fine > .git/index; echo fine > file";
+
+#[test]
+fn row_25c_what_runs_later_on_the_host_cannot_be_changed_or_replaced() {
+    let scene = Scene::with_checkout();
+    let before = scene.outside("find . -type f ! -name file ! -name index | sort | xargs sha256sum").success().stdout;
+    assert_ne!(scene.script(&[], PLANT).code, 127);
+    let after = scene.outside("find . -type f ! -name file ! -name index | sort | xargs sha256sum").success().stdout;
+    assert_eq!(after, before);
+    assert!(scene.project().join(".git/hooks").is_dir());
+    assert_eq!(scene.outside("cat file .git/index").success().stdout, "fine\nfine\n", "the rest is writable");
+
+    let control = Scene::with_checkout();
+    control.outside(PLANT);
+    let planted = control.project().join(".git/hooks/post-commit");
+    assert_eq!(fs::read_to_string(planted).expect("planted"), "evil\n");
+}
+
+#[test]
+fn row_25b_a_forged_git_file_shows_nothing() {
+    let scene = Scene::new();
+    scene.home_file(".ssh/id", "KEY");
+    scene.home_file("other/.git/HEAD", "ref: refs/heads/main\n");
+    scene.home_file("other/.git/secret", "KEY");
+    for name in ["objects", "refs", "worktrees/tree"] {
+        fs::create_dir_all(scene.home().join("other/.git").join(name)).expect("make it");
+    }
+    scene.home_file("other/.git/worktrees/tree/commondir", "../..\n");
+    scene.home_file("other/.git/worktrees/tree/gitdir", &format!("{}\n", scene.home().join("tree/.git").display()));
+    for target in [".ssh", "other/.git", "other/.git/worktrees/tree"] {
+        let target = scene.home().join(target);
+        fs::write(scene.project().join(".git"), format!("gitdir: {}\n", target.display())).expect("forge it");
+        let out = scene.script(&[], "ls -A ~; cat ~/.ssh/id ~/other/.git/secret 2>/dev/null; true").success();
+        assert_eq!(out.stdout, "", "{out:?}");
+        assert!(out.stderr.contains("not shown"), "{out:?}");
+    }
+    // The control: to the tree that the repository knows, it is shown.
+    let tree = scene.home().join("tree");
+    fs::create_dir(&tree).expect("make it");
+    fs::copy(scene.project().join(".git"), tree.join(".git")).expect("copy");
+    let out = scene.call(&["--", "sh", "-c", "cat ~/other/.git/secret"]).cwd(&tree).run();
+    assert_eq!(out.success().stdout, "KEY");
+}
+
+#[test]
+fn git_works_in_a_checkout_and_in_a_worktree_whose_pointers_cannot_be_bent() {
+    let Some(git) = find_program("git") else { return skip(Lacks::Machine("git")) };
+    let scene = Scene::new();
+    let git = git.display();
+    let user = format!("{git} -c user.name=n -c user.email=e@example.org");
+    scene.outside(&format!("{git} init -q . && echo a > a && {git} add a && {user} commit -qm one")).success();
+    scene.outside(&format!("{git} worktree add -q ../tree")).success();
+    let tree = scene.stage().dir().join("tree");
+    let commit =
+        format!("echo b >> a && {user} commit -qam two && {git} status --short && {git} log --oneline | wc -l");
+    assert_eq!(scene.script(&[], &commit).success().line().trim(), "2");
+    let out = scene.call(&["--", "sh", "-c", &commit]).cwd(&tree).run().success();
+    assert_eq!(out.line().trim(), "2");
+    let entry = scene.project().join(".git/worktrees/tree");
+    let bend = format!("echo /evil > {0}/commondir; echo 'gitdir: /evil' > .git; rm {0}/commondir", entry.display());
+    let script = format!("({bend}) 2>/dev/null; {git} status --short");
+    scene.call(&["--", "sh", "-c", &script]).cwd(&tree).run().success();
+    scene.outside_in(&tree, &format!("{git} status --short")).success().prints("");
+    scene.outside_in(&tree, &bend);
+    assert_ne!(scene.outside_in(&tree, &format!("{git} status")).code, 0, "the control: outside it can be bent");
+}
+
+#[test]
+fn a_protected_name_that_is_a_link_is_warned_of() {
+    let scene = Scene::with_checkout();
+    fs::remove_dir(scene.project().join(".git/hooks")).expect("rmdir");
+    symlink("../our-hooks", scene.project().join(".git/hooks")).expect("link");
+    let out = scene.run(&["--", "true"]).success();
+    assert!(out.stderr.contains(".git/hooks is a link"), "{out:?}");
+}
