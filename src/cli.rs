@@ -152,7 +152,7 @@ pub enum Verb {
     #[command(
         override_usage = "rrunc sandbox [OPTIONS] [--] CMD...",
         after_help = "Examples:\n  rrunc sandbox -- npm test         the project is writable, HOME is empty, no network\n  \
-                      rrunc sandbox --network host -- cargo fetch\n  \
+                      rrunc sandbox --network host -- npm install\n  \
                       rrunc sandbox --print-config -- true > config.json\n\n\
                       Exit status: the command's own, 128 and a signal's number, 125 for rrunc's own failures,\n\
                       126 when the command cannot be run, 127 when it is not found."

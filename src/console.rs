@@ -59,14 +59,18 @@ fn open_master(root: BorrowedFd<'_>) -> Result<OwnedFd> {
     Ok(master)
 }
 
-/// Makes the caller a session leader (if it is not) with `slave` as controlling terminal and as stdin, stdout, stderr.
+/// Makes the caller a session leader (if it is not) with `slave` as its controlling terminal.
 pub fn become_controlling(slave: BorrowedFd<'_>) -> Result<()> {
     match setsid() {
         // EPERM: leads a session, or at least a process group, already; TIOCSCTTY tells which.
         Ok(_) | Err(nix::errno::Errno::EPERM) => {}
         Err(e) => return Err(e).context("setsid"),
     }
-    terminal::set_controlling(slave).context("set controlling terminal")?;
+    terminal::set_controlling(slave).context("set controlling terminal")
+}
+
+/// Makes `slave` stdin, stdout and stderr.
+pub fn become_stdio(slave: BorrowedFd<'_>) -> Result<()> {
     dup2_stdin(slave).context("set stdin")?;
     dup2_stdout(slave).context("set stdout")?;
     dup2_stderr(slave).context("set stderr")

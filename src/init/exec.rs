@@ -5,6 +5,7 @@
 use super::procfs::Procfs;
 use super::root::Root;
 use super::{Step, become_process, exec, give_up, join_keyring, load_late_filter, log_to, take_terminal};
+use crate::console;
 use crate::plan::exec::Plan;
 use crate::spawn::wire::{Failure, Wire};
 use crate::sys::clone::{Cloned, clone};
@@ -115,6 +116,7 @@ fn set_up_and_execute(plan: &Plan, wire: &Wire, namespaces: i32, signals: &Saved
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let root = Root::new(openat(AT_FDCWD, "/", flags, Mode::empty())?);
         take_terminal(&plan.process, &root, false, wire)?;
+        console::become_controlling(std::io::stdin().as_fd())?;
     }
 
     step.begin("process");

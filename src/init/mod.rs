@@ -8,6 +8,7 @@ pub mod exec;
 pub mod mounts;
 pub mod procfs;
 pub mod program;
+pub mod reaper;
 pub mod root;
 pub mod rootfs;
 
@@ -192,6 +193,10 @@ fn set_up(
     step.begin("terminal");
     if let Some(process) = plan.process.as_ref().filter(|p| p.terminal) {
         take_terminal(process, &root, own_mounts, wire)?;
+        // With a reaper it is the program's session that controls the terminal, and that comes later.
+        if !plan.reaper {
+            console::become_controlling(std::io::stdin().as_fd())?;
+        }
     }
 
     step.begin("working directory");
@@ -246,6 +251,10 @@ fn execute(
     step: &Step,
 ) -> Result<Infallible> {
     let (Some(ready), Some(process)) = (ready, &plan.process) else { bail!("process property must not be empty") };
+    step.begin("reaper");
+    if plan.reaper {
+        reaper::stay_behind(process.terminal)?;
+    }
     step.begin("startContainer hooks");
     let hooks = &plan.hooks.start_container;
     if hooks.is_empty() {
@@ -372,7 +381,7 @@ fn take_terminal(process: &Process, root: &Root, own_console: bool, wire: &Wire)
     let owner = Some(nix::unistd::Uid::from_raw(process.uid));
     nix::unistd::fchown(&pty.slave, owner, None).context("give the terminal its owner")?;
     wire.terminal(pty.master.as_fd()).context("hand over the terminal")?;
-    console::become_controlling(pty.slave.as_fd())
+    console::become_stdio(pty.slave.as_fd())
 }
 
 /// Standard streams that are the host's /dev/null become the container's, which they are not on the way back to.

@@ -22,6 +22,9 @@ use std::path::PathBuf;
 pub use ids::Ids;
 pub use process::Process;
 
+/// The annotation that asks for a reaper as pid 1: `true`.
+pub const REAPER: &str = "org.rrunc.reaper";
+
 /// What the command line adds to the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -84,6 +87,8 @@ pub struct Plan {
     pub die_with_parent: bool,
     /// See [`Options::passed_fds`].
     pub passed_fds: u32,
+    /// Pid 1 is a reaper of ours, and the program its child (annotation `org.rrunc.reaper`).
+    pub reaper: bool,
     /// The binary is writable by an id of the container and must not be reachable from it (CVE-2019-5736).
     pub replace_exe: bool,
     /// Hooks by kind.
@@ -195,6 +200,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     let (hostname, domainname) = plan_names(spec, &namespaces, &mut findings);
     let [masked, readonly] = plan_covered_paths(spec, &namespaces, &mut findings);
     findings.check("config.json")?;
+    let reaper = reaper(spec, &namespaces);
 
     Ok(Plan {
         id: options.id.clone(),
@@ -216,6 +222,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         no_pivot: options.no_pivot,
         die_with_parent: options.die_with_parent,
         passed_fds: options.passed_fds,
+        reaper,
         hooks: Hooks::of(spec),
         warnings: findings.warnings,
         notes: findings.notes,
@@ -234,6 +241,12 @@ fn check_version(spec: &Spec, findings: &mut Findings) {
         [Ok(_), Ok(_), Ok(_)] => findings.problem("ociVersion", format!("{version} is not supported (1.x is)")),
         _ => findings.problem("ociVersion", format!("{version:?} is not a semantic version")),
     }
+}
+
+/// Whether the annotation asks for a reaper, which only an own pid namespace has a use for.
+fn reaper(spec: &Spec, namespaces: &namespaces::Namespaces) -> bool {
+    let asked = spec.annotations().as_ref().and_then(|all| all.get(REAPER)).is_some_and(|value| value == "true");
+    asked && namespaces.is_new(namespaces::Kind::Pid)
 }
 
 fn check_terminal(process: &Process, options: &Options) -> Result<()> {

@@ -83,6 +83,11 @@ pub struct Relay {
     rest: Option<usize>,
 }
 
+/// Gives the pty our own terminal's window size, if we have one. Before the program runs: it may ask at once.
+pub fn copy_window_size(master: BorrowedFd<'_>) -> Result<()> {
+    host::window_size().map_or(Ok(()), |size| terminal::set_size(master, size).context("set pty size"))
+}
+
 impl Relay {
     /// Starts relaying stdin and stdout: sets the pty's window size, and our terminal's mode.
     pub fn start(master: OwnedFd) -> Result<Relay> {
@@ -109,10 +114,7 @@ impl Relay {
 
     /// Copies our terminal's window size to the pty, if we have one.
     pub fn resize(&self) -> Result<()> {
-        match (&self.master, host::window_size()) {
-            (Some(master), Some(size)) => terminal::set_size(master.as_fd(), size).context("set pty size"),
-            _ => Ok(()),
-        }
+        self.master.as_ref().map_or(Ok(()), |master| copy_window_size(master.as_fd()))
     }
 
     /// Sends a key's signal to the foreground job inside; false if the pty is gone.

@@ -11,8 +11,8 @@ use crate::bundle::Bundle;
 use crate::cli::{Network, SandboxArgs};
 use crate::error::{WithHint, with_hint};
 use crate::host::user_name;
+use crate::plan::REAPER;
 use crate::seccomp::profiles;
-use crate::sys::terminal::{self, Size};
 use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::{Mode, umask};
@@ -43,8 +43,6 @@ pub struct Caller {
     pub env: Vec<(OsString, OsString)>,
     /// Some standard stream is a terminal: the program gets one of its own.
     pub terminal: bool,
-    /// The size of that terminal: the program may look at its own before `run` gets to copy ours.
-    pub size: Option<Size>,
     /// File mode creation mask.
     pub umask: u32,
     /// Core dumps may be limited to one byte, which they cannot be by whom they are forbidden altogether.
@@ -63,7 +61,6 @@ impl Caller {
         let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
         let streams = [stderr.as_fd(), stdout.as_fd(), stdin.as_fd()];
         let terminal = streams.iter().any(|stream| stream.is_terminal());
-        let size = streams.iter().find_map(|stream| terminal::size(*stream).ok());
         Ok(Caller {
             uid,
             gid,
@@ -72,7 +69,6 @@ impl Caller {
             cwd: std::env::current_dir().context("current directory")?,
             env: std::env::vars_os().collect(),
             terminal,
-            size: size.filter(|size| size.rows != 0 && size.columns != 0),
             umask: own_umask().bits(),
             core_limit: getrlimit(Resource::RLIMIT_CORE).context("RLIMIT_CORE")?.1 > 0,
         })
@@ -171,7 +167,7 @@ fn config(args: &SandboxArgs, caller: &Caller, view: &View, guarded: &Guarded) -
     }
     let seccomp: Value = serde_json::from_str(profiles::profile("sandbox").context("no seccomp profile")?)?;
     let none: [&str; 0] = [];
-    let mut config = json!({
+    Ok(json!({
         "ociVersion": "1.0.2",
         "process": {
             "terminal": caller.terminal,
@@ -187,6 +183,7 @@ fn config(args: &SandboxArgs, caller: &Caller, view: &View, guarded: &Guarded) -
         },
         "root": {"path": "rootfs", "readonly": true},
         "hostname": etc::HOSTNAME,
+        "annotations": {REAPER: "true"},
         "mounts": view.mounts()?,
         "linux": {
             "namespaces": namespaces,
@@ -196,11 +193,7 @@ fn config(args: &SandboxArgs, caller: &Caller, view: &View, guarded: &Guarded) -
             "maskedPaths": masked(view, guarded),
             "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
         }
-    });
-    if let Some(Size { rows, columns }) = caller.size {
-        config["process"]["consoleSize"] = json!({"height": rows, "width": columns});
-    }
-    Ok(config)
+    }))
 }
 
 /// 1, not 0: a core handler behind a pipe is stopped by a soft limit of 1 only (core(5)).

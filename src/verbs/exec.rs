@@ -8,6 +8,7 @@ use crate::error::WithHint;
 use crate::host::{Host, parse_id_map};
 use crate::notify;
 use crate::plan::exec::{Ids, Request, plan};
+use crate::relay;
 use crate::spawn::{Spawned, exec as spawn};
 use crate::state::{Root, Status, process};
 use crate::supervise::{Supervised, supervise};
@@ -56,6 +57,9 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
             console::send_pidfd(path, process.pidfd.as_fd(), "setns")?;
         }
         pid_file.as_deref().map_or(Ok(()), |path| write_pid_file(path, process.pid))?;
+        if let Some(master) = process.terminal.as_ref().filter(|_| !args.detach) {
+            relay::copy_window_size(master.as_fd())?;
+        }
         process.go()?;
         process.wait_exec()
     })();

@@ -5,6 +5,7 @@ use crate::bundle::Bundle;
 use crate::cli::{Global, RunArgs};
 use crate::error::one_line;
 use crate::notify::Proxy;
+use crate::relay;
 use crate::state::{Container, Root};
 use crate::supervise::{Supervised, supervise};
 use crate::sys::{prctl, signal};
@@ -27,7 +28,7 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<Outcome> {
 
 fn detached(container: Container, bundle: Bundle, request: &Request) -> Result<Outcome> {
     let created = create::create(container, bundle, request, signal::Saved::current()?)?;
-    let (created, ready) = begin(created, false)?;
+    let (created, ready) = begin(created, false, false)?;
     created.container.unlock()?;
     if let Some(ready) = ready {
         ready.wait(created.init.pidfd.as_fd(), Pid::from_raw(created.init.pid))?;
@@ -50,7 +51,7 @@ pub fn foreground(
         prctl::set_child_subreaper()?;
     }
     let created = create::create(container, bundle, request, signals)?;
-    let (Created { container, state, init }, notify) = begin(created, keep)?;
+    let (Created { container, state, init }, notify) = begin(created, true, keep)?;
     // Others may look at it, signal it, and delete it while it runs.
     container.unlock()?;
     let status = supervise(Supervised {
@@ -73,9 +74,12 @@ pub fn foreground(
 
 /// Lets the program run, and the poststart hooks after it. On failure the container is undone, or left stopped with
 /// `keep`.
-fn begin(mut created: Created, keep: bool) -> Result<(Created, Option<Proxy>)> {
+fn begin(mut created: Created, foreground: bool, keep: bool) -> Result<(Created, Option<Proxy>)> {
     let mut go = || -> Result<Option<Proxy>> {
         let proxy = proxy(&created.container)?;
+        if let Some(master) = created.init.terminal.as_ref().filter(|_| foreground) {
+            relay::copy_window_size(master.as_fd())?;
+        }
         created.init.go()?;
         created.init.wait_exec()?;
         start::poststart(&created.state, &created.container.config()?, &created.init.pidfd)?;

@@ -1,6 +1,6 @@
 //! Real commands, exit statuses, the printed configuration, and what is left when all is over.
 use crate::scene::Scene;
-use crate::support::{Lacks, find_program, skip, wait_for};
+use crate::support::{Lacks, Terminal, find_program, skip, wait_for};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::fs;
@@ -99,4 +99,71 @@ fn two_at_once_leave_each_other_alone() {
     scene.run(&["--", "true"]).success();
     assert_eq!(scene.stage().containers().len(), 1);
     first.wait().success().prints("up\n\n");
+}
+
+#[test]
+fn signals_reach_a_program_without_handlers() {
+    // As pid 1 it would be deaf to all of these.
+    let scene = Scene::new();
+    scene.script(&[], "kill -9 $$").exits(137);
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
+        let mut running = scene.call(&["--", "sh", "-c", "echo ready; exec sleep 3600"]).spawn();
+        running.wait_stdout("ready");
+        running.signal(signal);
+        running.wait().exits(code);
+    }
+}
+
+#[test]
+fn ctrl_c_ends_the_program_and_ctrl_z_does_not_hang_it() {
+    let scene = Scene::new();
+    let mut terminal = Terminal::start(scene.call(&["--", "sh", "-c", "echo rea''dy; exec cat"]), 24, 80);
+    terminal.expect("ready");
+    terminal.send("\x1a");
+    terminal.send("still here\r");
+    terminal.expect("still here");
+    terminal.send("\x03");
+    assert_eq!(terminal.wait().0, 130);
+}
+
+#[test]
+fn orphans_are_reaped() {
+    let scene = Scene::new();
+    let script = "sh -c 'sleep 0.1 & exit' ; sleep 0.4; grep -l '^State:.Z' /proc/[0-9]*/status; exit 0";
+    scene.script(&[], script).success().prints("");
+}
+
+/// Row 20b: a program cannot take the death signal away from pid 1, only from itself.
+#[test]
+fn row_20b_kill_9_of_rrunc_ends_a_program_that_has_cleared_its_death_signal() {
+    let scene = Scene::new();
+    if find_program("python3").is_none() {
+        return skip(Lacks::Machine("python3"));
+    }
+    let clear = "import ctypes, os, signal, time\n\
+        libc = ctypes.CDLL(None)\n\
+        assert libc.prctl(1, 0) == 0\n\
+        [signal.signal(n, signal.SIG_IGN) for n in (1, 2, 15)]\n\
+        os.fork() or os.setsid()\n\
+        print('ready', flush=True)\n\
+        time.sleep(3688)\n";
+    // The control: without the reaper the program is pid 1 itself, and outlives rrunc.
+    let dir = scene.stage().dir().join("bundle");
+    let name = dir.to_str().expect("plain");
+    scene.run(&["--write-bundle", name, "--", "python3", "-c", clear]).success();
+    let config = fs::read_to_string(dir.join("config.json")).expect("config.json");
+    fs::write(dir.join("config.json"), config.replace("org.rrunc.reaper", "none")).expect("write");
+    let mut alone = scene.stage().call(&["run", "--bundle", name, "c"]).spawn();
+    alone.wait_stdout("ready");
+    alone.signal(Signal::SIGKILL);
+    alone.wait().exits(-9);
+    assert!(!scene.stage().wait_no_processes().is_empty(), "the control must outlive rrunc");
+    scene.stage().rrunc(&["delete", "--force", "c"]).success();
+
+    let mut running = scene.call(&["--", "python3", "-c", clear]).spawn();
+    running.wait_stdout("ready");
+    running.signal(Signal::SIGKILL);
+    running.wait().exits(-9);
+    assert_eq!(scene.stage().wait_no_processes(), Vec::<String>::new());
+    scene.run(&["true"]).success();
 }
