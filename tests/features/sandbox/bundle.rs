@@ -25,9 +25,9 @@ fn print_config_is_json_and_runs_nothing() {
 /// Looks at all that a sandbox is made of.
 const PROBE: &str = "id; pwd; env | sort; hostname; grep -E 'Cap|NoNewPrivs|Seccomp|Groups' /proc/self/status; \
     cat /proc/self/limits /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups; ls -lAR /etc | head -200; ls -A / ~ . /dev /tmp /run; \
-    awk '{print $4, $5, $6, $9, $11}' /proc/self/mountinfo | sort | sed 's/pts[^ ]*//'; cat /proc/net/dev | cut -c1-7; \
+    awk '{print $5, $4, $6, $9, $11}' /proc/self/mountinfo | sort | sed 's/pts[^ ]*//'; cat /proc/net/dev | cut -c1-7; \
     for f in /etc/passwd /etc/group /etc/hosts /etc/resolv.conf; do cat $f; done; unshare -U true 2>&1; \
-    touch /usr/x 2>&1; touch ~/x && echo home; touch made && echo project; readlink /proc/self/fd/0; exit 23";
+    touch /usr/x 2>&1; touch ~/x && echo home; touch made && echo project && rm made; readlink /proc/self/fd/0; exit 23";
 
 #[test]
 fn a_written_bundle_behaves_as_the_sandbox_itself() {
