@@ -152,3 +152,41 @@ fn the_directory_above_a_protected_one_cannot_be_moved_away() {
     let hook = fs::read_to_string(project.join(".git/hooks/pre-commit")).unwrap_or_default();
     assert_eq!(hook, "mine", "the repository was replaced around its hooks: {out:?}");
 }
+
+#[test]
+fn a_grant_around_the_project_changes_nothing_in_it() {
+    let place = Place::new();
+    let project = place.project();
+    write(&project.join(".git/hooks/pre-commit"), "mine");
+    let home = place.home().display().to_string();
+    let here = project.display().to_string();
+    for (option, dir) in [("--bind", &home), ("--ro-bind", &home), ("--bind", &here)] {
+        let out = place.sh(&[option, dir], "touch made && rm made; echo theirs >.git/hooks/pre-commit");
+        assert_eq!(out.stderr.matches("Read-only file system").count(), 1, "{option} {dir}: {out:?}");
+        assert_eq!(fs::read_to_string(project.join(".git/hooks/pre-commit")).expect("read"), "mine");
+    }
+    // The project and its hooks by their own names are the user's own words.
+    let refused = place.sh(&["--ro-bind", &here], "touch made").stderr;
+    assert!(refused.contains("Read-only file system"), "{refused}");
+    let hooks = project.join(".git/hooks").display().to_string();
+    place.sh(&["--bind", &hooks], "echo -n theirs >.git/hooks/pre-commit").success();
+    assert_eq!(fs::read_to_string(project.join(".git/hooks/pre-commit")).expect("read"), "theirs");
+}
+
+#[test]
+fn grants_inside_grants_hold_in_whatever_order_they_are_given() {
+    let place = Place::new();
+    let data = place.dir().join("data");
+    write(&data.join("inner/file"), "");
+    let (outer, inner) = (data.display().to_string(), data.join("inner").display().to_string());
+    let probe = format!("touch {outer}/x 2>/dev/null && echo outer; touch {inner}/x 2>/dev/null && echo inner; true");
+    let orders: [(&[&str], &str); 4] = [
+        (&["--bind", &outer, "--ro-bind", &inner], "outer\n"),
+        (&["--ro-bind", &inner, "--bind", &outer], "outer\n"),
+        (&["--ro-bind", &outer, "--bind", &inner], "inner\n"),
+        (&["--bind", &inner, "--ro-bind", &outer], "inner\n"),
+    ];
+    for (options, expected) in orders {
+        assert_eq!(place.sh(options, &probe).success().stdout, expected, "{options:?}");
+    }
+}
