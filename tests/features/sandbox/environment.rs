@@ -38,7 +38,9 @@ fn only_an_allow_list_passes() {
     }
     assert_eq!(inside.get("HOME").map(String::as_str), place.home().to_str());
     assert!(inside.contains_key("PATH"));
-    let allowed = ["LANG", "LC_ALL", "TERM", "TZ", "NO_COLOR", "HOME", "PATH", "PWD"];
+    let name = nix::unistd::User::from_uid(nix::unistd::getuid()).expect("passwd").expect("an account").name;
+    assert_eq!((inside.get("USER"), inside.get("LOGNAME")), (Some(&name), Some(&name)));
+    let allowed = ["LANG", "LC_ALL", "TERM", "TZ", "NO_COLOR", "HOME", "PATH", "PWD", "USER", "LOGNAME"];
     let more: Vec<_> = inside.keys().filter(|name| !allowed.contains(&name.as_str())).collect();
     assert!(more.is_empty(), "{more:?}");
     assert!(!inside.values().any(|value| value.contains(SECRET)), "{inside:?}");

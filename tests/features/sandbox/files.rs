@@ -60,10 +60,11 @@ fn secrets_are_masked_under_another_name_of_home_and_in_its_parts() {
     let elsewhere = format!("{home}:/mnt/home");
     place.sh(&["--bind", &elsewhere], "cat /mnt/home/notes").success().prints("notes");
     place.sh(&["--bind", &elsewhere], &format!("grep -rsl {SECRET} /mnt; true")).success().prints("");
-    // The directory above HOME has them as well, and so does one below that holds some.
+    // A grant of what is around HOME leaves HOME itself the private one.
+    write(&place.dir().join("beside"), "beside");
     let above = place.dir().display().to_string();
-    let probe = format!("grep -rsl {SECRET} {above}/home; test -e {home}/notes && echo there");
-    place.sh(&["--ro-bind", &above, "--no-project"], &probe).success().prints("there\n");
+    let probe = format!("cat {above}/beside; grep -rsl {SECRET} {above}/home {above}/xdg; ls -A ~; pwd");
+    place.sh(&["--ro-bind", &above, "--no-project"], &probe).success().prints(&format!("beside{home}\n"));
     let config = format!("{home}/.config");
     write(&place.home().join(".config/plain"), "plain");
     place

@@ -84,3 +84,18 @@ fn without_a_terminal_there_is_none() {
         .success()
         .prints("none\nno tty\n");
 }
+
+#[test]
+fn binary_input_from_a_pipe_is_unchanged_beside_a_terminal() {
+    let place = Place::new();
+    // Keys of a terminal among it: interrupt, end of file, suspend, erase, carriage return.
+    let bytes: Vec<u8> = (0..=255).collect();
+    std::fs::write(place.project().join("bytes"), &bytes).expect("write");
+    for redirection in ["", "2>/dev/null"] {
+        let (code, shown) =
+            script(&place, &format!("cat bytes bytes | $RRUNC sandbox -- wc -c {redirection}; exit $?"));
+        assert_eq!((code, shown.trim()), (0, "512"), "{redirection}");
+        let compare = format!("cat bytes | $RRUNC sandbox -- cmp - bytes {redirection}");
+        assert_eq!(script(&place, &compare).0, 0, "{redirection}");
+    }
+}
