@@ -57,6 +57,14 @@ pub fn with_hint(cause: anyhow::Error, hint: impl Into<String>) -> anyhow::Error
     anyhow::Error::new(Hinted { cause, hint: hint.into() })
 }
 
+/// The first link of the chain that is a `T`; one that carries a hint counts as what it wraps, too.
+pub fn find<T: std::error::Error + Send + Sync + 'static>(error: &anyhow::Error) -> Option<&T> {
+    error.chain().find_map(|link| {
+        let wrapped = || link.downcast_ref::<Hinted>().and_then(|hinted| find::<T>(&hinted.cause));
+        link.downcast_ref::<T>().or_else(wrapped)
+    })
+}
+
 /// The outermost hint in the chain, if any link carries one.
 pub fn hint_of(error: &anyhow::Error) -> Option<&str> {
     error.chain().find_map(|link| link.downcast_ref::<Hinted>()).map(|h| h.hint.as_str())
@@ -71,6 +79,9 @@ fn link_text(link: &(dyn std::error::Error + 'static)) -> String {
     if let Some(errno) = link.downcast_ref::<Errno>() {
         return errno.desc().to_owned();
     }
+    if let Some(hinted) = link.downcast_ref::<Hinted>() {
+        return link_text(hinted.cause.as_ref());
+    }
     match link.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) {
         Some(number) => Errno::from_raw(number).desc().to_owned(),
         None => link.to_string(),
@@ -79,11 +90,9 @@ fn link_text(link: &(dyn std::error::Error + 'static)) -> String {
 
 /// The system error at the bottom of the chain, if there is one.
 pub fn errno_of(error: &anyhow::Error) -> Option<Errno> {
-    error.chain().find_map(|link| {
-        let io = || link.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error).map(Errno::from_raw);
-        let program = || link.downcast_ref::<NotExecuted>().map(|e| e.errno);
-        link.downcast_ref::<Errno>().copied().or_else(io).or_else(program)
-    })
+    let io = || find::<std::io::Error>(error).and_then(std::io::Error::raw_os_error).map(Errno::from_raw);
+    let program = || find::<NotExecuted>(error).map(|e| e.errno);
+    find::<Errno>(error).copied().or_else(io).or_else(program)
 }
 
 #[cfg(test)]
@@ -102,5 +111,14 @@ mod tests {
         assert_eq!(hint_of(&e), Some("chmod o+x /srv"));
         assert_eq!(errno_of(&e), Some(Errno::EACCES));
         assert_eq!(hint_of(&anyhow::anyhow!("plain")), None);
+    }
+    #[test]
+    fn what_a_hint_wraps_is_found() {
+        let missing = NotExecuted { errno: Errno::ENOENT, text: "exec x: no such file".into() };
+        let e = with_hint(missing.into(), "look elsewhere");
+        assert_eq!(find::<NotExecuted>(&e).map(|e| e.errno), Some(Errno::ENOENT));
+        assert_eq!(errno_of(&e.context("sandbox")), Some(Errno::ENOENT));
+        let e = Err::<(), _>(Errno::EACCES).hint(|| "chmod").unwrap_err();
+        assert_eq!((errno_of(&e), one_line(&e).as_str()), (Some(Errno::EACCES), "Permission denied"));
     }
 }

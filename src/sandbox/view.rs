@@ -150,7 +150,10 @@ impl View<'_> {
 
     /// Whether the directory `path` of the host is seen inside at the same place.
     pub fn shows(&self, path: &Path) -> bool {
+        // The private HOME lies over a grant of what is around it.
+        let covered = |dir: &Path| path.starts_with(self.home) && self.home.starts_with(dir) && dir != self.home;
         let grants = self.grants.iter().filter(|g| g.source == g.destination).map(|g| g.source.as_path());
+        let grants = grants.filter(|dir| !covered(dir));
         let programs = self.profile.filesystem.programs.iter().map(Path::new);
         let project = self.project.map(|p| p.root.as_path());
         path == self.home || grants.chain(programs).chain(project).any(|shown| path.starts_with(shown))

@@ -14,7 +14,7 @@
 //! | parent | end of file       | give up: we have failed or died                                       |
 //!
 //! The child reports, the parent only answers: there is no state in which both wait.
-use crate::error::{NotExecuted, errno_of, hint_of, one_line, with_hint};
+use crate::error::{NotExecuted, errno_of, find, hint_of, one_line, with_hint};
 use anyhow::{Context, Result, anyhow, bail};
 use nix::cmsg_space;
 use nix::errno::Errno;
@@ -54,7 +54,7 @@ impl Failure {
             chain: cut(one_line(error)),
             errno: errno_of(error).map_or(0, |e| e as i32),
             hint: hint_of(error).map(|hint| cut(hint.to_owned())),
-            not_executed: error.chain().any(|link| link.is::<NotExecuted>()),
+            not_executed: find::<NotExecuted>(error).is_some(),
         }
     }
 

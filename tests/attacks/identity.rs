@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Our first subordinate uid and gid, where the tools to use them are there.
-fn subordinate() -> Option<(u32, u32)> {
+pub fn subordinate() -> Option<(u32, u32)> {
     let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten()?.name;
     let first = |file: &str| -> Option<u32> {
         let text = fs::read_to_string(file).ok()?;

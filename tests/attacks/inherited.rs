@@ -1,5 +1,6 @@
 //! Rows 2, 4, 7, 20: what comes along from the caller, and what stays behind of the container.
-use crate::support::{Stage, find_program, wait_for};
+use super::payloads;
+use crate::support::{Place, Stage, find_program, wait_for};
 use serde_json::json;
 use std::fs;
 use std::process::{Command, Stdio};
@@ -121,6 +122,34 @@ fn row_7_processes_outside_cannot_be_seen_or_signalled() {
     bystander.kill().expect("kill");
     bystander.wait().expect("wait");
     assert_eq!(out.stdout, "");
+}
+
+#[test]
+fn row_7_processes_outside_cannot_be_traced_or_read() {
+    let place = Place::new();
+    let bundle = place.bundle();
+    let mut bystander = Command::new("sleep").arg("3634").stdin(Stdio::null()).spawn().expect("spawn");
+    let pid = bystander.id().to_string();
+    let payload = "calls::foreign_process";
+    let own = std::env::current_exe().expect("our own path");
+    let call = place.call_program(&own, &[]).env("PAYLOAD_PID", &pid);
+    let outside = payloads::arguments(payload).iter().fold(call, |call, argument| call.arg(argument)).run().success();
+    payloads::run(&bundle, payload);
+    let variable = format!("PAYLOAD_PID={pid}");
+    bundle.set("/process/env/-", json!(variable));
+    let inside = place.run(&bundle).success();
+    let sandboxed = payloads::in_sandbox(&place, &["-e", &variable], payload).success();
+    bystander.kill().expect("kill");
+    bystander.wait().expect("wait");
+    // The control: outside, it is found, whatever is then allowed (kernel.yama.ptrace_scope may forbid the tracing).
+    let outside = payloads::lines(&outside.stdout);
+    assert_eq!(outside.len(), 6, "{outside:?}");
+    assert!(outside.iter().all(|line| !line.ends_with("ESRCH")), "{outside:?}");
+    for out in [inside, sandboxed] {
+        let lines = payloads::lines(&out.stdout);
+        assert_eq!(lines.len(), 6, "{lines:?}");
+        assert!(lines.iter().all(|line| line.ends_with(": ESRCH")), "{lines:?}");
+    }
 }
 
 const STUBBORN: &str = "trap '' TERM HUP INT; (trap '' TERM HUP; setsid sh -c 'trap \"\" TERM HUP; sleep 3677' \

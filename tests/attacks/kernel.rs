@@ -135,6 +135,52 @@ fn row_12_a_console_replaced_by_a_link_is_not_followed_out() {
 }
 
 #[test]
+fn row_12_a_terminal_directory_replaced_by_a_link_is_not_followed_out() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let root = bundle.rootfs();
+    bundle.set("/process/terminal", json!(true)).set("/root/readonly", json!(false));
+    bundle.script("echo fs $(stat -f -c %T $(tty)); cut -d' ' -f5 /proc/self/mountinfo; exit 5");
+    let run = || Terminal::start(stage.call(&["run", "c"]).cwd(bundle.path()), 24, 80).wait();
+    // The control: with an honest /dev the terminal is one of the container's own devpts.
+    let (code, shown) = run();
+    assert!(code == 5 && shown.contains("fs devpts"), "{code} {shown}");
+    // Now the rootfs decides what /dev and /dev/pts are: first with the config's devpts mounted there, then without.
+    bundle.edit(|config| {
+        let mounts = config["mounts"].as_array_mut().expect("mounts");
+        mounts.retain(|mount| mount["destination"] != "/dev");
+    });
+    for name in ["shm", "mqueue"] {
+        fs::create_dir_all(root.join("dev").join(name)).expect("mkdir");
+    }
+    fs::create_dir(root.join("planted")).expect("mkdir");
+    for name in ["ptmx", "0", "1"] {
+        fs::write(root.join("planted").join(name), "target").expect("write");
+    }
+    let pts = root.join("dev/pts");
+    for mounted in [true, false] {
+        if !mounted {
+            bundle.edit(|config| {
+                let mounts = config["mounts"].as_array_mut().expect("mounts");
+                mounts.retain(|mount| mount["destination"] != "/dev/pts");
+            });
+        }
+        for target in ["/planted", "../planted", "/proc/sys/kernel", "/proc/self/fd", "/proc", "/etc"] {
+            let _gone = fs::remove_file(&pts).or_else(|_| fs::remove_dir(&pts));
+            symlink(target, &pts).expect("symlink");
+            let (code, shown) = run();
+            assert!(code == 5 || code == 1, "{mounted} {target}: {code} {shown}");
+            // Either it refuses, or the terminal still is one, and nothing covers the kernel's files.
+            assert!(code == 1 || shown.contains("fs devpts"), "{mounted} {target}: {shown}");
+            assert!(!shown.contains("/proc/sys/kernel/") || code == 1, "{mounted} {target}: {shown}");
+            for name in ["ptmx", "0", "1"] {
+                assert_eq!(fs::read_to_string(root.join("planted").join(name)).expect("read"), "target", "{target}");
+            }
+        }
+    }
+}
+
+#[test]
 fn row_19_cgroups_are_read_only_or_absent() {
     let stage = Stage::new();
     let bundle = stage.bundle();

@@ -12,4 +12,5 @@ mod inherited;
 mod kernel;
 mod payloads;
 mod races;
+mod sandbox;
 mod state;

@@ -1,6 +1,8 @@
 //! Attackers that a shell cannot be. The test binary is static, so it runs inside a container as it is: every function here is
 //! an ignored test, bound into the rootfs and called by name.
-use crate::support::Bundle;
+pub mod calls;
+
+use crate::support::{Bundle, Output, Place};
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -10,6 +12,9 @@ use std::time::{Duration, Instant};
 
 /// Where [`install`] puts the binary.
 pub const PATH: &str = "/bin/payload";
+
+/// Where it is seen in a sandbox, whose /bin is the host's.
+pub const SHOWN: &str = "/mnt/payload";
 
 /// What follows the program's name to run one payload.
 pub fn arguments(name: &str) -> Vec<String> {
@@ -29,6 +34,26 @@ pub fn run(bundle: &Bundle, name: &str) {
     let arguments = arguments(name);
     let all: Vec<&str> = std::iter::once(PATH).chain(arguments.iter().map(String::as_str)).collect();
     bundle.args(&all);
+}
+
+/// The options of `sandbox` that show this binary, and the command that runs one payload.
+pub fn sandboxed(options: &[&str], name: &str) -> Vec<String> {
+    let bind = format!("{}:{SHOWN}", std::env::current_exe().expect("our own path").display());
+    let options = ["--ro-bind", &bind].into_iter().chain(options.iter().copied()).chain(["--", SHOWN]);
+    options.map(str::to_owned).chain(arguments(name)).collect()
+}
+
+/// Runs one payload in a sandbox; what it printed.
+pub fn in_sandbox(place: &Place, options: &[&str], name: &str) -> Output {
+    let all = sandboxed(options, name);
+    place.sandbox(&all.iter().map(String::as_str).collect::<Vec<_>>()).run()
+}
+
+/// Runs one payload as it is, outside: the control.
+pub fn outside(place: &Place, name: &str) -> Output {
+    let own = std::env::current_exe().expect("our own path");
+    let all = arguments(name);
+    place.call_program(&own, &all.iter().map(String::as_str).collect::<Vec<_>>()).cwd(&place.project()).run()
 }
 
 /// The lines a payload printed, without those of the test framework.

@@ -1,7 +1,9 @@
 //! Row 23: a planted state directory, and ids that are paths.
-use crate::support::{Stage, program};
+use super::identity;
+use crate::support::{Bundle, Output, Stage, program, uid};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::process::Command;
 
 #[test]
 fn row_23_a_root_that_is_a_link_is_refused_and_nothing_written() {
@@ -21,13 +23,8 @@ fn row_23_a_root_that_is_a_link_is_refused_and_nothing_written() {
     assert_eq!(stage.wait_no_processes(), Vec::<String>::new());
 }
 
-#[test]
-fn row_23_a_root_that_others_may_write_is_refused_or_closed() {
-    let stage = Stage::new();
-    let bundle = stage.bundle();
-    fs::create_dir(stage.root()).expect("mkdir");
-    fs::set_permissions(stage.root(), fs::Permissions::from_mode(0o777)).expect("chmod");
-    let out = stage.in_bundle(&bundle, &["create", "c"]);
+/// Refused, or made safe first; in either case nothing may be left that others can write to.
+fn refused_or_closed(stage: &Stage, out: &Output) {
     if out.code == 0 {
         assert_eq!(fs::metadata(stage.root()).expect("the root").mode() & 0o077, 0, "left open to others");
         stage.remove("c");
@@ -35,6 +32,29 @@ fn row_23_a_root_that_others_may_write_is_refused_or_closed() {
         assert!(!out.stderr.is_empty());
         assert_eq!(stage.containers(), Vec::<String>::new());
     }
+}
+
+#[test]
+fn row_23_a_root_that_others_may_write_is_refused_or_closed() {
+    for mode in [0o777, 0o770, 0o702, 0o1777, 0o2770] {
+        let stage = Stage::new();
+        let bundle = stage.bundle();
+        fs::create_dir(stage.root()).expect("mkdir");
+        // The control: the same directory, closed.
+        fs::set_permissions(stage.root(), fs::Permissions::from_mode(0o700)).expect("chmod");
+        stage.in_bundle(&bundle, &["run", "c"]).success();
+        fs::set_permissions(stage.root(), fs::Permissions::from_mode(mode)).expect("chmod");
+        refused_or_closed(&stage, &stage.in_bundle(&bundle, &["create", "c"]));
+        // Named by the user it is no other.
+        let root = stage.root().display().to_string();
+        refused_or_closed(&stage, &stage.in_bundle(&bundle, &["--root", &root, "create", "c"]));
+    }
+}
+
+/// Gives a directory to one of our subordinate ids, which is somebody else as far as files go.
+fn give_away(dir: &std::path::Path) {
+    let status = Command::new("unshare").args(["--map-root-user", "--map-auto", "chown", "1:1"]).arg(dir).status();
+    assert!(status.expect("unshare").success());
 }
 
 #[test]
@@ -46,6 +66,21 @@ fn row_23_a_root_of_another_user_is_refused() {
         let out = stage.in_bundle(&bundle, &["--root", root, "create", "c"]);
         assert_eq!(out.code, 1, "{root}: {out:?}");
     }
+    if identity::subordinate().is_none() {
+        return;
+    }
+    // One that we may write to in every way, and that its owner may replace at any time.
+    let planted = stage.dir().join("planted");
+    fs::create_dir(&planted).expect("mkdir");
+    fs::set_permissions(&planted, fs::Permissions::from_mode(0o777)).expect("chmod");
+    let named = planted.display().to_string();
+    give_away(&planted);
+    fs::write(planted.join("control"), "").expect("the control: it can be written to");
+    for verb in ["create", "run", "list", "state"] {
+        let args = if verb == "list" { vec!["--root", &named, verb] } else { vec!["--root", &named, verb, "c"] };
+        stage.in_bundle(&bundle, &args).fails(1, &["belongs to uid"]);
+    }
+    assert_eq!(fs::read_dir(&planted).expect("read").count(), 1);
 }
 
 #[test]
@@ -106,7 +141,7 @@ fn row_23_ids_cannot_be_paths() {
 }
 
 #[test]
-fn row_23_the_fallback_under_tmp_is_checked() {
+fn row_23_a_runtime_directory_that_is_no_place_of_ours_is_not_written_to() {
     if program() != "rrunc" {
         return;
     }
@@ -114,10 +149,62 @@ fn row_23_the_fallback_under_tmp_is_checked() {
     let bundle = stage.bundle();
     let tmp = stage.dir().join("tmp");
     fs::create_dir(&tmp).expect("mkdir");
-    // A runtime directory that is somebody else's is not used, whoever named it.
     for place in ["/usr", "/proc/self/fd", "relative/path", "/no/such/dir"] {
-        let out = stage.call(&["run", "c"]).cwd(bundle.path()).env("XDG_RUNTIME_DIR", place).run();
+        let call = stage.call(&["run", "c"]).cwd(bundle.path());
+        let out = call.env("XDG_RUNTIME_DIR", place).env("TMPDIR", &tmp).run();
         assert!(out.code == 1 || out.code == 0, "{place}: {out:?}");
         assert!(!std::path::Path::new(place).join("rrunc").exists(), "{place} was written to");
+    }
+}
+
+/// A run without any runtime directory, whose temporary directory is `stage/tmp`.
+fn fall_back(stage: &Stage, bundle: &Bundle) -> Output {
+    let call = stage.call(&["run", "c"]).cwd(bundle.path());
+    call.no_env("XDG_RUNTIME_DIR").env("TMPDIR", stage.dir().join("tmp")).run()
+}
+
+#[test]
+fn row_23_the_fallback_under_tmp_is_checked() {
+    if program() != "rrunc" || fs::exists(format!("/run/user/{}", uid())).expect("stat") {
+        return;
+    }
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let tmp = stage.dir().join("tmp");
+    fs::create_dir(&tmp).expect("mkdir");
+    let root = tmp.join(format!("rrunc-{}", uid()));
+    // The control: nothing is there, and a private directory is made.
+    fall_back(&stage, &bundle).success();
+    let meta = fs::symlink_metadata(&root).expect("the fallback");
+    assert_eq!((meta.is_dir(), meta.mode() & 0o077, meta.uid()), (true, 0, uid()));
+    assert_eq!(fs::read_dir(&root).expect("read").count(), 0);
+    fs::remove_dir(&root).expect("rmdir");
+
+    let elsewhere = stage.dir().join("elsewhere");
+    fs::create_dir(&elsewhere).expect("mkdir");
+    symlink(&elsewhere, &root).expect("symlink");
+    fall_back(&stage, &bundle).fails(1, &["a link"]);
+    fs::remove_file(&root).expect("remove");
+    assert_eq!(fs::read_dir(&elsewhere).expect("read").count(), 0);
+
+    fs::write(&root, "a file").expect("write");
+    fall_back(&stage, &bundle).exits(1);
+    assert_eq!(fs::read_to_string(&root).expect("read"), "a file");
+    fs::remove_file(&root).expect("remove");
+
+    for mode in [0o777, 0o770] {
+        fs::create_dir(&root).expect("mkdir");
+        fs::set_permissions(&root, fs::Permissions::from_mode(mode)).expect("chmod");
+        fall_back(&stage, &bundle).fails(1, &["writable by others"]);
+        assert_eq!(fs::read_dir(&root).expect("read").count(), 0);
+        fs::remove_dir(&root).expect("rmdir");
+    }
+    if identity::subordinate().is_some() {
+        fs::create_dir(&root).expect("mkdir");
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o777)).expect("chmod");
+        give_away(&root);
+        fall_back(&stage, &bundle).fails(1, &["belongs to uid"]);
+        assert_eq!(fs::read_dir(&root).expect("read").count(), 0);
+        fs::remove_dir(&root).expect("rmdir");
     }
 }

@@ -9,10 +9,12 @@
 mod bundle;
 mod call;
 mod leaks;
+pub mod place;
 mod terminal;
 
 pub use bundle::Bundle;
 pub use call::{Call, Output, Running};
+pub use place::Place;
 pub use terminal::Terminal;
 
 use serde_json::Value;

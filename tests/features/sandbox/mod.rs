@@ -1,0 +1,11 @@
+//! `rrunc sandbox` without a profile: a command with the host's tools and none of its secrets.
+mod bundle;
+mod environment;
+mod files;
+mod process;
+mod programs;
+mod project;
+mod repository;
+mod status;
+mod terminal;
+mod traces;
