@@ -1,11 +1,13 @@
-//! Rows 3, 5, 6, 14, 15, 16, 25b and 27 against `rrunc sandbox` with no flags.
+//! Rows 3, 5, 6, 14, 15, 16, 20b, 25b and 27 against `rrunc sandbox` with no flags.
 use super::{identity, payloads};
 use crate::support::place::{SECRET, git, write};
-use crate::support::{Lacks, Place, Terminal, find_program, runtime, skip};
+use crate::support::{Lacks, Place, Terminal, find_program, runtime, skip, wait_for};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// `name: how it ended`, taken apart.
 fn results(stdout: &str) -> Vec<(String, String)> {
@@ -26,13 +28,17 @@ fn changed(place: &Place, options: &[&str], payload: &str, change: impl FnOnce(&
     let dir = place.dir().join(format!("written-{}", payload.replace(':', "")));
     let named = ["--write-bundle", dir.to_str().expect("plain")];
     payloads::in_sandbox(place, &[&named[..], options].concat(), payload).success();
-    let file = dir.join("config.json");
-    let mut config: Value = serde_json::from_slice(&fs::read(&file).expect("read")).expect("JSON");
-    change(&mut config);
-    fs::write(&file, config.to_string()).expect("write");
+    edit(&dir, change);
     let out = place.call(&["run", "-b", named[1], "written"]).cwd(&place.project()).run().success();
     fs::remove_dir_all(&dir).expect("remove");
     results(&out.stdout)
+}
+
+fn edit(bundle: &Path, change: impl FnOnce(&mut Value)) {
+    let file = bundle.join("config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&file).expect("read")).expect("JSON");
+    change(&mut config);
+    fs::write(&file, config.to_string()).expect("write");
 }
 
 fn without_filter(config: &mut Value) {
@@ -238,4 +244,64 @@ fn row_27_groups_cannot_be_dropped_in_a_sandbox() {
     let out = Command::new("unshare").args(["--map-root-user", "--map-auto"]).arg(own).args(arguments).output();
     let out = out.expect("unshare");
     assert_eq!(payloads::lines(&String::from_utf8_lossy(&out.stdout)), ["setgroups: Ok(())"]);
+}
+
+/// Clears PR_SET_PDEATHSIG (1), ignores what can be ignored, and stays. The first thread has to do it: the signal is set
+/// for each thread by itself.
+const OUTLIVE: &str = "import ctypes, signal, time\nctypes.CDLL(None).prctl(1, 0, 0, 0, 0)\n\
+    for s in signal.valid_signals() - {9, 19}: signal.signal(s, signal.SIG_IGN)\nprint('settled', flush=True)\ntime.sleep(60)";
+
+#[test]
+fn row_20b_a_killed_rrunc_ends_a_program_that_has_cleared_its_death_signal() {
+    if find_program("python3").is_none() {
+        return skip(Lacks::Package("python3"));
+    }
+    let place = Place::new();
+    let kill = |call: crate::support::Call| {
+        let mut run = call.spawn();
+        run.wait_stdout("settled");
+        run.signal(Signal::SIGKILL);
+        let killed = Instant::now();
+        assert_eq!(run.wait().code, -9);
+        killed
+    };
+    let dir = place.dir().join("written").display().to_string();
+    let command = ["--", "python3", "-c", OUTLIVE];
+    // The control: without the reaper the program is the first process itself, and does outlive its runtime.
+    place.sandbox(&[&["--write-bundle", &dir][..], &command].concat()).run().success();
+    edit(&place.dir().join("written"), |config| {
+        config["annotations"].as_object_mut().expect("annotations").remove("org.rrunc.reaper").expect("a reaper");
+    });
+    kill(place.call(&["run", "-b", &dir, "c"]).cwd(&place.project()));
+    std::thread::sleep(Duration::from_millis(500));
+    assert_ne!(place.processes(), Vec::<String>::new(), "the control ended by itself");
+    place.remove("c");
+    wait_for("the control to end", || place.processes().is_empty().then_some(()));
+
+    let killed = kill(place.sandbox(&command));
+    wait_for("everything to end", || place.processes().is_empty().then_some(()));
+    assert!(killed.elapsed() < Duration::from_secs(1), "it took {:?}", killed.elapsed());
+    place.sandbox(&["--", "true"]).run().success();
+}
+
+#[test]
+fn row_20b_the_first_process_of_a_sandbox_cannot_be_touched() {
+    let place = Place::new();
+    let inside = payloads::in_sandbox(&place, &["-e", "PAYLOAD_PID=1"], "calls::foreign_process").success();
+    let inside = results(&inside.stdout);
+    for name in ["ptrace", "process_vm_readv", "process_vm_writev"] {
+        let end = inside.iter().find(|(known, _)| known == name).map(|(_, end)| end.as_str());
+        assert_eq!(end, Some("EPERM"), "{name}: {inside:?}");
+    }
+    // The control: the same calls are let through to a process of the program's own.
+    let own = "sleep 60 & PAYLOAD_PID=$! exec \"$@\"";
+    let mut arguments = payloads::sandboxed(&[], "calls::foreign_process");
+    let command = arguments.iter().position(|argument| argument == "--").expect("a command") + 1;
+    arguments.splice(command..command, ["sh", "-c", own, "sh"].map(str::to_owned));
+    let out = place.sandbox(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).run().success();
+    assert!(payloads::lines(&out.stdout).contains(&"process_vm_readv: EFAULT".to_owned()), "{}", out.stdout);
+    // Nor by its files, nor by signals that nobody can catch.
+    let probe = "for f in mem exe environ maps fd cwd root; do cat /proc/1/$f 2>/dev/null; readlink /proc/1/$f; done; \
+        ls /proc/1/fd 2>/dev/null; kill -KILL 1; kill -STOP 1; echo alive; exit 7";
+    place.sh(&[], probe).exits(7).prints("alive\n");
 }
