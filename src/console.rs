@@ -6,8 +6,8 @@ use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::sys::stat::{Mode, fstat, major, minor};
 use nix::sys::statfs::{FsType, fstatfs};
 use nix::sys::termios::{OutputFlags, SetArg, tcgetattr, tcsetattr};
-use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
-use std::io::IoSlice;
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, isatty, setsid};
+use std::io::{IoSlice, stderr, stdin, stdout};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -59,21 +59,34 @@ fn open_master(root: BorrowedFd<'_>) -> Result<OwnedFd> {
     Ok(master)
 }
 
-/// Makes the caller a session leader (if it is not) with `slave` as its controlling terminal.
-pub fn become_controlling(slave: BorrowedFd<'_>) -> Result<()> {
+/// Makes the caller a session leader (if it is not) with the terminal among its standard streams as controlling one.
+pub fn become_controlling() -> Result<()> {
     match setsid() {
         // EPERM: leads a session, or at least a process group, already; TIOCSCTTY tells which.
         Ok(_) | Err(nix::errno::Errno::EPERM) => {}
         Err(e) => return Err(e).context("setsid"),
     }
-    terminal::set_controlling(slave).context("set controlling terminal")
+    let (stdin, stdout, stderr) = (stdin(), stdout(), stderr());
+    let streams = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+    let own =
+        streams.into_iter().find(|fd| isatty(*fd).unwrap_or(false)).context("no standard stream is a terminal")?;
+    terminal::set_controlling(own).context("set controlling terminal")
 }
 
-/// Makes `slave` stdin, stdout and stderr.
-pub fn become_stdio(slave: BorrowedFd<'_>) -> Result<()> {
-    dup2_stdin(slave).context("set stdin")?;
-    dup2_stdout(slave).context("set stdout")?;
-    dup2_stderr(slave).context("set stderr")
+/// Makes `slave` stdin, stdout and stderr; `keep`: only those of them that are terminals.
+pub fn become_stdio(slave: BorrowedFd<'_>, keep: bool) -> Result<()> {
+    let replaced = |fd: BorrowedFd| !keep || isatty(fd).unwrap_or(false);
+    let (stdin, stdout, stderr) = (replaced(stdin().as_fd()), replaced(stdout().as_fd()), replaced(stderr().as_fd()));
+    if stdin {
+        dup2_stdin(slave).context("set stdin")?;
+    }
+    if stdout {
+        dup2_stdout(slave).context("set stdout")?;
+    }
+    if stderr {
+        dup2_stderr(slave).context("set stderr")?;
+    }
+    Ok(())
 }
 
 /// Connects to the stream socket at `path`, of any length: `connect` itself takes 108 bytes only.

@@ -20,6 +20,8 @@ pub struct Supervised<'a> {
     pub pidfd: BorrowedFd<'a>,
     /// The master of its pty, if it has one: relayed from stdin and to stdout. None: its stdio is the caller's.
     pub master: Option<OwnedFd>,
+    /// Only those of stdin, stdout and stderr that are terminals go through the pty.
+    pub only_terminals: bool,
     /// Whether the caller is a child subreaper: then every child that ends is reaped, not this one only.
     pub subreaper: bool,
     /// The service manager's socket, when READY is still to be passed on.
@@ -31,10 +33,10 @@ pub struct Supervised<'a> {
 /// Every signal must have been blocked before the process was cloned (`sys::signal::block_all`), and stays blocked.
 /// All are forwarded but SIGCHLD, SIGURG and SIGWINCH, which resizes the pty.
 pub fn supervise(supervised: Supervised<'_>) -> Result<i32> {
-    let Supervised { pid, pidfd, master, subreaper, notify } = supervised;
+    let Supervised { pid, pidfd, master, only_terminals, subreaper, notify } = supervised;
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     let signals = SignalFd::with_flags(&SigSet::all(), flags).context("create signalfd")?;
-    let relay = master.map(Relay::start).transpose()?;
+    let relay = master.map(|master| Relay::start(master, only_terminals)).transpose()?;
     Loop { pid, pidfd, subreaper, notify, signals, relay, status: None }.run()
 }
 

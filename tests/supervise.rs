@@ -97,13 +97,15 @@ fn supervised() -> u8 {
     };
     let pid = Pid::from_raw(child.id().cast_signed());
     let pidfd = pidfd::open(pid).unwrap();
-    let status = supervise(Supervised { pid, pidfd: pidfd.as_fd(), master, subreaper, notify: None }).unwrap();
+    let status =
+        supervise(Supervised { pid, pidfd: pidfd.as_fd(), master, only_terminals: false, subreaper, notify: None })
+            .unwrap();
     u8::try_from(status).unwrap()
 }
 
 fn payload() -> u8 {
     if std::env::var_os("NO_PTY").is_none() {
-        console::become_controlling(stdin().as_fd()).unwrap();
+        console::become_controlling().unwrap();
     }
     SigSet::empty().thread_set_mask().unwrap();
     panic!("{}", Command::new("sh").arg("-c").arg(std::env::var("SCRIPT").unwrap()).exec());
@@ -150,7 +152,7 @@ fn jobs() -> u8 {
 fn panicking() -> u8 {
     let OpenptyResult { master, .. } = pty();
     // As in a release build, where a panic runs no destructor: only the hook is left.
-    std::mem::forget(relay::Relay::start(master).unwrap());
+    std::mem::forget(relay::Relay::start(master, false).unwrap());
     assert!(!modes(stdin().as_fd()).local_flags.contains(LocalFlags::ICANON));
     panic!("on purpose");
 }

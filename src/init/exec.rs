@@ -115,8 +115,8 @@ fn set_up_and_execute(plan: &Plan, wire: &Wire, namespaces: i32, signals: &Saved
     if plan.process.terminal {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let root = Root::new(openat(AT_FDCWD, "/", flags, Mode::empty())?);
-        take_terminal(&plan.process, &root, false, wire)?;
-        console::become_controlling(std::io::stdin().as_fd())?;
+        take_terminal(&plan.process, &root, false, false, wire)?;
+        console::become_controlling()?;
     }
 
     step.begin("process");

@@ -192,10 +192,10 @@ fn set_up(
 
     step.begin("terminal");
     if let Some(process) = plan.process.as_ref().filter(|p| p.terminal) {
-        take_terminal(process, &root, own_mounts, wire)?;
+        take_terminal(process, &root, own_mounts, plan.keep_streams, wire)?;
         // With a reaper it is the program's session that controls the terminal, and that comes later.
         if !plan.reaper {
-            console::become_controlling(std::io::stdin().as_fd())?;
+            console::become_controlling()?;
         }
     }
 
@@ -253,7 +253,7 @@ fn execute(
     let (Some(ready), Some(process)) = (ready, &plan.process) else { bail!("process property must not be empty") };
     step.begin("reaper");
     if plan.reaper {
-        reaper::stay_behind(process.terminal)?;
+        reaper::stay_behind(process)?;
     }
     step.begin("startContainer hooks");
     let hooks = &plan.hooks.start_container;
@@ -372,7 +372,7 @@ fn run_create_hooks(plan: &Plan, state: &State, wire: &Wire) -> Result<()> {
     hooks::run("createContainer", hooks, &json, Inherit::Nothing, &plan.rootfs.path)
 }
 
-fn take_terminal(process: &Process, root: &Root, own_console: bool, wire: &Wire) -> Result<()> {
+fn take_terminal(process: &Process, root: &Root, own_console: bool, keep: bool, wire: &Wire) -> Result<()> {
     let pty = console::open(root.fd(), process.console_size)?;
     if own_console {
         devices::console(root, pty.slave.as_fd())?;
@@ -381,7 +381,7 @@ fn take_terminal(process: &Process, root: &Root, own_console: bool, wire: &Wire)
     let owner = Some(nix::unistd::Uid::from_raw(process.uid));
     nix::unistd::fchown(&pty.slave, owner, None).context("give the terminal its owner")?;
     wire.terminal(pty.master.as_fd()).context("hand over the terminal")?;
-    console::become_stdio(pty.slave.as_fd())
+    console::become_stdio(pty.slave.as_fd(), keep)
 }
 
 /// Standard streams that are the host's /dev/null become the container's, which they are not on the way back to.

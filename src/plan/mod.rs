@@ -25,6 +25,10 @@ pub use process::Process;
 /// The annotation that asks for a reaper as pid 1: `true`.
 pub const REAPER: &str = "org.rrunc.reaper";
 
+/// The annotation that leaves standard streams alone which are no terminals, where a process has one: `true`. OCI's
+/// `terminal` replaces all three, and a pipe would lose its bytes to the line discipline.
+pub const KEEP_STREAMS: &str = "org.rrunc.keep-streams";
+
 /// What the command line adds to the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -87,6 +91,8 @@ pub struct Plan {
     pub die_with_parent: bool,
     /// See [`Options::passed_fds`].
     pub passed_fds: u32,
+    /// Only terminals among the standard streams become the container's (annotation `org.rrunc.keep-streams`).
+    pub keep_streams: bool,
     /// Pid 1 is a reaper of ours, and the program its child (annotation `org.rrunc.reaper`).
     pub reaper: bool,
     /// The binary is writable by an id of the container and must not be reachable from it (CVE-2019-5736).
@@ -200,7 +206,8 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     let (hostname, domainname) = plan_names(spec, &namespaces, &mut findings);
     let [masked, readonly] = plan_covered_paths(spec, &namespaces, &mut findings);
     findings.check("config.json")?;
-    let reaper = reaper(spec, &namespaces);
+    // Without an own pid namespace there is nobody to reap for.
+    let reaper = annotated(spec, REAPER) && namespaces.is_new(namespaces::Kind::Pid);
 
     Ok(Plan {
         id: options.id.clone(),
@@ -222,6 +229,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         no_pivot: options.no_pivot,
         die_with_parent: options.die_with_parent,
         passed_fds: options.passed_fds,
+        keep_streams: annotated(spec, KEEP_STREAMS),
         reaper,
         hooks: Hooks::of(spec),
         warnings: findings.warnings,
@@ -243,10 +251,8 @@ fn check_version(spec: &Spec, findings: &mut Findings) {
     }
 }
 
-/// Whether the annotation asks for a reaper, which only an own pid namespace has a use for.
-fn reaper(spec: &Spec, namespaces: &namespaces::Namespaces) -> bool {
-    let asked = spec.annotations().as_ref().and_then(|all| all.get(REAPER)).is_some_and(|value| value == "true");
-    asked && namespaces.is_new(namespaces::Kind::Pid)
+fn annotated(spec: &Spec, name: &str) -> bool {
+    spec.annotations().as_ref().and_then(|all| all.get(name)).is_some_and(|value| value == "true")
 }
 
 fn check_terminal(process: &Process, options: &Options) -> Result<()> {

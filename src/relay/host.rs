@@ -40,10 +40,12 @@ enum Place {
 }
 
 impl Input {
-    pub fn stdin() -> Result<Input> {
+    /// `only_terminal`: any other stdin is the program's own, and not ours to read.
+    pub fn stdin(only_terminal: bool) -> Result<Input> {
         let fd = stdin().as_fd().try_clone_to_owned().context("duplicate stdin")?;
         let is_terminal = is_terminal(fd.as_fd());
-        Ok(Input { fd, is_terminal, open: true, at_line_start: true, place: Place::Foreign })
+        let open = is_terminal || !only_terminal;
+        Ok(Input { fd, is_terminal, open, at_line_start: true, place: Place::Foreign })
     }
 
     /// Finds out where we stand, and sets the terminal's mode accordingly.
@@ -85,13 +87,16 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub fn stdout() -> Result<Output> {
-        let stdout = stdout();
-        let is_terminal = is_terminal(stdout.as_fd());
-        if let Some(fd) = reopen(stdout.as_fd())? {
+    /// Stdout; `only_terminal`: if that is the program's own, being none, the terminal that another stream is.
+    pub fn stdout(only_terminal: bool) -> Result<Output> {
+        let (stdout, stderr, stdin) = (stdout(), stderr(), stdin());
+        let terminals = || [stdout.as_fd(), stderr.as_fd(), stdin.as_fd()].into_iter().find(|fd| is_terminal(*fd));
+        let stream = if only_terminal { terminals().unwrap_or(stdout.as_fd()) } else { stdout.as_fd() };
+        let is_terminal = is_terminal(stream);
+        if let Some(fd) = reopen(stream)? {
             return Ok(Output { fd, is_terminal, at_once: usize::MAX });
         }
-        let fd = stdout.as_fd().try_clone_to_owned().context("duplicate stdout")?;
+        let fd = stream.try_clone_to_owned().context("duplicate stdout")?;
         // A pipe that is ready has a free page; a terminal promises less.
         let at_once = if is_terminal { 512 } else { 4096 };
         Ok(Output { fd, is_terminal, at_once })

@@ -89,12 +89,13 @@ pub fn copy_window_size(master: BorrowedFd<'_>) -> Result<()> {
 }
 
 impl Relay {
-    /// Starts relaying stdin and stdout: sets the pty's window size, and our terminal's mode.
-    pub fn start(master: OwnedFd) -> Result<Relay> {
+    /// Starts relaying stdin and stdout: sets the pty's window size, and our terminal's mode. `only_terminals`: streams
+    /// that are none are the program's own.
+    pub fn start(master: OwnedFd, only_terminals: bool) -> Result<Relay> {
         let flags = fcntl(&master, FcntlArg::F_GETFL).context("prepare the pty")?;
         let flags = OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK;
         fcntl(&master, FcntlArg::F_SETFL(flags)).context("prepare the pty")?;
-        let (input, output) = (Input::stdin()?, Output::stdout()?);
+        let (input, output) = (Input::stdin(only_terminals)?, Output::stdout(only_terminals)?);
         let (inward, outward) = (Buffer::default(), Buffer::default());
         let mut relay = Relay { master: Some(master), input, output, inward, outward, end_again: None, rest: None };
         relay.resume()?;

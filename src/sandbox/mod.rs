@@ -11,7 +11,7 @@ use crate::bundle::Bundle;
 use crate::cli::{Network, SandboxArgs};
 use crate::error::{WithHint, with_hint};
 use crate::host::user_name;
-use crate::plan::REAPER;
+use crate::plan::{KEEP_STREAMS, REAPER};
 use crate::seccomp::profiles;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::resource::{Resource, getrlimit};
@@ -183,7 +183,7 @@ fn config(args: &SandboxArgs, caller: &Caller, view: &View, guarded: &Guarded) -
         },
         "root": {"path": "rootfs", "readonly": true},
         "hostname": etc::HOSTNAME,
-        "annotations": {REAPER: "true"},
+        "annotations": {REAPER: "true", KEEP_STREAMS: "true"},
         "mounts": view.mounts()?,
         "linux": {
             "namespaces": namespaces,

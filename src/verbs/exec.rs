@@ -76,6 +76,7 @@ fn wait(process: Spawned) -> Result<Outcome> {
         pid: Pid::from_raw(process.pid),
         pidfd: process.pidfd.as_fd(),
         master: process.terminal,
+        only_terminals: false,
         subreaper: false,
         notify: None,
     })?;

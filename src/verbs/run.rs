@@ -5,6 +5,7 @@ use crate::bundle::Bundle;
 use crate::cli::{Global, RunArgs};
 use crate::error::one_line;
 use crate::notify::Proxy;
+use crate::plan::KEEP_STREAMS;
 use crate::relay;
 use crate::state::{Container, Root};
 use crate::supervise::{Supervised, supervise};
@@ -58,6 +59,7 @@ pub fn foreground(
         pid: Pid::from_raw(init.pid),
         pidfd: init.pidfd.as_fd(),
         master: init.terminal,
+        only_terminals: state.annotations.get(KEEP_STREAMS).is_some_and(|value| value == "true"),
         subreaper,
         notify,
     })?;

@@ -41,7 +41,7 @@ fn script(place: &Place, text: &str) -> (i32, String) {
 fn a_pipe_stays_a_pipe_beside_a_terminal() {
     let place = Place::new();
     // Binary output: a terminal in between would turn newlines into two bytes.
-    let probe = "test -t 1 && echo terminal; test -t 0 && echo input; printf 'a\\nb\\n'";
+    let probe = "test -t 1 && echo terminal; test -t 0 && echo input; printf \"a\\\\nb\\\\n\"";
     let (code, shown) = script(&place, &format!("$RRUNC sandbox -- sh -c '{probe}' | od -An -c; echo done"));
     assert_eq!(code, 0, "{shown}");
     assert!(!shown.contains("t   e   r"), "standard output is a terminal: {shown}");
