@@ -25,6 +25,10 @@ const REST: usize = 1024 * 1024;
 /// mode throws away what was typed before, and every further read of an ended stdin is to see the end too.
 const END_AGAIN: Duration = Duration::from_millis(200);
 
+/// How often the pty is looked at while nobody inside has it open. poll would report the hang-up all the time; and to
+/// close the master then would send SIGHUP to a program that has merely closed its output on the way to its end.
+const HUNG_UP_TICK: Duration = Duration::from_millis(100);
+
 /// Bytes on their way, with how many of them have left.
 #[derive(Debug, Default)]
 struct Buffer {
@@ -77,6 +81,8 @@ pub struct Relay {
     output: Output,
     inward: Buffer,
     outward: Buffer,
+    /// Nobody inside has the pty open: when to look again.
+    hung_up: Option<Instant>,
     /// Stdin is at its end for good: when that is typed again.
     end_again: Option<Instant>,
     /// After the process's end: how many bytes may still be read.
@@ -97,7 +103,8 @@ impl Relay {
         fcntl(&master, FcntlArg::F_SETFL(flags)).context("prepare the pty")?;
         let (input, output) = (Input::stdin(only_terminals)?, Output::stdout(only_terminals)?);
         let (inward, outward) = (Buffer::default(), Buffer::default());
-        let mut relay = Relay { master: Some(master), input, output, inward, outward, end_again: None, rest: None };
+        let mut relay =
+            Relay { master: Some(master), input, output, inward, outward, hung_up: None, end_again: None, rest: None };
         relay.resume()?;
         Ok(relay)
     }
@@ -125,7 +132,7 @@ impl Relay {
 
     /// Adds what is waited for now. A full buffer's source is left out altogether, since poll always reports a hang-up.
     pub fn add_to<'a>(&'a self, fds: &mut Vec<PollFd<'a>>) {
-        if let Some(master) = &self.master {
+        if let Some(master) = self.master.as_ref().filter(|_| self.hung_up.is_none()) {
             let mut events = PollFlags::empty();
             events.set(PollFlags::POLLIN, self.outward.has_room());
             events.set(PollFlags::POLLOUT, !self.inward.pending().is_empty());
@@ -144,8 +151,9 @@ impl Relay {
     /// When `pump` is to be called again although nothing has happened.
     pub fn look_again(&self) -> Option<Duration> {
         self.master.as_ref()?;
-        let end = self.end_again.map(|at| at.saturating_duration_since(Instant::now()));
-        [self.input.look_again(), end].into_iter().flatten().min()
+        let times = [self.end_again, self.hung_up].into_iter().flatten();
+        let times = times.map(|at| at.saturating_duration_since(Instant::now()));
+        times.chain(self.input.look_again()).min()
     }
 
     /// Moves what can be moved without blocking.
@@ -247,7 +255,12 @@ impl Relay {
                 break;
             }
             match self.outward.fill(master.as_fd()) {
-                // EIO: the last descriptor inside is closed, and all that was written is read.
+                // EIO: the last descriptor inside is closed, and all that was written is read. While the program runs it
+                // may open its terminal again.
+                Ok(0) | Err(Errno::EIO) if self.rest.is_none() => {
+                    self.hung_up = Some(Instant::now() + HUNG_UP_TICK);
+                    return Ok(());
+                }
                 Ok(0) | Err(Errno::EIO) => self.master = None,
                 Ok(n) => self.count_rest(n),
                 // The kernel brings in what is under way before it says EAGAIN, so after the process's end it means: all.
@@ -257,6 +270,7 @@ impl Relay {
                 Err(e) => return Err(e).context("read the container's terminal"),
             }
         }
+        self.hung_up = None;
         Ok(())
     }
 
