@@ -158,6 +158,34 @@ pub enum Verb {
                       126 when the command cannot be run, 127 when it is not found."
     )]
     Sandbox(SandboxArgs),
+    /// Show the profiles that come with rrunc
+    #[command(
+        override_usage = "rrunc profile ls\n       rrunc profile show NAME",
+        after_help = "Examples:\n  rrunc profile ls\n  rrunc profile show seccomp/default | jq '.syscalls[].comment'\n\n\
+                      base is what every sandbox starts from, in TOML. The seccomp profiles are OCI JSON, for linux.seccomp of a\n\
+                      config.json."
+    )]
+    Profile(ProfileArgs),
+}
+
+/// `profile`.
+#[derive(Debug, Args)]
+pub struct ProfileArgs {
+    /// `ls` lists the profiles, `show` prints one
+    #[arg(value_name = "ls|show")]
+    pub action: ProfileAction,
+    /// The profile to show
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+/// What `profile` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProfileAction {
+    /// One line for each profile.
+    Ls,
+    /// The text of one.
+    Show,
 }
 
 /// `sandbox`.

@@ -49,6 +49,7 @@ fn act(global: &Global, verb: Verb) -> Result<Outcome> {
         Verb::Spec(args) => verbs::spec::run(&args),
         Verb::Features => Ok(verbs::features::run()),
         Verb::Sandbox(args) => verbs::sandbox::run(global, &args),
+        Verb::Profile(args) => verbs::profile::run(&args),
     }
 }
 

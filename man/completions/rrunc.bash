@@ -37,6 +37,9 @@ _rrunc() {
             rrunc,list)
                 cmd="rrunc__subcmd__list"
                 ;;
+            rrunc,profile)
+                cmd="rrunc__subcmd__profile"
+                ;;
             rrunc,ps)
                 cmd="rrunc__subcmd__ps"
                 ;;
@@ -76,6 +79,9 @@ _rrunc() {
             rrunc__subcmd__help,list)
                 cmd="rrunc__subcmd__help__subcmd__list"
                 ;;
+            rrunc__subcmd__help,profile)
+                cmd="rrunc__subcmd__help__subcmd__profile"
+                ;;
             rrunc__subcmd__help,ps)
                 cmd="rrunc__subcmd__help__subcmd__ps"
                 ;;
@@ -101,7 +107,7 @@ _rrunc() {
 
     case "${cmd}" in
         rrunc)
-            opts="-v -h --root --log --log-format --debug --systemd-cgroup --rootless --cgroup-manager --version --help create start run exec state list ps kill delete spec features sandbox help"
+            opts="-v -h --root --log --log-format --debug --systemd-cgroup --rootless --cgroup-manager --version --help create start run exec state list ps kill delete spec features sandbox profile help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -287,7 +293,7 @@ _rrunc() {
             return 0
             ;;
         rrunc__subcmd__help)
-            opts="create start run exec state list ps kill delete spec features sandbox help"
+            opts="create start run exec state list ps kill delete spec features sandbox profile help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -385,6 +391,20 @@ _rrunc() {
             return 0
             ;;
         rrunc__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rrunc__subcmd__help__subcmd__profile)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -511,6 +531,20 @@ _rrunc() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rrunc__subcmd__profile)
+            opts="-v -h --version --help ls show"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

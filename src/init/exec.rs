@@ -2,6 +2,7 @@
 //!
 //! Unlike a container's init this process is seen by hostile ones. It is not dumpable from before the first namespace
 //! is joined until its program runs (CVE-2016-9962), and holds no descriptor of the host.
+use super::listener::Host;
 use super::procfs::Procfs;
 use super::root::Root;
 use super::{Step, become_process, exec, give_up, join_keyring, load_late_filter, log_to, take_terminal};
@@ -120,11 +121,11 @@ fn set_up_and_execute(plan: &Plan, wire: &Wire, namespaces: i32, signals: &Saved
     }
 
     step.begin("process");
-    let ready = become_process(&plan.process, own_ids, false)?;
+    let ready = become_process(&plan.process, own_ids, false, &Host::Exec(wire))?;
     wire.ready()?;
 
     step.begin("seccomp");
-    load_late_filter(&plan.process)?;
+    load_late_filter(&plan.process, &Host::Exec(wire))?;
     step.begin("");
     exec(&plan.process.args, &ready, 3 + plan.passed_fds as RawFd, wire.raw(), signals)
 }

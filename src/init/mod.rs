@@ -5,6 +5,7 @@ pub mod cover;
 pub mod credentials;
 pub mod devices;
 pub mod exec;
+pub mod listener;
 pub mod mounts;
 pub mod procfs;
 pub mod program;
@@ -22,6 +23,7 @@ use crate::spawn::wire::{Failure, Wire};
 use crate::state::{State, Status};
 use crate::sys::{self, exe, keyctl, netdevice, prctl, process, signal::Saved};
 use anyhow::{Context, Result, bail};
+use listener::Host;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::Mode;
@@ -231,7 +233,8 @@ fn set_up(
     }
 
     step.begin("process");
-    let ready = plan.process.as_ref().map(|process| become_process(process, own_ids, true)).transpose()?;
+    let ready =
+        plan.process.as_ref().map(|process| become_process(process, own_ids, true, &Host::Parent(wire))).transpose()?;
     if plan.die_with_parent {
         // Last: every change of ids or capabilities clears it. A parent that died before this leaves the wire closed.
         prctl::set_parent_death_signal()?;
@@ -262,7 +265,7 @@ fn execute(
         opened.map_or(Ok(()), Opened::executing)?;
     }
     step.begin("seccomp");
-    load_late_filter(process)?;
+    load_late_filter(process, &opened.map_or(Host::Parent(wire), Host::Start))?;
     step.begin("startContainer hooks");
     if !hooks.is_empty() {
         let json = state.oci_json(Status::Created, getpid().as_raw());
@@ -411,14 +414,14 @@ fn reopen_null() -> Result<()> {
 }
 
 /// Gives up all that the program is not to have, and finds it. Shared with `exec`.
-pub fn become_process(process: &Process, own_ids: bool, dumpable: bool) -> Result<Ready> {
+pub fn become_process(process: &Process, own_ids: bool, dumpable: bool, host: &Host) -> Result<Ready> {
     let env = program::environment(process);
     credentials::set_limits(process)?;
     if process.no_new_privs {
         prctl::set_no_new_privs()?;
     } else {
         // Without no_new_privs loading takes CAP_SYS_ADMIN, which goes away below.
-        load_filter(process)?;
+        load_filter(process, host)?;
     }
     if own_ids || nix::unistd::geteuid().is_root() {
         credentials::drop_to(process, dumpable)?;
@@ -427,14 +430,11 @@ pub fn become_process(process: &Process, own_ids: bool, dumpable: bool) -> Resul
     Ok(Ready { path: program::find(process)?, env })
 }
 
-fn load_filter(process: &Process) -> Result<()> {
-    match &process.seccomp {
-        Some(filter) => sys::seccomp::load(filter).map(drop).context("load the seccomp filter"),
-        None => Ok(()),
-    }
+fn load_filter(process: &Process, host: &Host) -> Result<()> {
+    process.seccomp.as_ref().map_or(Ok(()), |filter| listener::load(filter, host))
 }
 
 /// With no_new_privs the filter is the very last thing, so that it need not allow anything of ours but execve.
-pub fn load_late_filter(process: &Process) -> Result<()> {
-    if process.no_new_privs { load_filter(process) } else { Ok(()) }
+pub fn load_late_filter(process: &Process, host: &Host) -> Result<()> {
+    if process.no_new_privs { load_filter(process, host) } else { Ok(()) }
 }

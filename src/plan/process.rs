@@ -285,10 +285,6 @@ fn personality(personality: &LinuxPersonality, findings: &mut Findings) -> u64 {
 fn compile(filter: Option<&LinuxSeccomp>, findings: &mut Findings) -> Option<Filter> {
     let filter = seccomp::compile(filter?);
     match filter {
-        Ok(filter) if filter.notify => {
-            findings.problem("linux.seccomp", "SCMP_ACT_NOTIFY is not supported");
-            None
-        }
         Ok(filter) => {
             findings.warnings.extend(filter.warnings.iter().cloned());
             Some(filter)

@@ -46,10 +46,13 @@ pub struct Process {
     pub tmpfs_size: String,
 }
 
+/// The text of the profile that every sandbox starts from.
+pub const BASE: &str = include_str!("../../profiles/base.toml");
+
 impl Profile {
     /// The profile that every sandbox starts from.
     pub fn base() -> Result<Profile> {
-        toml::from_str(include_str!("../../profiles/base.toml")).context("profiles/base.toml")
+        toml::from_str(BASE).context("profiles/base.toml")
     }
 }
 

@@ -20,6 +20,7 @@ use anyhow::{Context, Result, ensure};
 use assemble::{Assembler, Target, Test};
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompFilterFlag as Flag};
 use rules::Rules;
+use std::path::PathBuf;
 
 /// Offset of `arch` in `struct seccomp_data`.
 const ARCHITECTURE: u32 = 4;
@@ -29,12 +30,37 @@ const ARCHITECTURE: u32 = 4;
 pub struct Filter {
     /// The program, at most 4096 instructions.
     pub program: Vec<libc::sock_filter>,
-    /// SECCOMP_FILTER_FLAG_* of the profile, without NEW_LISTENER, which `notify` stands for.
+    /// SECCOMP_FILTER_FLAG_* of the profile, without NEW_LISTENER, which `listener` stands for.
     pub flags: u32,
-    /// Some rule is SCMP_ACT_NOTIFY: loading gives a listener that must be sent to the profile's `listenerPath`.
-    pub notify: bool,
+    /// Some rule is SCMP_ACT_NOTIFY: loading gives a descriptor that must be sent to this agent.
+    pub listener: Option<Listener>,
     /// What the user should know of: names that no architecture has, architectures without a table.
     pub warnings: Vec<String>,
+}
+
+/// Who answers the calls of SCMP_ACT_NOTIFY.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// `listenerPath`: a unix stream socket of the host.
+    pub path: PathBuf,
+    /// `listenerMetadata`, sent along as it is.
+    pub metadata: String,
+}
+
+impl Listener {
+    /// The profile's, if it has one.
+    ///
+    /// # Errors
+    /// Metadata without a path; a path that would mean something else for each command.
+    pub fn of(profile: &LinuxSeccomp) -> Result<Option<Listener>> {
+        let metadata = profile.listener_metadata().clone().unwrap_or_default();
+        let Some(path) = profile.listener_path().clone().filter(|path| !path.as_os_str().is_empty()) else {
+            ensure!(metadata.is_empty(), "seccomp listenerMetadata is set without listenerPath");
+            return Ok(None);
+        };
+        ensure!(path.is_absolute(), "seccomp listenerPath {} is not absolute", path.display());
+        Ok(Some(Listener { path, metadata }))
+    }
 }
 
 /// Compiles a profile for this machine. Pure; fails where runc or the spec would refuse, or when the program is longer
@@ -46,18 +72,14 @@ pub fn compile(profile: &LinuxSeccomp) -> Result<Filter> {
 /// Compiles a profile for some machine, so that every one can be tested on any.
 pub fn compile_for(profile: &LinuxSeccomp, machine: Machine) -> Result<Filter> {
     let rules = Rules::read(profile)?;
-    if rules.notify {
-        ensure!(profile.listener_path().is_some(), "seccomp listenerPath is not set");
-    }
-    if profile.listener_metadata().as_deref().is_some_and(|text| !text.is_empty()) {
-        ensure!(profile.listener_path().is_some(), "seccomp listenerMetadata is set without listenerPath");
-    }
+    let listener = Listener::of(profile)?.filter(|_| rules.notify);
+    ensure!(listener.is_some() || !rules.notify, "seccomp listenerPath is not set");
     let mut warnings = Vec::new();
     let abis = abis(profile, machine, &mut warnings);
     log_foreign_names(&rules, &abis);
     let program = assemble(&rules, &abis)?;
     warnings.extend(rules.warning());
-    Ok(Filter { program, flags: flags(profile, rules.notify), notify: rules.notify, warnings })
+    Ok(Filter { program, flags: flags(profile, rules.notify), listener, warnings })
 }
 
 /// The ABIs to cover, in the machine's order: the native one and those listed. Listed ones that this kernel never

@@ -1,10 +1,12 @@
 //! The host's side of `exec`: which namespaces to join, and the new process brought to where only its program is
 //! missing.
+use super::listener::{self, Agent};
 use super::wire::{self, Report, Wire};
 use super::{Spawned, kill};
 use crate::init::exec::{Join, run};
 use crate::plan::exec::Plan;
 use crate::plan::namespaces::KINDS;
+use crate::state::{State, Status};
 use crate::sys::clone::{Cloned, clone};
 use crate::sys::{pidfd, signal::Saved};
 use anyhow::{Context, Result, bail};
@@ -32,9 +34,9 @@ pub fn differing_namespaces(pid: i32) -> Result<i32> {
     Ok(flags)
 }
 
-/// Adds a process to the container whose first process is `pid`, with the pidfd `init`.
-pub fn spawn(plan: &Plan, pid: i32, init: OwnedFd, signals: Saved) -> Result<Spawned> {
-    let namespaces = differing_namespaces(pid)?;
+/// Adds a process to the container of `state`, whose first process has the pidfd `init`.
+pub fn spawn(plan: &Plan, state: &State, init: OwnedFd, signals: Saved) -> Result<Spawned> {
+    let namespaces = differing_namespaces(state.pid)?;
     let (mut ours, theirs) = wire::pair().context("make the wire to the new process")?;
     let joining = Join { plan, wire: theirs, init, namespaces, signals };
     let (pid, child) = match clone(CloneFlags::empty()).context("fork")? {
@@ -51,8 +53,9 @@ pub fn spawn(plan: &Plan, pid: i32, init: OwnedFd, signals: Saved) -> Result<Spa
             }
         }
     };
-    match answer(&mut ours) {
-        Ok(terminal) => Ok(Spawned { pid, pidfd: child, terminal, wire: ours }),
+    let agent = Agent::of(Some(&plan.process), state, Status::Running);
+    match answer(&mut ours, agent.as_ref()) {
+        Ok(terminal) => Ok(Spawned { pid, pidfd: child, terminal, wire: ours, agent }),
         Err(error) => {
             kill(&child)?;
             Err(error)
@@ -60,12 +63,13 @@ pub fn spawn(plan: &Plan, pid: i32, init: OwnedFd, signals: Saved) -> Result<Spa
     }
 }
 
-fn answer(wire: &mut Wire) -> Result<Option<OwnedFd>> {
+fn answer(wire: &mut Wire, agent: Option<&Agent>) -> Result<Option<OwnedFd>> {
     let mut terminal = None;
     loop {
         match wire.receive()? {
             Report::Terminal(master) => terminal = Some(master),
             Report::Log(level, text) => log::log!(level, "{text}"),
+            Report::Announced(filter) => listener::hand_over(&filter, agent, wire.socket())?,
             Report::Ready => return Ok(terminal),
             Report::Failed(failure) => return Err(failure.into_error()),
             Report::End => bail!("the process was killed while it was set up"),

@@ -8,28 +8,30 @@
 //! | `start` | `G`                | go on                                                              |
 //! | `start` | end of file, no G  | a probe: somebody asked for the status; init accepts again         |
 //! | init    | `E`                | execve comes next                                                  |
+//! | init    | `N`, number, fds   | a seccomp filter with a listener is loaded next, as over the wire  |
+//! | `start` | `G`, again         | the agent is there: load it; then `start` opens the latch          |
 //! | init    | `F` and JSON       | the reason why there will be no program, `wire::Failure`           |
 //! | init    | end of file        | after `E` execve closed the connection; without it init has died   |
 //!
 //! `start` takes the gate away before it waits for the answer. A gate that nobody listens at is left by a crash.
-use super::wire::Failure;
+use super::listener::{Announced, Announcement};
+use super::wire::{Failure, receive_packet};
 use crate::sys::pidfd;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen as listen_on, recv,
-    send, socket,
+    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen as listen_on, send,
+    socket,
 };
 use nix::unistd::{UnlinkatFlags, unlinkat};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// Name of the socket in the state directory.
 const GATE: &str = "gate";
 const GO: &[u8] = b"G";
 const EXECUTING: u8 = b'E';
 const FAILED: u8 = b'F';
-/// Longest packet that is read; a failure's text is far shorter.
-const PACKET: usize = 64 * 1024;
+const ANNOUNCED: u8 = b'N';
 
 /// Puts a gate into the state directory and returns its listening end for init to inherit (close-on-exec).
 pub fn listen(dir: BorrowedFd) -> Result<OwnedFd> {
@@ -56,11 +58,11 @@ fn knock(dir: BorrowedFd) -> Result<Option<OwnedFd>> {
 }
 
 /// Lets the init at the gate go, and waits until its program runs. The caller holds the container's lock; `init` is a
-/// pidfd of the container's first process.
+/// pidfd of the container's first process; `serve` gets a seccomp listener to its agent, over the connection.
 ///
 /// # Errors
 /// init's own failure with its hint; or that the container has been started or has stopped, in runc's words.
-pub fn start(dir: BorrowedFd, init: BorrowedFd) -> Result<()> {
+pub fn start(dir: BorrowedFd, init: BorrowedFd, serve: impl Fn(Announced, BorrowedFd) -> Result<()>) -> Result<()> {
     let Some(connection) = knock(dir)? else {
         return Err(not_waiting(init));
     };
@@ -73,8 +75,9 @@ pub fn start(dir: BorrowedFd, init: BorrowedFd) -> Result<()> {
     let mut executing = false;
     loop {
         match receive(&connection) {
-            Ok(packet) => match packet.split_first() {
+            Ok((packet, fds)) => match packet.split_first() {
                 Some((&EXECUTING, _)) => executing = true,
+                Some((&ANNOUNCED, rest)) => serve(Announced::parse(rest, fds)?, connection.as_fd())?,
                 Some((&FAILED, json)) => return Err(failure(json)),
                 Some((tag, _)) => bail!("init answered with an unknown packet {tag}"),
                 // After `E` the program runs, or has been killed on the way there, which is its own affair.
@@ -125,8 +128,8 @@ pub fn wait(listener: OwnedFd) -> Result<Opened> {
             Err(e) => return Err(e).context("wait for start"),
         };
         match receive(&connection) {
-            Ok(packet) if packet == GO => return Ok(Opened { connection }),
-            Ok(packet) if packet.is_empty() => {}
+            Ok((packet, _)) if packet == GO => return Ok(Opened { connection }),
+            Ok((packet, _)) if packet.is_empty() => {}
             Ok(_) => bail!("wait for start: an unknown packet came in"),
             Err(Errno::ECONNRESET) => {}
             Err(e) => return Err(e).context("wait for start"),
@@ -138,6 +141,16 @@ impl Opened {
     /// The connection's number, for those who close all others.
     pub fn raw(&self) -> RawFd {
         self.connection.as_raw_fd()
+    }
+
+    /// A filter with a listener comes next; returns when it may be loaded.
+    pub fn announce(&self, announcement: &Announcement) -> Result<()> {
+        announcement.send(self.connection.as_fd()).context("rrunc start is gone")?;
+        match receive(&self.connection) {
+            Ok((packet, _)) if packet == GO => Ok(()),
+            Ok(_) | Err(Errno::ECONNRESET) => bail!("rrunc start is gone"),
+            Err(e) => Err(e).context("wait for start"),
+        }
     }
 
     /// Tells `start` that execve comes next. A `start` that has been killed meanwhile changes nothing.
@@ -169,19 +182,9 @@ fn address(dir: BorrowedFd) -> nix::Result<UnixAddr> {
     UnixAddr::new(format!("/proc/self/fd/{}/{GATE}", dir.as_raw_fd()).as_str())
 }
 
-/// The next packet, empty at the end of file.
-fn receive(connection: &OwnedFd) -> nix::Result<Vec<u8>> {
-    let mut packet = vec![0; PACKET];
-    loop {
-        match recv(connection.as_raw_fd(), &mut packet, MsgFlags::empty()) {
-            Ok(length) => {
-                packet.truncate(length);
-                return Ok(packet);
-            }
-            Err(Errno::EINTR) => {}
-            Err(e) => return Err(e),
-        }
-    }
+/// The next packet and its descriptors, empty at the end of file.
+fn receive(connection: &OwnedFd) -> nix::Result<(Vec<u8>, Vec<OwnedFd>)> {
+    receive_packet(connection.as_fd())
 }
 
 #[cfg(test)]
@@ -189,7 +192,6 @@ mod tests {
     use super::*;
     use nix::unistd::Pid;
     use std::fs::File;
-    use std::os::fd::AsFd;
 
     /// A state directory whose path is too long for a socket address.
     fn directory(name: &str) -> (std::path::PathBuf, OwnedFd) {
@@ -203,13 +205,17 @@ mod tests {
         pidfd::open(Pid::this()).unwrap()
     }
 
+    fn nobody(_: Announced, _: BorrowedFd) -> Result<()> {
+        panic!("no listener was announced")
+    }
+
     /// Runs `init` against `start`, and returns what `start` says.
     fn meet(name: &str, init: impl FnOnce(OwnedFd) + Send) -> Result<()> {
         let (path, dir) = directory(name);
         let listener = listen(dir.as_fd()).unwrap();
         let said = std::thread::scope(|scope| {
             scope.spawn(|| init(listener));
-            start(dir.as_fd(), me().as_fd())
+            start(dir.as_fd(), me().as_fd(), nobody)
         });
         assert!(!path.join(GATE).exists(), "start takes the gate away");
         std::fs::remove_dir_all(path).unwrap();
@@ -264,7 +270,7 @@ mod tests {
         }
         std::thread::scope(|scope| {
             scope.spawn(|| wait(listener).unwrap().executing().unwrap());
-            start(dir.as_fd(), me().as_fd()).unwrap();
+            start(dir.as_fd(), me().as_fd(), nobody).unwrap();
         });
         std::fs::remove_dir_all(path).unwrap();
     }
@@ -274,12 +280,12 @@ mod tests {
         let (path, dir) = directory("stale");
         drop(listen(dir.as_fd()).unwrap());
         assert!(!probe(dir.as_fd()).unwrap());
-        let said = start(dir.as_fd(), me().as_fd()).unwrap_err();
+        let said = start(dir.as_fd(), me().as_fd(), nobody).unwrap_err();
         assert_eq!(said.to_string(), "cannot start an already running container");
         let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
         let ended = pidfd::open(Pid::from_raw(child.id() as i32)).unwrap();
         child.wait().unwrap();
-        let said = start(dir.as_fd(), ended.as_fd()).unwrap_err();
+        let said = start(dir.as_fd(), ended.as_fd(), nobody).unwrap_err();
         assert_eq!(said.to_string(), "cannot start a container that has stopped");
         std::fs::remove_dir_all(path).unwrap();
     }
@@ -291,8 +297,8 @@ mod tests {
         let second = knock(dir.as_fd()).unwrap().unwrap();
         let first = knock(dir.as_fd()).unwrap().unwrap();
         drop(listener);
-        assert_eq!(receive(&second), Err(Errno::ECONNRESET));
-        assert_eq!(receive(&first), Err(Errno::ECONNRESET));
+        assert_eq!(receive(&second).unwrap_err(), Errno::ECONNRESET);
+        assert_eq!(receive(&first).unwrap_err(), Errno::ECONNRESET);
         std::fs::remove_dir_all(path).unwrap();
     }
 }

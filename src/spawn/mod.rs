@@ -3,6 +3,7 @@ pub mod exec;
 pub mod gate;
 pub mod idmap;
 pub mod join;
+pub mod listener;
 pub mod wire;
 
 use crate::hooks::{self, Inherit};
@@ -12,6 +13,7 @@ use crate::state::{State, Status, process};
 use crate::sys::clone::{Cloned, clone};
 use crate::sys::{pidfd, signal::Saved};
 use anyhow::{Context, Result, anyhow, bail};
+use listener::Agent;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use wire::{Report, Wire};
@@ -25,6 +27,8 @@ pub struct Spawned {
     /// Master of its pseudoterminal.
     pub terminal: Option<OwnedFd>,
     wire: Wire,
+    /// Who answers the calls of its seccomp filter.
+    agent: Option<Agent>,
 }
 
 impl Spawned {
@@ -41,6 +45,7 @@ impl Spawned {
         loop {
             match self.wire.receive()? {
                 Report::Log(level, text) => log::log!(level, "{text}"),
+                Report::Announced(filter) => listener::hand_over(&filter, self.agent.as_ref(), self.wire.socket())?,
                 Report::Failed(failure) => return Err(failure.into_error()),
                 // execve has closed it, or the process was killed on the way, which its exit status tells.
                 Report::End => return Ok(()),
@@ -89,14 +94,15 @@ pub fn spawn(
     } else {
         join::clone_joined(start, &mut ours)?
     };
-    let set_up = || -> Result<Option<OwnedFd>> {
+    let set_up = || -> Result<(Option<OwnedFd>, Option<Agent>)> {
         state.pid = pid;
         state.start_time = process::start_time(pid)?.context("container init ended at once")?;
         written(state)?;
-        answer(plan, state, &mut ours)
+        let agent = Agent::of(plan.process.as_ref(), state, Status::Creating);
+        Ok((answer(plan, state, &mut ours, agent.as_ref())?, agent))
     };
     match set_up() {
-        Ok(terminal) => Ok(Spawned { pid, pidfd: child, terminal, wire: ours }),
+        Ok((terminal, agent)) => Ok(Spawned { pid, pidfd: child, terminal, wire: ours, agent }),
         Err(error) => {
             kill(&child)?;
             Err(error)
@@ -112,7 +118,7 @@ fn exe_path(plan: &Plan) -> Result<Option<PathBuf>> {
     std::fs::read_link("/proc/self/exe").context("/proc/self/exe").map(Some)
 }
 
-fn answer(plan: &Plan, state: &State, wire: &mut Wire) -> Result<Option<OwnedFd>> {
+fn answer(plan: &Plan, state: &State, wire: &mut Wire, agent: Option<&Agent>) -> Result<Option<OwnedFd>> {
     let mut terminal = None;
     loop {
         match wire.receive()? {
@@ -127,10 +133,13 @@ fn answer(plan: &Plan, state: &State, wire: &mut Wire) -> Result<Option<OwnedFd>
             }
             Report::Terminal(master) => terminal = Some(master),
             Report::Log(level, text) => log::log!(level, "{text}"),
+            Report::Announced(filter) => listener::hand_over(&filter, agent, wire.socket())?,
             Report::Ready => return Ok(terminal),
             Report::Failed(failure) => return Err(failure.into_error()),
             Report::End => bail!("container init was killed while it was set up"),
-            other @ Report::Process(..) => bail!("container init reports {other:?} out of turn"),
+            other @ (Report::Process(..) | Report::Listener(_)) => {
+                bail!("container init reports {other:?} out of turn")
+            }
         }
     }
 }

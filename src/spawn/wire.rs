@@ -8,12 +8,18 @@
 //! | child  | `T` and a fd      | the master of my pseudoterminal                                       |
 //! | child  | `W`, level, text  | log this                                                              |
 //! | child  | `R`               | ready: everything but the program is set up; answered by `G`          |
+//! | child  | `N`, number, fds  | I load a seccomp filter with a listener, which will have this number; |
+//! |        |                   | the fds: my pidfd and a latch; answered by `G`, when the agent is     |
+//! |        |                   | there, and by opening the latch, when it has the listener             |
+//! |        |                   | (`exec`: -1 for the number, a third fd is the courier's pidfd)        |
+//! | child  | `L` and a fd      | (`exec`, from the courier) that listener                              |
 //! | child  | `F` and JSON      | gave up, and why; the end                                             |
 //! | child  | end of file       | after `R` and `G`: execve closed it, or (created) the gate took over  |
 //! | parent | `G`               | go on                                                                 |
 //! | parent | end of file       | give up: we have failed or died                                       |
 //!
 //! The child reports, the parent only answers: there is no state in which both wait.
+use super::listener::{Announced, Announcement};
 use crate::error::{NotExecuted, errno_of, find, hint_of, one_line, with_hint};
 use anyhow::{Context, Result, anyhow, bail};
 use nix::cmsg_space;
@@ -24,7 +30,7 @@ use nix::sys::socket::{
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// Longest packet; texts are cut to fit.
 const PACKET: usize = 64 * 1024;
@@ -96,6 +102,10 @@ pub enum Report {
     Terminal(OwnedFd),
     /// A line for the log.
     Log(log::Level, String),
+    /// Loads a filter with a listener.
+    Announced(Announced),
+    /// That listener.
+    Listener(OwnedFd),
     /// Set up.
     Ready,
     /// Gave up.
@@ -125,16 +135,22 @@ impl Wire {
         self.socket.as_raw_fd()
     }
 
+    /// The descriptor itself, for what is spoken on both the wire and the gate.
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
     fn send(&self, packet: &[u8], fd: Option<BorrowedFd>) -> nix::Result<()> {
-        let fds = fd.map(|fd| [fd.as_raw_fd()]);
-        let control = fds.as_ref().map(|fds| ControlMessage::ScmRights(fds));
-        let parts = [IoSlice::new(packet)];
-        sendmsg::<()>(self.socket.as_raw_fd(), &parts, control.as_slice(), MsgFlags::MSG_NOSIGNAL, None).map(drop)
+        send_to(self.socket(), packet, fd.map(|fd| fd.as_raw_fd()).as_slice())
     }
 
     /// Child: a bare report, `I`, `H` or `R`, and the wait for the parent's answer.
     fn ask(&self, tag: u8) -> Result<()> {
         self.send(&[tag], None).context("rrunc is gone")?;
+        self.answer()
+    }
+
+    fn answer(&self) -> Result<()> {
         let mut answer = [0u8; 1];
         loop {
             match nix::sys::socket::recv(self.socket.as_raw_fd(), &mut answer, MsgFlags::empty()) {
@@ -153,6 +169,17 @@ impl Wire {
     /// Child: asks for the hooks.
     pub fn need_hooks(&self) -> Result<()> {
         self.ask(b'H')
+    }
+
+    /// Child: a filter with a listener comes next; returns when it may be loaded.
+    pub fn announce(&self, announcement: &Announcement) -> Result<()> {
+        announcement.send(self.socket()).context("rrunc is gone")?;
+        self.answer()
+    }
+
+    /// Courier: the listener.
+    pub fn listener(&self, listener: BorrowedFd) -> nix::Result<()> {
+        self.send(b"L", Some(listener))
     }
 
     /// Child: is set up; returns when the parent has written down what it must.
@@ -210,30 +237,63 @@ impl Wire {
     }
 
     fn read(&self) -> Result<Report> {
-        let mut packet = vec![0u8; PACKET];
-        let mut space = cmsg_space!(RawFd);
-        let (length, fd) = loop {
-            let mut parts = [IoSliceMut::new(&mut packet)];
-            match recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
-                Ok(message) => {
-                    let fds = message.cmsgs()?.find_map(|control| match control {
-                        ControlMessageOwned::ScmRights(fds) => fds.into_iter().next(),
-                        _ => None,
-                    });
-                    break (message.bytes, fds.map(crate::sys::received));
-                }
-                Err(Errno::EINTR) => {}
-                Err(Errno::ECONNRESET) => return Ok(Report::End),
-                Err(e) => return Err(e).context("wait for the container"),
-            }
-        };
-        let Some((tag, rest)) = packet[..length].split_first() else { return Ok(Report::End) };
-        decode(*tag, rest, fd)
+        receive_from(self.socket())
     }
 }
 
-fn decode(tag: u8, rest: &[u8], fd: Option<OwnedFd>) -> Result<Report> {
-    Ok(match (tag, fd) {
+/// Sends one packet with descriptors.
+pub fn send_to(socket: BorrowedFd, packet: &[u8], fds: &[RawFd]) -> nix::Result<()> {
+    let control = (!fds.is_empty()).then_some(ControlMessage::ScmRights(fds));
+    let parts = [IoSlice::new(packet)];
+    sendmsg::<()>(socket.as_raw_fd(), &parts, control.as_slice(), MsgFlags::MSG_NOSIGNAL, None).map(drop)
+}
+
+/// The next packet and its descriptors, at most three; empty at the end of file.
+pub fn receive_packet(socket: BorrowedFd) -> nix::Result<(Vec<u8>, Vec<OwnedFd>)> {
+    let mut packet = vec![0u8; PACKET];
+    let mut space = cmsg_space!([RawFd; 3]);
+    loop {
+        let mut parts = [IoSliceMut::new(&mut packet)];
+        match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
+            Ok(message) => {
+                let mut received = Vec::new();
+                for control in message.cmsgs()? {
+                    if let ControlMessageOwned::ScmRights(fds) = control {
+                        received.extend(fds.into_iter().map(crate::sys::received));
+                    }
+                }
+                let length = message.bytes;
+                packet.truncate(length);
+                return Ok((packet, received));
+            }
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// The next report.
+pub fn receive_from(socket: BorrowedFd) -> Result<Report> {
+    match receive_packet(socket) {
+        Ok((packet, fds)) => match packet.split_first() {
+            Some((tag, rest)) => decode(*tag, rest, fds),
+            None => Ok(Report::End),
+        },
+        Err(Errno::ECONNRESET) => Ok(Report::End),
+        Err(e) => Err(e).context("wait for the container"),
+    }
+}
+
+/// A packet of the child, by its tag.
+///
+/// # Errors
+/// It is none of the table's.
+pub fn decode(tag: u8, rest: &[u8], fds: Vec<OwnedFd>) -> Result<Report> {
+    if tag == b'N' {
+        return Announced::parse(rest, fds).map(Report::Announced);
+    }
+    Ok(match (tag, fds.into_iter().next()) {
+        (b'L', Some(fd)) => Report::Listener(fd),
         (b'P', Some(fd)) if rest.len() == 4 => {
             Report::Process(i32::from_ne_bytes([rest[0], rest[1], rest[2], rest[3]]), fd)
         }
@@ -253,7 +313,6 @@ fn decode(tag: u8, rest: &[u8], fd: Option<OwnedFd>) -> Result<Report> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsFd;
 
     #[test]
     fn a_failure_arrives_whole_and_a_closed_end_is_the_end() {

@@ -2,7 +2,7 @@
 use nix::errno::Errno;
 use nix::fcntl::FdFlag;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 
 /// The descriptor flags (F_GETFD) of `fd`. EBADF: it is not open.
 pub fn flags(fd: RawFd) -> nix::Result<FdFlag> {
@@ -57,4 +57,10 @@ fn close_range(first: RawFd, last: RawFd) -> nix::Result<()> {
 pub fn stat(fd: RawFd) -> nix::Result<libc::stat> {
     // SAFETY: the borrow ends before anything else can close it.
     nix::sys::stat::fstat(unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) })
+}
+
+/// A duplicate (close-on-exec) of `fd` at the lowest number that is free. EBADF: it is not open.
+pub fn duplicate(fd: RawFd) -> nix::Result<OwnedFd> {
+    // SAFETY: makes a new descriptor; a closed one is an error.
+    super::owned(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) }.into())
 }

@@ -5,6 +5,7 @@ pub mod clone;
 pub mod descriptor;
 pub mod exe;
 pub mod keyctl;
+pub mod latch;
 pub mod mount;
 pub mod netdevice;
 pub mod pidfd;

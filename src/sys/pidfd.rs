@@ -34,6 +34,13 @@ pub fn getfd(pidfd: BorrowedFd, fd: RawFd) -> nix::Result<OwnedFd> {
     super::owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) })
 }
 
+/// The pid of the process, as /proc counts; `None` when it has ended.
+pub fn pid(pidfd: BorrowedFd) -> std::io::Result<Option<i32>> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
+    let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+    Ok(pid.filter(|pid| *pid > 0))
+}
+
 /// Whether the process has ended, waited for or not.
 pub fn has_ended(pidfd: BorrowedFd) -> nix::Result<bool> {
     wait_ended(pidfd, 0)

@@ -13,12 +13,12 @@ pub fn load(filter: &Filter) -> nix::Result<Option<OwnedFd>> {
         len: u16::try_from(filter.program.len()).map_err(|_| Errno::EINVAL)?,
         filter: filter.program.as_ptr().cast_mut(),
     };
-    let flags =
-        c_long::from(filter.flags) | if filter.notify { libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as c_long } else { 0 };
+    let flags = c_long::from(filter.flags)
+        | if filter.listener.is_some() { libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as c_long } else { 0 };
     let operation = libc::SECCOMP_SET_MODE_FILTER as c_uint;
     // SAFETY: `program` and the instructions it points to live until the call returns; the kernel only reads them.
     let result = unsafe { libc::syscall(libc::SYS_seccomp, operation, flags, &raw const program) };
     let result = Errno::result(result)?;
     // SAFETY: with NEW_LISTENER and without TSYNC the result is a descriptor that was opened for us alone.
-    Ok(filter.notify.then(|| unsafe { OwnedFd::from_raw_fd(result as RawFd) }))
+    Ok(filter.listener.is_some().then(|| unsafe { OwnedFd::from_raw_fd(result as RawFd) }))
 }

@@ -48,7 +48,7 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
 
     // From before the clone on: see `run`.
     let signals = if args.detach { signal::Saved::current()? } else { signal::block_all()? };
-    let mut process = spawn::spawn(&plan, state.pid, init, signals)?;
+    let mut process = spawn::spawn(&plan, &state, init, signals)?;
     let begun = (|| {
         if let (Some(path), Some(master)) = (&console_socket, &process.terminal) {
             console::send(path, master.as_fd(), console::MASTER_NAME)?;

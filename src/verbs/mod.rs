@@ -5,6 +5,7 @@ pub mod exec;
 pub mod features;
 pub mod kill;
 pub mod list;
+pub mod profile;
 pub mod ps;
 pub mod run;
 pub mod sandbox;

@@ -1,10 +1,13 @@
 //! `start`: open the gate of a created container, wait until its program runs, then the poststart hooks.
 use super::{Outcome, configured_hooks, delete, end};
+use crate::bundle::Bundle;
 use crate::cli::{Global, IdArgs};
 use crate::error::one_line;
 use crate::hooks::{self, Inherit};
 use crate::notify::Proxy;
+use crate::seccomp::Listener;
 use crate::spawn::gate;
+use crate::spawn::listener::{self, Agent};
 use crate::state::{Container, Root, State, Status, process};
 use anyhow::{Context, Result, bail};
 use nix::unistd::Pid;
@@ -25,7 +28,13 @@ pub fn run(global: &Global, args: &IdArgs) -> Result<Outcome> {
     let init = process::live(state.pid, state.start_time)?.context("cannot start a container that has stopped")?;
     let ready = notify_proxy(&container)?;
     let bytes = container.config()?;
-    let started = gate::start(container.dir.as_fd(), init.as_fd());
+    let started = gate::start(container.dir.as_fd(), init.as_fd(), |announced, connection| {
+        let listener = configured_listener(&state, &bytes)?;
+        let agent = listener.map(|listener| Agent::new(listener, &state, Status::Creating));
+        let Err(error) = listener::hand_over(&announced, agent.as_ref(), connection) else { return Ok(()) };
+        // It would wait in vain.
+        end(&init).and(Err(error))
+    });
     // Hooks may call back into us, and a container may take its time to be ready.
     container.unlock()?;
     match started.and_then(|()| poststart(&state, &bytes, &init)) {
@@ -36,6 +45,13 @@ pub fn run(global: &Global, args: &IdArgs) -> Result<Outcome> {
         ready.wait(init.as_fd(), Pid::from_raw(state.pid))?;
     }
     Ok(Outcome::default())
+}
+
+/// The seccomp agent of the container's own configuration.
+fn configured_listener(state: &State, config: &[u8]) -> Result<Option<Listener>> {
+    let config = Bundle::parse(state.bundle.clone(), config.to_vec())?;
+    let profile = config.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+    profile.map_or(Ok(None), Listener::of)
 }
 
 /// Whether a hook failed, of init's or ours. Then `start` itself undoes the container (runtime-spec, runtime.md,

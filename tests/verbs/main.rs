@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod agent;
 mod concurrency;
 mod create;
 mod delete;
@@ -16,7 +17,9 @@ mod kill9;
 mod list;
 mod mounts;
 mod options;
+mod profile;
 mod run;
+mod seccomp;
 mod start;
 mod state;
 mod terminal;

@@ -1,0 +1,45 @@
+//! `profile`: what comes with the binary can be looked at and used.
+use crate::support::Stage;
+use serde_json::{Value, json};
+
+#[test]
+fn every_profile_that_is_listed_is_shown() {
+    let stage = Stage::new();
+    let list = stage.rrunc(&["profile", "ls"]).success();
+    assert_eq!(list.stdout, "base\nseccomp/default\nseccomp/sandbox\nseccomp/strict\n");
+    for name in list.stdout.lines() {
+        let text = stage.rrunc(&["profile", "show", name]).success().stdout;
+        assert!(text.ends_with('\n'), "{name}");
+        if name.starts_with("seccomp/") {
+            let profile: Value = serde_json::from_str(&text).expect("OCI JSON");
+            assert_eq!(profile["defaultAction"], "SCMP_ACT_ERRNO", "{name}");
+        } else {
+            assert!(text.contains("[filesystem]"), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_default_profile_runs_a_container() {
+    let stage = Stage::new();
+    let text = stage.rrunc(&["profile", "show", "seccomp/default"]).success().stdout;
+    let bundle = stage.bundle();
+    bundle.set("/linux/seccomp", serde_json::from_str(&text).expect("JSON"));
+    bundle.script("grep Seccomp: /proc/self/status; unshare -U true");
+    let out = stage.run(&bundle).exits(1).prints("Seccomp:\t2\n");
+    assert!(out.stderr.contains("not permitted"), "{}", out.stderr);
+    bundle.set("/linux/seccomp", json!(null)).script("grep Seccomp: /proc/self/status; unshare -U true");
+    stage.run(&bundle).success();
+}
+
+#[test]
+fn mistakes_are_told_with_what_to_do() {
+    let stage = Stage::new();
+    stage.rrunc(&["profile", "show", "nonesuch"]).fails(1, &["there is no profile nonesuch", "profile ls"]);
+    stage.rrunc(&["profile", "show", "seccomp/../base"]).fails(1, &["there is no profile"]);
+    stage.rrunc(&["profile", "show"]).fails(1, &["takes the name of a profile"]);
+    stage.rrunc(&["profile", "ls", "base"]).fails(1, &["takes no name"]);
+    stage.rrunc(&["profile"]).fails(2, &["profile show NAME"]);
+    stage.rrunc(&["profile", "frob"]).fails(2, &["frob"]);
+    stage.rrunc(&["profile", "ls", "--no-such"]).exits(2);
+}
