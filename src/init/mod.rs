@@ -256,7 +256,7 @@ fn execute(
     let (Some(ready), Some(process)) = (ready, &plan.process) else { bail!("process property must not be empty") };
     step.begin("reaper");
     if plan.reaper {
-        reaper::stay_behind(process)?;
+        reaper::stay_behind(process.terminal)?;
     }
     step.begin("startContainer hooks");
     let hooks = &plan.hooks.start_container;

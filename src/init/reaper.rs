@@ -1,9 +1,7 @@
 //! Pid 1 of a sandbox: forwards signals, reaps orphans, and ends with the program. The kernel gives a pid 1 no default
 //! signal actions, so a program in that place could not be interrupted; and the program cannot touch this process,
 //! which is not dumpable and dies with rrunc whatever the program does.
-use super::load_late_filter;
 use crate::console;
-use crate::plan::Process;
 use crate::sys::clone::{Cloned, clone};
 use crate::sys::{descriptor, pidfd, prctl, process};
 use anyhow::{Context, Result};
@@ -18,13 +16,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 const FAILED: i32 = 255;
 
 /// Forks: the child goes on to become the program, this process stays behind to look after it and never returns.
-pub fn stay_behind(program: &Process) -> Result<()> {
+pub fn stay_behind(terminal: bool) -> Result<()> {
     // From before the fork on: none is to be lost.
     let all = SigSet::all();
     all.thread_block().context("block signals")?;
     match clone(CloneFlags::empty()).context("fork the program")? {
-        Cloned::Child => lead(program.terminal),
-        Cloned::Parent(pid, child) => process::exit_now(watch(pid, child.as_fd(), program, &all).unwrap_or(FAILED)),
+        Cloned::Child => lead(terminal),
+        Cloned::Parent(pid, child) => process::exit_now(watch(pid, child.as_fd(), &all).unwrap_or(FAILED)),
     }
 }
 
@@ -37,14 +35,12 @@ fn lead(terminal: bool) -> Result<()> {
     setsid().map(drop).context("setsid")
 }
 
-fn watch(pid: Pid, child: BorrowedFd, program: &Process, all: &SigSet) -> Result<i32> {
+fn watch(pid: Pid, child: BorrowedFd, all: &SigSet) -> Result<i32> {
     prctl::set_dumpable(false)?;
     prctl::set_name(c"rrunc:[reaper]")?;
     let signals = SignalFd::with_flags(all, SfdFlags::SFD_CLOEXEC)?;
     // Neither the wire nor a standard stream: what reads the program's output has to see its end.
     descriptor::close_except(0, &[signals.as_fd().as_raw_fd(), child.as_raw_fd()])?;
-    // Not that anything of the program's reaches us; but nothing here needs what the filter denies.
-    load_late_filter(program)?;
     loop {
         let number = match signals.read_signal() {
             Ok(Some(info)) => info.ssi_signo as i32,
