@@ -2,10 +2,13 @@
 //!
 //! Unlike a container's init this process is seen by hostile ones. It is not dumpable from before the first namespace
 //! is joined until its program runs (CVE-2016-9962), and holds no descriptor of the host.
+use super::execve::{become_process, exec, load_late_filter};
 use super::listener::Host;
+use super::namespaces::join_keyring;
 use super::procfs::Procfs;
 use super::root::Root;
-use super::{Step, become_process, exec, give_up, join_keyring, load_late_filter, log_to, take_terminal};
+use super::stdio::take_terminal;
+use super::{Step, give_up, log_to};
 use crate::console;
 use crate::plan::exec::Plan;
 use crate::spawn::wire::{Failure, Wire};

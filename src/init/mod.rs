@@ -5,34 +5,32 @@ pub mod cover;
 pub mod credentials;
 pub mod devices;
 pub mod exec;
+pub mod execve;
 pub mod listener;
 pub mod mounts;
+pub mod namespaces;
 pub mod procfs;
 pub mod program;
 pub mod reaper;
 pub mod root;
 pub mod rootfs;
+pub mod stdio;
 
 use crate::console;
-use crate::error::NotExecuted;
 use crate::hooks::{self, Inherit};
-use crate::plan::namespaces::{CLONE_NEWTIME, Kind};
-use crate::plan::{Plan, Process, ids::Writer};
+use crate::plan::Plan;
+use crate::plan::namespaces::Kind;
 use crate::spawn::gate::{self, Opened};
 use crate::spawn::wire::{Failure, Wire};
 use crate::state::{State, Status};
-use crate::sys::{self, exe, keyctl, netdevice, prctl, process, signal::Saved};
+use crate::sys::{self, exe, netdevice, prctl, process, signal::Saved};
 use anyhow::{Context, Result, bail};
+use execve::Ready;
 use listener::Host;
-use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, openat};
-use nix::sys::stat::Mode;
-use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, execve, getpid, sethostname, setsid};
+use nix::unistd::{getpid, sethostname, setsid};
 use procfs::Procfs;
-use root::Root;
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -117,12 +115,6 @@ pub fn give_up(wire: &Wire, step: &Step, error: &anyhow::Error, status: i32) -> 
     process::exit_now(if told.is_ok() { status } else { 1 })
 }
 
-/// A program that is about to run.
-pub struct Ready {
-    path: CString,
-    env: Vec<CString>,
-}
-
 /// Everything up to the point where `create` is done.
 fn set_up(
     plan: &Plan,
@@ -145,14 +137,14 @@ fn set_up(
     let proc = Procfs::open()?;
 
     step.begin("id maps");
-    become_root(plan, &proc, wire)?;
+    namespaces::become_root(plan, &proc, wire)?;
 
     step.begin("session");
     setsid()?;
 
     step.begin("own binary");
     if let Some(path) = exe {
-        part_from_binary(path, own_mounts)?;
+        namespaces::part_from_binary(path, own_mounts)?;
     }
 
     step.begin("oom score");
@@ -162,12 +154,12 @@ fn set_up(
 
     step.begin("time namespace");
     if plan.namespaces.is_new(Kind::Time) {
-        enter_time_namespace(plan, &proc)?;
+        namespaces::enter_time_namespace(plan, &proc)?;
     }
 
     step.begin("keyring");
     if let Some(name) = &plan.keyring {
-        join_keyring(name)?;
+        namespaces::join_keyring(name)?;
     }
 
     step.begin("network");
@@ -194,7 +186,7 @@ fn set_up(
 
     step.begin("terminal");
     if let Some(process) = plan.process.as_ref().filter(|p| p.terminal) {
-        take_terminal(process, &root, own_mounts, plan.keep_streams, wire)?;
+        stdio::take_terminal(process, &root, own_mounts, plan.keep_streams, wire)?;
         // With a reaper it is the program's session that controls the terminal, and that comes later.
         if !plan.reaper {
             console::become_controlling()?;
@@ -222,7 +214,7 @@ fn set_up(
     step.begin("root");
     rootfs::enter(&root, plan, own_mounts)?;
     drop(root);
-    reopen_null()?;
+    stdio::reopen_null()?;
 
     step.begin("host name");
     if let Some(name) = &plan.hostname {
@@ -233,8 +225,11 @@ fn set_up(
     }
 
     step.begin("process");
-    let ready =
-        plan.process.as_ref().map(|process| become_process(process, own_ids, true, &Host::Parent(wire))).transpose()?;
+    let ready = plan
+        .process
+        .as_ref()
+        .map(|process| execve::become_process(process, own_ids, true, &Host::Parent(wire)))
+        .transpose()?;
     if plan.die_with_parent {
         // Last: every change of ids or capabilities clears it. A parent that died before this leaves the wire closed.
         prctl::set_parent_death_signal()?;
@@ -265,7 +260,7 @@ fn execute(
         opened.map_or(Ok(()), Opened::executing)?;
     }
     step.begin("seccomp");
-    load_late_filter(process, &opened.map_or(Host::Parent(wire), Host::Start))?;
+    execve::load_late_filter(process, &opened.map_or(Host::Parent(wire), Host::Start))?;
     step.begin("startContainer hooks");
     if !hooks.is_empty() {
         let json = state.oci_json(Status::Created, getpid().as_raw());
@@ -274,93 +269,7 @@ fn execute(
     }
     step.begin("");
     let report = opened.map_or(wire.raw(), |o| o.raw());
-    exec(&process.args, ready, 3 + plan.passed_fds as RawFd, report, signals)
-}
-
-/// Replaces this process by the program. All descriptors from `first` on are closed for good, but for `report`.
-pub fn exec(args: &[CString], ready: &Ready, first: RawFd, report: RawFd, signals: &Saved) -> Result<Infallible> {
-    signals.restore_for_exec()?;
-    match sys::descriptor::close_except(first, &[report]) {
-        // A filter loaded before (no_new_privs is off) may refuse it; all of ours are close-on-exec besides.
-        Ok(()) | Err(Errno::EPERM | Errno::ENOSYS) => {}
-        Err(e) => return Err(e).context("close the descriptors"),
-    }
-    let Err(errno) = execve(&ready.path, args, &ready.env);
-    // One bare line, as runc has it: clients read it.
-    let name = ready.path.to_string_lossy();
-    Err(NotExecuted { errno, text: format!("exec {name}: {}", errno.desc().to_lowercase()) }.into())
-}
-
-/// Gets the ids of root inside: writes the one-line maps, or waits until the parent has had the real ones written.
-fn become_root(plan: &Plan, proc: &Procfs, wire: &Wire) -> Result<()> {
-    if let Some(ids) = &plan.ids {
-        if ids.writer == Writer::Child {
-            for (file, map) in [("uid_map", &ids.uid), ("gid_map", &ids.gid)] {
-                if file == "gid_map" {
-                    proc.write("self/setgroups", "deny")?;
-                }
-                let line = map.iter().map(|m| format!("{} {} {}\n", m.inside, m.outside, m.size)).collect::<String>();
-                proc.write(&format!("self/{file}"), &line)?;
-            }
-        } else {
-            wire.need_id_maps()?;
-        }
-        if ids.gid.iter().any(|m| m.inside == 0) {
-            process::setresgid(0).context("become group 0 of the user namespace")?;
-        }
-        if ids.uid.iter().any(|m| m.inside == 0) {
-            process::setresuid(0).context("become root of the user namespace")?;
-        }
-        // The change of the kernel's ids has cleared it, and hooks need our /proc/PID/ns.
-        prctl::set_dumpable(true)?;
-    }
-    Ok(())
-}
-
-/// Opens our binary again, through a mount of the new namespace, and parts from it.
-fn part_from_binary(path: &Path, own_mounts: bool) -> Result<()> {
-    let file = match openat(AT_FDCWD, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()) {
-        Ok(file) if own_mounts => {
-            let same = nix::sys::stat::stat("/proc/self/exe").and_then(|a| Ok((a, nix::sys::stat::fstat(&file)?)));
-            same.is_ok_and(|(a, b)| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)).then_some(file)
-        }
-        _ => None,
-    };
-    exe::replace(file.as_ref().map(AsFd::as_fd)).map_err(|e| {
-        let error = anyhow::Error::new(e).context("hide the rrunc binary from the container");
-        let hint = match e {
-            Errno::EACCES => "vm.memfd_noexec=2 forbids it: set it to 1, or let root own the rrunc binary",
-            _ => "the kernel lacks CONFIG_CHECKPOINT_RESTORE: let root own the rrunc binary (install it as a package)",
-        };
-        crate::error::with_hint(error, hint)
-    })
-}
-
-/// Makes a time namespace, sets its clocks while nobody is in it, and enters it.
-fn enter_time_namespace(plan: &Plan, proc: &Procfs) -> Result<()> {
-    nix::sched::unshare(nix::sched::CloneFlags::from_bits_retain(CLONE_NEWTIME)).context("unshare")?;
-    for offset in &plan.namespaces.clock_offsets {
-        proc.write("self/timens_offsets", &format!("{} {} {}", offset.clock, offset.secs, offset.nanosecs))?;
-    }
-    let file = openat(AT_FDCWD, "/proc/self/ns/time_for_children", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
-    process::setns(file.as_fd(), CLONE_NEWTIME).context("enter the time namespace")
-}
-
-/// Joins a session keyring of the container's own, or one shared empty one when the user has no key left.
-fn join_keyring(name: &str) -> Result<()> {
-    match keyctl::join_session_keyring(&CString::new(name)?) {
-        Ok(_) => Ok(()),
-        // A kernel without keys has none to protect.
-        Err(Errno::ENOSYS) => Ok(()),
-        Err(Errno::EDQUOT) => {
-            log::warn!("no key left for a session keyring (kernel.keys.maxkeys): sharing one empty keyring");
-            keyctl::join_session_keyring(c"_ses.rrunc").map(drop).map_err(|e| {
-                let error = anyhow::Error::new(e).context("join a session keyring");
-                crate::error::with_hint(error, "raise kernel.keys.maxkeys, or use --no-new-keyring")
-            })
-        }
-        Err(e) => Err(e).context("join a session keyring"),
-    }
+    execve::exec(&process.args, ready, 3 + plan.passed_fds as RawFd, report, signals)
 }
 
 fn run_create_hooks(plan: &Plan, state: &State, wire: &Wire) -> Result<()> {
@@ -373,68 +282,4 @@ fn run_create_hooks(plan: &Plan, state: &State, wire: &Wire) -> Result<()> {
     }
     let json = state.oci_json(Status::Creating, getpid().as_raw());
     hooks::run("createContainer", hooks, &json, Inherit::Nothing, &plan.rootfs.path)
-}
-
-fn take_terminal(process: &Process, root: &Root, own_console: bool, keep: bool, wire: &Wire) -> Result<()> {
-    let pty = console::open(root.fd(), process.console_size)?;
-    if own_console {
-        devices::console(root, pty.slave.as_fd())?;
-    }
-    // The program's user has to be able to open its own terminal again by /dev/tty or /dev/stdin.
-    let owner = Some(nix::unistd::Uid::from_raw(process.uid));
-    nix::unistd::fchown(&pty.slave, owner, None).context("give the terminal its owner")?;
-    wire.terminal(pty.master.as_fd()).context("hand over the terminal")?;
-    console::become_stdio(pty.slave.as_fd(), keep)
-}
-
-/// Standard streams that are the host's /dev/null become the container's, which they are not on the way back to.
-fn reopen_null() -> Result<()> {
-    let mut null = None;
-    for fd in 0..3 {
-        let stat = sys::descriptor::stat(fd)?;
-        if stat.st_rdev != nix::sys::stat::makedev(1, 3) || !root::is(&stat, nix::sys::stat::SFlag::S_IFCHR) {
-            continue;
-        }
-        if null.is_none() {
-            let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-            let Ok(opened) = openat(AT_FDCWD, "/dev/null", flags, Mode::empty()) else { return Ok(()) };
-            if nix::sys::stat::fstat(&opened)?.st_rdev != nix::sys::stat::makedev(1, 3) {
-                return Ok(());
-            }
-            null = Some(opened);
-        }
-        let Some(null) = &null else { continue };
-        match fd {
-            0 => dup2_stdin(null)?,
-            1 => dup2_stdout(null)?,
-            _ => dup2_stderr(null)?,
-        }
-    }
-    Ok(())
-}
-
-/// Gives up all that the program is not to have, and finds it. Shared with `exec`.
-pub fn become_process(process: &Process, own_ids: bool, dumpable: bool, host: &Host) -> Result<Ready> {
-    let env = program::environment(process);
-    credentials::set_limits(process)?;
-    if process.no_new_privs {
-        prctl::set_no_new_privs()?;
-    } else {
-        // Without no_new_privs loading takes CAP_SYS_ADMIN, which goes away below.
-        load_filter(process, host)?;
-    }
-    if own_ids || nix::unistd::geteuid().is_root() {
-        credentials::drop_to(process, dumpable)?;
-    }
-    program::enter_cwd(&process.cwd)?;
-    Ok(Ready { path: program::find(process)?, env })
-}
-
-fn load_filter(process: &Process, host: &Host) -> Result<()> {
-    process.seccomp.as_ref().map_or(Ok(()), |filter| listener::load(filter, host))
-}
-
-/// With no_new_privs the filter is the very last thing, so that it need not allow anything of ours but execve.
-pub fn load_late_filter(process: &Process, host: &Host) -> Result<()> {
-    if process.no_new_privs { load_filter(process, host) } else { Ok(()) }
 }
