@@ -58,7 +58,6 @@ pub fn run(join: Join) -> ! {
 /// Joins the namespaces and becomes a process of the container's pid namespace.
 fn enter(plan: &Plan, wire: &Wire, init: &OwnedFd, namespaces: i32, step: &Step) -> Result<()> {
     step.begin("descriptors");
-    prctl::set_dumpable(false)?;
     descriptor::close_except(3 + plan.passed_fds as RawFd, &[wire.raw(), init.as_raw_fd()])?;
 
     step.begin("arguments");
@@ -71,6 +70,8 @@ fn enter(plan: &Plan, wire: &Wire, init: &OwnedFd, namespaces: i32, step: &Step)
     }
 
     step.begin("join namespaces");
+    // Not before the score is written: of a process that is not dumpable these files are root's.
+    prctl::set_dumpable(false)?;
     process::setns(init.as_fd(), namespaces).map_err(|e| {
         let error = anyhow::Error::new(e).context("join the container's namespaces");
         match e {

@@ -221,3 +221,13 @@ fn empty_arguments_are_refused() {
     assert!(!out.stderr.is_empty() || !out.stdout.is_empty());
     stage.remove("c");
 }
+
+#[test]
+fn the_oom_score_of_the_configuration_is_that_of_exec_too() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.set("/process/oomScoreAdj", serde_json::json!(500));
+    stage.running(&bundle, "c");
+    stage.rrunc(&["exec", "c", "cat", "/proc/self/oom_score_adj"]).success().prints("500\n");
+    stage.remove("c");
+}
