@@ -35,21 +35,25 @@ const ANNOUNCED: u8 = b'N';
 
 /// Puts a gate into the state directory and returns its listening end for init to inherit (close-on-exec).
 pub fn listen(dir: BorrowedFd) -> Result<OwnedFd> {
-    let gate = open().context("make the start gate")?;
+    let gate = open(SockFlag::empty()).context("make the start gate")?;
     bind(gate.as_raw_fd(), &address(dir)?).context("put the start gate into the state directory")?;
-    // Room for probes that come while init is still busy; more of them wait in connect.
+    // Room for probes that come while init is still busy; more of them learn all that they want from its being full.
     listen_on(&gate, Backlog::new(64)?).context("listen at the start gate")?;
     Ok(gate)
 }
 
 /// Whether an init stands at the gate, or is on its way to it.
 pub fn probe(dir: BorrowedFd) -> Result<bool> {
-    Ok(knock(dir)?.is_some())
+    // Not waiting: an init that is held up by a hook takes no probes, and what is full of them has somebody behind it.
+    match knock(dir, SockFlag::SOCK_NONBLOCK) {
+        Err(e) if crate::error::errno_of(&e) == Some(Errno::EAGAIN) => Ok(true),
+        other => Ok(other?.is_some()),
+    }
 }
 
 /// A connection to the gate; `None` when there is no gate, or nobody at it.
-fn knock(dir: BorrowedFd) -> Result<Option<OwnedFd>> {
-    let connection = open().context("connect to the start gate")?;
+fn knock(dir: BorrowedFd, flags: SockFlag) -> Result<Option<OwnedFd>> {
+    let connection = open(flags).context("connect to the start gate")?;
     match connect(connection.as_raw_fd(), &address(dir)?) {
         Ok(()) => Ok(Some(connection)),
         Err(Errno::ENOENT | Errno::ECONNREFUSED) => Ok(None),
@@ -63,7 +67,7 @@ fn knock(dir: BorrowedFd) -> Result<Option<OwnedFd>> {
 /// # Errors
 /// init's own failure with its hint; or that the container has been started or has stopped, in runc's words.
 pub fn start(dir: BorrowedFd, init: BorrowedFd, serve: impl Fn(Announced, BorrowedFd) -> Result<()>) -> Result<()> {
-    let Some(connection) = knock(dir)? else {
+    let Some(connection) = knock(dir, SockFlag::empty())? else {
         return Err(not_waiting(init));
     };
     match send(connection.as_raw_fd(), GO, MsgFlags::MSG_NOSIGNAL) {
@@ -173,8 +177,8 @@ impl Opened {
     }
 }
 
-fn open() -> nix::Result<OwnedFd> {
-    socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)
+fn open(flags: SockFlag) -> nix::Result<OwnedFd> {
+    socket(AddressFamily::Unix, SockType::SeqPacket, flags | SockFlag::SOCK_CLOEXEC, None)
 }
 
 /// The gate's address through the directory's descriptor: a socket's path may be 108 bytes long and no more.
@@ -276,6 +280,20 @@ mod tests {
     }
 
     #[test]
+    fn a_gate_full_of_probes_holds_none_up() {
+        let (path, dir) = directory("full");
+        let listener = listen(dir.as_fd()).unwrap();
+        for _ in 0..200 {
+            assert!(probe(dir.as_fd()).unwrap());
+        }
+        std::thread::scope(|scope| {
+            scope.spawn(|| wait(listener).unwrap().executing().unwrap());
+            start(dir.as_fd(), me().as_fd(), nobody).unwrap();
+        });
+        std::fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
     fn a_gate_that_nobody_is_at_is_decided_by_the_process() {
         let (path, dir) = directory("stale");
         drop(listen(dir.as_fd()).unwrap());
@@ -294,8 +312,8 @@ mod tests {
     fn who_knocks_second_hears_that_it_runs_already() {
         let (path, dir) = directory("second");
         let listener = listen(dir.as_fd()).unwrap();
-        let second = knock(dir.as_fd()).unwrap().unwrap();
-        let first = knock(dir.as_fd()).unwrap().unwrap();
+        let second = knock(dir.as_fd(), SockFlag::empty()).unwrap().unwrap();
+        let first = knock(dir.as_fd(), SockFlag::empty()).unwrap().unwrap();
         drop(listener);
         assert_eq!(receive(&second).unwrap_err(), Errno::ECONNRESET);
         assert_eq!(receive(&first).unwrap_err(), Errno::ECONNRESET);
