@@ -148,8 +148,8 @@ fn set_up(
     }
 
     step.begin("oom score");
-    if let Some(score) = plan.process.as_ref().and_then(|p| p.oom_score_adj) {
-        proc.write("self/oom_score_adj", &score.to_string())?;
+    if plan.namespaces.join.is_empty() {
+        set_oom_score(plan, &proc)?;
     }
 
     step.begin("time namespace");
@@ -214,6 +214,10 @@ fn set_up(
     step.begin("root");
     rootfs::enter(&root, plan, own_mounts)?;
     drop(root);
+    if plan.namespaces.joins(Kind::Pid) {
+        // See `spawn::join`: the host is gone, and its owner has to get at our /proc/PID/ns.
+        prctl::set_dumpable(true)?;
+    }
     stdio::reopen_null()?;
 
     step.begin("host name");
@@ -236,6 +240,12 @@ fn set_up(
     }
     wire.ready()?;
     Ok(ready)
+}
+
+/// Writes the configured score. A process that joins namespaces has got it from the one that made it.
+pub fn set_oom_score(plan: &Plan, proc: &Procfs) -> Result<()> {
+    let score = plan.process.as_ref().and_then(|process| process.oom_score_adj);
+    score.map_or(Ok(()), |score| proc.write("self/oom_score_adj", &score.to_string()))
 }
 
 /// From `start` to the program.

@@ -3,7 +3,7 @@
 use super::procfs::Procfs;
 use crate::plan::Plan;
 use crate::plan::ids::Writer;
-use crate::plan::namespaces::CLONE_NEWTIME;
+use crate::plan::namespaces::{CLONE_NEWTIME, Kind};
 use crate::spawn::wire::Wire;
 use crate::sys::{exe, keyctl, prctl, process};
 use anyhow::{Context, Result};
@@ -34,8 +34,8 @@ pub fn become_root(plan: &Plan, proc: &Procfs, wire: &Wire) -> Result<()> {
         if ids.uid.iter().any(|m| m.inside == 0) {
             process::setresuid(0).context("become root of the user namespace")?;
         }
-        // The change of the kernel's ids has cleared it, and hooks need our /proc/PID/ns.
-        prctl::set_dumpable(true)?;
+        // The change of the kernel's ids has cleared it, and hooks need our /proc/PID/ns; but see `spawn::join`.
+        prctl::set_dumpable(!plan.namespaces.joins(Kind::Pid))?;
     }
     Ok(())
 }

@@ -3,10 +3,11 @@
 use super::explain_clone;
 use super::wire::Wire;
 use crate::error::WithHint;
+use crate::init::procfs::Procfs;
 use crate::init::{self, Start, Step};
 use crate::plan::namespaces::Kind;
 use crate::sys::clone::{Cloned, clone};
-use crate::sys::{pidfd, process};
+use crate::sys::{pidfd, prctl, process};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
@@ -32,8 +33,7 @@ pub(super) fn clone_joined(start: Start, wire: &mut Wire) -> Result<(i32, OwnedF
 
 fn run(start: Start) -> ! {
     let step = Step::new();
-    step.begin("join namespaces");
-    match join(&start).and_then(|()| clone_init(&start)) {
+    match step_in(&start, &step) {
         Ok(Cloned::Child) => init::run(start),
         Ok(Cloned::Parent(pid, child)) => {
             let told = start.wire.process(pid.as_raw(), child.as_fd());
@@ -41,6 +41,20 @@ fn run(start: Start) -> ! {
         }
         Err(error) => init::give_up(&start.wire, &step, &error, 1),
     }
+}
+
+fn step_in(start: &Start, step: &Step) -> Result<Cloned> {
+    step.begin("oom score");
+    // Here, since a process that is not dumpable may not: it is inherited.
+    init::set_oom_score(start.plan, &Procfs::open()?)?;
+    step.begin("join namespaces");
+    join(start)?;
+    if start.plan.namespaces.joins(Kind::Pid) {
+        // From its first moment on init is seen by the processes of that namespace, and it still has the host's files:
+        // until it has left them nobody may look into it (CVE-2016-9962).
+        prctl::set_dumpable(false)?;
+    }
+    clone_init(start)
 }
 
 fn clone_init(start: &Start) -> Result<Cloned> {

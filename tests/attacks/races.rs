@@ -129,3 +129,52 @@ fn row_18_a_file_source_swapped_for_a_link_to_a_secret_keeps_the_type() {
         }
     });
 }
+
+/// Row 7, from the other side: a container is made in the pid and user namespace of one that runs and is hostile.
+#[test]
+fn row_7_a_neighbour_cannot_look_into_a_container_that_joins_its_namespaces() {
+    use serde_json::json;
+    let stage = Stage::new();
+    let secret = stage.dir().join("secret");
+    fs::write(&secret, "secret of the host").expect("write");
+    // The control: who may look into a process gets at its files. A process of the host's that the hostile container
+    // may trace is not to be had, so it finds itself.
+    let hostile = stage.bundle_named("hostile");
+    fs::write(hostile.rootfs().join("control"), "control\n").expect("write");
+    let capabilities = json!(["CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"]);
+    for set in ["bounding", "effective", "permitted"] {
+        hostile.set(&format!("/process/capabilities/{set}"), capabilities.clone());
+    }
+    let watch = format!(
+        "cat /proc/self/root/control; while :; do for p in /proc/[0-9]*; do cat $p/root{} 2>/dev/null; done; done",
+        secret.display()
+    );
+    hostile.script(&watch);
+    let mut watching = stage.call(&["run", "hostile"]).cwd(hostile.path()).spawn();
+    watching.wait_stdout("control");
+    let pid = stage.pid("hostile");
+    let bundle = stage.bundle();
+    bundle.unset("/linux/uidMappings").unset("/linux/gidMappings").set("/process/oomScoreAdj", json!(300));
+    bundle.edit(|config| {
+        for namespace in config["linux"]["namespaces"].as_array_mut().expect("namespaces") {
+            let file = match namespace["type"].as_str() {
+                Some("pid") => "pid",
+                Some("user") => "user",
+                Some("network") => "net",
+                _ => continue,
+            };
+            namespace["path"] = json!(format!("/proc/{pid}/ns/{file}"));
+        }
+    });
+    bundle.args(&["cat", "/proc/self/oom_score_adj"]);
+    for _ in 0..rounds() {
+        stage.in_bundle(&bundle, &["run", "c"]).success().prints("300\n");
+    }
+    // Its own process may be looked at again in the end, or exec would not find its namespaces.
+    stage.in_bundle(&bundle, &["create", "c"]).success();
+    stage.rrunc(&["exec", "c", "true"]).success();
+    stage.remove("c");
+    assert_eq!(watching.stdout(), "control\n");
+    stage.remove("hostile");
+    watching.wait();
+}
