@@ -3,7 +3,7 @@
 use crate::error::WithHint;
 use crate::plan::Process;
 use crate::plan::process::{CapabilitySets, capability_names};
-use crate::sys::{capability, prctl, process};
+use crate::sys::{capability, prctl, process, sched};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::personality::{self, Persona};
@@ -18,7 +18,13 @@ pub fn set_limits(plan: &Process) -> Result<()> {
     if let Some(domain) = plan.personality {
         personality::set(Persona::from_bits_retain(domain as i32)).context("set the personality")?;
     }
-    process::reset_affinity().context("reset the CPU affinity")?;
+    sched::setaffinity(&[u64::MAX; 16]).context("reset the CPU affinity")?;
+    if let Some(attr) = &plan.scheduler {
+        sched::setattr(attr).context("error setting scheduler").hint(|| {
+            "an ordinary user may raise the nice value and have SCHED_BATCH and SCHED_IDLE; the rest takes limits \
+             (`ulimit -e`, `ulimit -r`), SCHED_DEADLINE a right on the host"
+        })?;
+    }
     for (resource, soft, hard) in &plan.rlimits {
         let name = rlimit_name(*resource);
         process::setrlimit(*resource, *soft, *hard)

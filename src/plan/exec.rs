@@ -65,7 +65,10 @@ pub struct Plan {
 pub fn plan(container: &Bundle, request: &Request, ids: &Ids, exe: &crate::host::ExeOwner) -> Result<Plan> {
     let mut warnings = Vec::new();
     let document = match &request.document {
-        Some(bytes) => bundle::parse_process(bytes, &mut warnings).context("process document")?,
+        Some(bytes) => {
+            let document = bundle::parse_process(bytes, &mut warnings).context("process document")?;
+            inheriting(document, container)
+        }
         None => merged(container, request)?,
     };
     let view = View::of_running(ids);
@@ -81,6 +84,15 @@ pub fn plan(container: &Bundle, request: &Request, ids: &Ids, exe: &crate::host:
         passed_fds: request.passed_fds,
         warnings: findings.warnings,
     })
+}
+
+/// What a process document does not say of these it has from the configuration, as in runc.
+fn inheriting(mut process: runtime::Process, container: &Bundle) -> runtime::Process {
+    let Some(own) = container.spec.process() else { return process };
+    if process.scheduler().is_none() {
+        process.set_scheduler(own.scheduler().clone());
+    }
+    process
 }
 
 /// The configuration's process with the changes of the command line. Its terminal is its own affair: only `--tty`

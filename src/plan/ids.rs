@@ -163,10 +163,11 @@ fn check_granted(kind: &str, map: &[IdMap], own: u32, granted: &[Range], host: &
         } else {
             "add".to_owned()
         };
-        let problem = format!(
-            "host {kind}s {first}-{last} are not yours to map: {mend} a range that holds them to /etc/sub{kind}, for \
-             example `sudo usermod --add-sub{kind}s {first}-{last} $USER`"
-        );
+        let problem = format!("host {kind}s {first}-{last} are not yours to map");
         findings.problem(&format!("linux.{kind}Mappings"), problem);
+        findings.hint(format!(
+            "{mend} a range that holds {first}-{last} to /etc/sub{kind}, for example `sudo usermod --add-sub{kind}s \
+             {first}-{last} $USER`"
+        ));
     }
 }

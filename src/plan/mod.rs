@@ -11,11 +11,13 @@ pub mod limits;
 pub mod mounts;
 pub mod namespaces;
 pub mod process;
+mod scheduling;
 pub mod sysctl;
 
 use crate::bundle::Bundle;
+use crate::error::with_hint;
 use crate::host::Host;
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use oci_spec::runtime::{Hook, Spec};
 use std::path::PathBuf;
 
@@ -154,6 +156,7 @@ impl Hooks {
 #[derive(Default)]
 pub struct Findings {
     problems: Vec<String>,
+    hints: Vec<String>,
     warnings: Vec<String>,
     notes: Vec<String>,
 }
@@ -162,6 +165,14 @@ impl Findings {
     /// A reason to refuse, at a JSON path.
     fn problem(&mut self, path: &str, problem: impl std::fmt::Display) {
         self.problems.push(format!("{path}: {problem}"));
+    }
+
+    /// How to mend a problem just found; said once, however many problems it mends.
+    fn hint(&mut self, hint: impl Into<String>) {
+        let hint = hint.into();
+        if !self.hints.contains(&hint) {
+            self.hints.push(hint);
+        }
     }
 
     /// Something degraded, which the user has to know.
@@ -176,7 +187,11 @@ impl Findings {
 
     /// Fails with all problems of `document`, if there are any.
     fn check(&self, document: &str) -> Result<()> {
-        if self.problems.is_empty() { Ok(()) } else { bail!("{document}: {}", self.problems.join("; ")) }
+        if self.problems.is_empty() {
+            return Ok(());
+        }
+        let error = anyhow!("{document}: {}", self.problems.join("; "));
+        Err(if self.hints.is_empty() { error } else { with_hint(error, self.hints.join("; ")) })
     }
 }
 

@@ -1,7 +1,9 @@
 //! The program and the state it starts in (config.md, "Process"); shared by `run`, `create` and `exec`.
 use super::Findings;
 use super::ids::View;
+use super::scheduling;
 use crate::seccomp::{self, Filter};
+use crate::sys::sched;
 use oci_spec::runtime::{
     self, Capabilities, Capability, Linux, LinuxPersonality, LinuxPersonalityDomain, LinuxSeccomp, PosixRlimitType,
 };
@@ -34,6 +36,8 @@ pub struct Process {
     pub no_new_privs: bool,
     /// RLIMIT_*, soft, hard.
     pub rlimits: Vec<(u32, u64, u64)>,
+    /// Scheduling policy.
+    pub scheduler: Option<sched::Attr>,
     /// /proc/PID/oom_score_adj.
     pub oom_score_adj: Option<i32>,
     /// Execution domain (personality(2)).
@@ -101,6 +105,7 @@ pub(super) fn plan(
         capabilities,
         no_new_privs: process.no_new_privileges().unwrap_or(false),
         rlimits: rlimits(process, findings),
+        scheduler: process.scheduler().as_ref().map(|s| scheduling::scheduler(s, findings)),
         oom_score_adj: process.oom_score_adj(),
         personality: linux.and_then(|l| l.personality().as_ref()).map(|p| personality(p, findings)),
         seccomp: compile(linux.and_then(|l| l.seccomp().as_ref()), findings),
@@ -118,7 +123,6 @@ fn refuse_unsupported(process: &runtime::Process, findings: &mut Findings) {
     refuse(text(process.apparmor_profile()), "process.apparmorProfile", "AppArmor profiles are not supported");
     refuse(text(process.selinux_label()), "process.selinuxLabel", "SELinux labels are not supported");
     refuse(process.io_priority().is_some(), "process.ioPriority", "not supported");
-    refuse(process.scheduler().is_some(), "process.scheduler", "not supported");
     refuse(process.exec_cpu_affinity().is_some(), "process.execCPUAffinity", "not supported");
 }
 

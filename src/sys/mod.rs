@@ -10,6 +10,7 @@ pub mod netdevice;
 pub mod pidfd;
 pub mod prctl;
 pub mod process;
+pub mod sched;
 pub mod seccomp;
 pub mod signal;
 pub mod terminal;

@@ -1,0 +1,80 @@
+//! Words of `process` and `linux` while the configuration is still JSON: oci-spec's types cannot hold an unknown one, and
+//! would refuse it without runc's text; a few of their spellings differ from the specification's.
+use anyhow::{Result, bail};
+use oci_spec::runtime::{LinuxSchedulerPolicy, PosixRlimitType};
+use serde_json::Value;
+
+/// The flags that both spell alike.
+const SCHEDULER_FLAGS: [&str; 5] = [
+    "SCHED_FLAG_RECLAIM",
+    "SCHED_FLAG_KEEP_POLICY",
+    "SCHED_FLAG_KEEP_PARAMS",
+    "SCHED_FLAG_UTIL_CLAMP_MIN",
+    "SCHED_FLAG_UTIL_CLAMP_MAX",
+];
+
+/// Checks the words of a `Process`.
+pub fn process(process: &mut Value) -> Result<()> {
+    for limit in process["rlimits"].as_array().into_iter().flatten() {
+        if let Some(word) = limit["type"].as_str().filter(|word| word.parse::<PosixRlimitType>().is_err()) {
+            bail!("wrong rlimit value: {word}");
+        }
+    }
+    scheduler(&mut process["scheduler"])
+}
+
+/// Unknown words, and the two flags that oci-spec spells in its own way.
+fn scheduler(scheduler: &mut Value) -> Result<()> {
+    if !scheduler.is_object() {
+        return Ok(());
+    }
+    match scheduler["policy"].as_str() {
+        None | Some("") => bail!("scheduler policy is required"),
+        Some(word) if word.parse::<LinuxSchedulerPolicy>().is_err() => bail!("invalid scheduler policy: {word}"),
+        Some(_) => {}
+    }
+    for flag in scheduler["flags"].as_array_mut().into_iter().flatten() {
+        let ours = match flag.as_str() {
+            Some("SCHED_FLAG_RESET_ON_FORK") => "SCHED_RESET_ON_FORK",
+            Some("SCHED_FLAG_DL_OVERRUN") => "SCHED_FLAG_D_L_OVERRUN",
+            Some(word) if !SCHEDULER_FLAGS.contains(&word) => bail!("invalid scheduler flag: {word}"),
+            _ => continue,
+        };
+        *flag = ours.into();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn refused(mut value: Value) -> String {
+        process(&mut value).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_unknown_limit_is_refused_in_runcs_words() {
+        assert_eq!(
+            refused(json!({"rlimits": [{"type": "RLIMIT_X", "soft": 1, "hard": 1}]})),
+            "wrong rlimit value: RLIMIT_X"
+        );
+        for known in ["RLIMIT_NOFILE", "RLIMIT_RTTIME", "RLIMIT_AS"] {
+            process(&mut json!({"rlimits": [{"type": known}]})).unwrap();
+        }
+    }
+
+    #[test]
+    fn every_scheduler_flag_of_the_specification_gets_through() {
+        for flag in SCHEDULER_FLAGS.iter().chain(&["SCHED_FLAG_RESET_ON_FORK", "SCHED_FLAG_DL_OVERRUN"]) {
+            let mut value = json!({"scheduler": {"policy": "SCHED_OTHER", "flags": [flag]}});
+            process(&mut value).unwrap();
+            serde_json::from_value::<oci_spec::runtime::Scheduler>(value["scheduler"].take()).unwrap();
+        }
+        let with = |scheduler: Value| refused(json!({"scheduler": scheduler}));
+        assert_eq!(with(json!({"nice": 1})), "scheduler policy is required");
+        assert_eq!(with(json!({"policy": "SCHED_X"})), "invalid scheduler policy: SCHED_X");
+        assert_eq!(with(json!({"policy": "SCHED_OTHER", "flags": ["X"]})), "invalid scheduler flag: X");
+    }
+}

@@ -1,0 +1,71 @@
+//! Members of config.json that few configurations have, each as its program finds it.
+use crate::support::{Stage, uid};
+use serde_json::json;
+
+#[test]
+fn an_unknown_limit_is_refused() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.set("/process/rlimits", json!([{"type": "RLIMIT_SPEED", "soft": 1, "hard": 1}]));
+    stage.run(&bundle).fails(1, &["wrong rlimit value: RLIMIT_SPEED"]);
+}
+
+#[test]
+fn ids_that_are_not_ours_come_with_the_command_that_would_grant_them() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.set("/linux/uidMappings", json!([{"containerID": 0, "hostID": uid() + 1, "size": 1}]));
+    let out = stage.call(&["--log-format", "json", "run", "c"]).cwd(bundle.path()).run().exits(1);
+    let line = out.stderr.lines().last().expect("a message");
+    let said: serde_json::Value = serde_json::from_str(line).expect("JSON");
+    let (message, hint) = (said["msg"].as_str().expect("a message"), said["hint"].as_str().expect("a hint"));
+    assert!(message.contains("are not yours to map") && !message.contains("usermod"), "{message}");
+    assert!(hint.contains("usermod --add-subuids"), "{hint}");
+}
+
+/// Nice value and scheduling policy of the process that reads them.
+const SCHEDULING: &str = "cut -d' ' -f19,41 /proc/self/stat";
+
+/// The nice value of the tests, which nobody may lower.
+fn own_nice() -> i32 {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("our own stat");
+    let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
+    fields.split(' ').nth(16).and_then(|nice| nice.parse().ok()).expect("a nice value")
+}
+
+#[test]
+fn the_scheduler_is_set_for_the_program_and_for_exec() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.script(SCHEDULING);
+    let own = own_nice();
+    stage.run(&bundle).success().prints(&format!("{own} 0\n"));
+    bundle
+        .set("/process/scheduler", json!({"policy": "SCHED_BATCH", "nice": 18, "flags": ["SCHED_FLAG_RESET_ON_FORK"]}));
+    bundle.args(&["cut", "-d", " ", "-f19,41", "/proc/self/stat"]);
+    stage.run(&bundle).success().prints("18 3\n");
+
+    bundle.set("/process/scheduler", json!({"policy": "SCHED_IDLE"}));
+    stage.running(&bundle, "c");
+    stage.rrunc(&["exec", "c", "sh", "-c", SCHEDULING]).success().prints(&format!("{own} 5\n"));
+    let mut process = json!({"args": ["sh", "-c", SCHEDULING], "cwd": "/", "env": ["PATH=/bin"]});
+    let file = stage.dir().join("process.json");
+    let mut with = |scheduler| {
+        process["scheduler"] = scheduler;
+        std::fs::write(&file, process.to_string()).expect("write");
+        stage.call(&["exec", "--process"]).arg(&file).args(&["c"]).run()
+    };
+    with(json!(null)).success().prints(&format!("{own} 5\n"));
+    with(json!({"policy": "SCHED_BATCH", "nice": 19})).success().prints("19 3\n");
+    with(json!({"policy": "SCHED_BATCH", "nice": 30})).fails(255, &["invalid scheduler.nice: 30"]);
+    stage.remove("c");
+}
+
+#[test]
+fn a_scheduler_beyond_the_callers_limits_is_an_error_with_a_hint() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.set("/process/scheduler", json!({"policy": "SCHED_FIFO", "priority": 10}));
+    let out = stage.call_after("ulimit -r 0", &["run", "c"]).cwd(bundle.path()).run();
+    out.fails(1, &["error setting scheduler", "not permitted", "ulimit -r"]);
+}
