@@ -1,7 +1,7 @@
 //! Words of `process` and `linux` while the configuration is still JSON: oci-spec's types cannot hold an unknown one, and
 //! would refuse it without runc's text; a few of their spellings differ from the specification's.
 use anyhow::{Result, bail};
-use oci_spec::runtime::{LinuxSchedulerPolicy, PosixRlimitType};
+use oci_spec::runtime::{IOPriorityClass, LinuxSchedulerPolicy, PosixRlimitType};
 use serde_json::Value;
 
 /// The flags that both spell alike.
@@ -19,6 +19,10 @@ pub fn process(process: &mut Value) -> Result<()> {
         if let Some(word) = limit["type"].as_str().filter(|word| word.parse::<PosixRlimitType>().is_err()) {
             bail!("wrong rlimit value: {word}");
         }
+    }
+    let class = process["ioPriority"].as_object().map(|io| io.get("class").and_then(Value::as_str).unwrap_or_default());
+    if let Some(word) = class.filter(|word| word.parse::<IOPriorityClass>().is_err()) {
+        bail!("invalid ioPriority.Class: {word:?}");
     }
     scheduler(&mut process["scheduler"])
 }
@@ -63,6 +67,13 @@ mod tests {
         for known in ["RLIMIT_NOFILE", "RLIMIT_RTTIME", "RLIMIT_AS"] {
             process(&mut json!({"rlimits": [{"type": known}]})).unwrap();
         }
+    }
+
+    #[test]
+    fn an_unknown_class_of_disk_access_is_refused() {
+        assert_eq!(refused(json!({"ioPriority": {"class": "X"}})), "invalid ioPriority.Class: \"X\"");
+        assert_eq!(refused(json!({"ioPriority": {"priority": 1}})), "invalid ioPriority.Class: \"\"");
+        process(&mut json!({"ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 1}})).unwrap();
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::error::WithHint;
 use crate::plan::Process;
 use crate::plan::process::{CapabilitySets, capability_names};
-use crate::sys::{capability, prctl, process, sched};
+use crate::sys::{capability, ioprio, prctl, process, sched};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::personality::{self, Persona};
@@ -24,6 +24,11 @@ pub fn set_limits(plan: &Process) -> Result<()> {
             "an ordinary user may raise the nice value and have SCHED_BATCH and SCHED_IDLE; the rest takes limits \
              (`ulimit -e`, `ulimit -r`), SCHED_DEADLINE a right on the host"
         })?;
+    }
+    if let Some((class, level)) = plan.io_priority {
+        ioprio::set(class, level)
+            .context("failed to set io priority")
+            .hint(|| "IOPRIO_CLASS_RT takes CAP_SYS_NICE on the host: use IOPRIO_CLASS_BE with a low number")?;
     }
     for (resource, soft, hard) in &plan.rlimits {
         let name = rlimit_name(*resource);

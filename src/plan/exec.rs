@@ -92,6 +92,9 @@ fn inheriting(mut process: runtime::Process, container: &Bundle) -> runtime::Pro
     if process.scheduler().is_none() {
         process.set_scheduler(own.scheduler().clone());
     }
+    if process.io_priority().is_none() {
+        process.set_io_priority(*own.io_priority());
+    }
     process
 }
 

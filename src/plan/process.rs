@@ -3,7 +3,7 @@ use super::Findings;
 use super::ids::View;
 use super::scheduling;
 use crate::seccomp::{self, Filter};
-use crate::sys::sched;
+use crate::sys::{ioprio, sched};
 use oci_spec::runtime::{
     self, Capabilities, Capability, Linux, LinuxPersonality, LinuxPersonalityDomain, LinuxSeccomp, PosixRlimitType,
 };
@@ -38,6 +38,8 @@ pub struct Process {
     pub rlimits: Vec<(u32, u64, u64)>,
     /// Scheduling policy.
     pub scheduler: Option<sched::Attr>,
+    /// Class and level of disk access.
+    pub io_priority: Option<(ioprio::Class, u8)>,
     /// /proc/PID/oom_score_adj.
     pub oom_score_adj: Option<i32>,
     /// Execution domain (personality(2)).
@@ -106,6 +108,7 @@ pub(super) fn plan(
         no_new_privs: process.no_new_privileges().unwrap_or(false),
         rlimits: rlimits(process, findings),
         scheduler: process.scheduler().as_ref().map(|s| scheduling::scheduler(s, findings)),
+        io_priority: process.io_priority().as_ref().and_then(|p| scheduling::io_priority(p, findings)),
         oom_score_adj: process.oom_score_adj(),
         personality: linux.and_then(|l| l.personality().as_ref()).map(|p| personality(p, findings)),
         seccomp: compile(linux.and_then(|l| l.seccomp().as_ref()), findings),
@@ -122,7 +125,6 @@ fn refuse_unsupported(process: &runtime::Process, findings: &mut Findings) {
     };
     refuse(text(process.apparmor_profile()), "process.apparmorProfile", "AppArmor profiles are not supported");
     refuse(text(process.selinux_label()), "process.selinuxLabel", "SELinux labels are not supported");
-    refuse(process.io_priority().is_some(), "process.ioPriority", "not supported");
     refuse(process.exec_cpu_affinity().is_some(), "process.execCPUAffinity", "not supported");
 }
 

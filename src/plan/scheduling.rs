@@ -1,7 +1,8 @@
 //! Processor and disk time of the program (config.md, "Linux Process").
 use super::Findings;
+use crate::sys::ioprio::Class;
 use crate::sys::sched::Attr;
-use oci_spec::runtime::{LinuxSchedulerFlag, LinuxSchedulerPolicy, Scheduler};
+use oci_spec::runtime::{IOPriorityClass, LinuxIOPriority, LinuxSchedulerFlag, LinuxSchedulerPolicy, Scheduler};
 
 /// Scheduling policy and its parameters, checked as runc checks them: what is left to the kernel is whether the caller
 /// may have it.
@@ -37,6 +38,23 @@ pub(super) fn scheduler(scheduler: &Scheduler, findings: &mut Findings) -> Attr 
         deadline,
         period,
     )
+}
+
+/// Class and level of disk access; levels mean nothing to the idle class, but are checked as runc does.
+pub(super) fn io_priority(priority: &LinuxIOPriority, findings: &mut Findings) -> Option<(Class, u8)> {
+    let class = match priority.class() {
+        IOPriorityClass::IoprioClassRt => Class::RealTime,
+        IOPriorityClass::IoprioClassBe => Class::BestEffort,
+        IOPriorityClass::IoprioClassIdle => Class::Idle,
+    };
+    match u8::try_from(priority.priority()) {
+        Ok(level @ 0..=7) => Some((class, level)),
+        _ => {
+            let problem = format!("invalid ioPriority.Priority: {}", priority.priority());
+            findings.problem("process.ioPriority", problem);
+            None
+        }
+    }
 }
 
 /// The name as config.json has it.
@@ -109,6 +127,23 @@ mod tests {
             let found = problems(value);
             assert!(found.len() == 1 && found[0].contains(text), "{found:?}");
         }
+    }
+
+    #[test]
+    fn a_level_of_disk_access_is_0_to_7() {
+        let plan =
+            |value: Value, findings: &mut Findings| io_priority(&serde_json::from_value(value).unwrap(), findings);
+        let mut findings = Findings::default();
+        let idle = plan(json!({"class": "IOPRIO_CLASS_IDLE"}), &mut findings);
+        assert_eq!((idle, findings.problems.len()), (Some((Class::Idle, 0)), 0));
+        for level in [-1, 8, 300] {
+            assert_eq!(plan(json!({"class": "IOPRIO_CLASS_BE", "priority": level}), &mut findings), None);
+        }
+        assert!(
+            findings.problems.iter().all(|p| p.contains("invalid ioPriority.Priority: ")),
+            "{:?}",
+            findings.problems
+        );
     }
 
     #[test]

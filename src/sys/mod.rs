@@ -4,6 +4,7 @@ pub mod capability;
 pub mod clone;
 pub mod descriptor;
 pub mod exe;
+pub mod ioprio;
 pub mod keyctl;
 pub mod mount;
 pub mod netdevice;

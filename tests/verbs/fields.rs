@@ -69,3 +69,26 @@ fn a_scheduler_beyond_the_callers_limits_is_an_error_with_a_hint() {
     let out = stage.call_after("ulimit -r 0", &["run", "c"]).cwd(bundle.path()).run();
     out.fails(1, &["error setting scheduler", "not permitted", "ulimit -r"]);
 }
+
+#[test]
+fn the_io_priority_is_that_of_the_program_and_of_exec() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.set("/process/ioPriority", json!({"class": "IOPRIO_CLASS_BE", "priority": 6})).script("ionice -p $$");
+    stage.run(&bundle).success().prints("best-effort: prio 6\n");
+    bundle.set("/process/ioPriority", json!({"class": "IOPRIO_CLASS_IDLE"}));
+    stage.running(&bundle, "c");
+    let script = "ionice -p $$";
+    stage.rrunc(&["exec", "c", "sh", "-c", script]).success().prints("idle\n");
+    let process = json!({"args": ["sh", "-c", script], "cwd": "/", "env": ["PATH=/bin"],
+        "ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 2}});
+    let file = stage.dir().join("process.json");
+    std::fs::write(&file, process.to_string()).expect("write");
+    let call = stage.call(&["exec", "--process"]).arg(&file).args(&["c"]);
+    call.run().success().prints("best-effort: prio 2\n");
+    stage.remove("c");
+    bundle.set("/process/ioPriority", json!({"class": "IOPRIO_CLASS_RT", "priority": 0}));
+    stage.run(&bundle).fails(1, &["failed to set io priority", "not permitted"]);
+    bundle.set("/process/ioPriority", json!({"class": "IOPRIO_CLASS_BE", "priority": 8}));
+    stage.run(&bundle).fails(1, &["invalid ioPriority.Priority: 8"]);
+}
