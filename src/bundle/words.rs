@@ -1,6 +1,7 @@
 //! Words of `process` and `linux` while the configuration is still JSON: oci-spec's types cannot hold an unknown one, and
 //! would refuse it without runc's text; a few of their spellings differ from the specification's.
-use anyhow::{Result, bail};
+use crate::cpulist::Set;
+use anyhow::{Result, anyhow, bail};
 use oci_spec::runtime::{IOPriorityClass, LinuxSchedulerPolicy, PosixRlimitType};
 use serde_json::Value;
 
@@ -24,7 +25,25 @@ pub fn process(process: &mut Value) -> Result<()> {
     if let Some(word) = class.filter(|word| word.parse::<IOPriorityClass>().is_err()) {
         bail!("invalid ioPriority.Class: {word:?}");
     }
+    affinity(&mut process["execCPUAffinity"])?;
     scheduler(&mut process["scheduler"])
+}
+
+/// oci-spec takes neither the spaces nor the empty elements that runc allows; an empty list says nothing.
+fn affinity(affinity: &mut Value) -> Result<()> {
+    let Some(affinity) = affinity.as_object_mut() else { return Ok(()) };
+    for (member, name) in [("initial", "Initial"), ("final", "Final")] {
+        match affinity.get_mut(member) {
+            Some(Value::String(list)) if list.is_empty() => drop(affinity.remove(member)),
+            Some(Value::String(list)) => {
+                Set::parse(list).map_err(|problem| anyhow!("bad CPUAffinity.{name}: {problem}"))?;
+                let elements = list.split(',').map(str::trim).filter(|element| !element.is_empty());
+                *list = elements.collect::<Vec<_>>().join(",");
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Unknown words, and the two flags that oci-spec spells in its own way.
@@ -67,6 +86,16 @@ mod tests {
         for known in ["RLIMIT_NOFILE", "RLIMIT_RTTIME", "RLIMIT_AS"] {
             process(&mut json!({"rlimits": [{"type": known}]})).unwrap();
         }
+    }
+
+    #[test]
+    fn lists_of_processors_are_those_of_runc() {
+        let mut value = json!({"execCPUAffinity": {"initial": " 0 , ,2-3,", "final": ""}});
+        process(&mut value).unwrap();
+        assert_eq!(value["execCPUAffinity"], json!({"initial": "0,2-3"}));
+        serde_json::from_value::<oci_spec::runtime::ExecCPUAffinity>(value["execCPUAffinity"].take()).unwrap();
+        let message = refused(json!({"execCPUAffinity": {"initial": "a"}}));
+        assert_eq!(message, "bad CPUAffinity.Initial: invalid number \"a\"");
     }
 
     #[test]

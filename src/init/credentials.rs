@@ -1,8 +1,10 @@
 //! Ids, capabilities, limits: what the process gives up before its program runs. Shared by a container's init and
 //! `exec`.
+use crate::cpulist::Set;
 use crate::error::WithHint;
 use crate::plan::Process;
 use crate::plan::process::{CapabilitySets, capability_names};
+use crate::plan::scheduling::Affinity;
 use crate::sys::{capability, ioprio, prctl, process, sched};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -18,7 +20,11 @@ pub fn set_limits(plan: &Process) -> Result<()> {
     if let Some(domain) = plan.personality {
         personality::set(Persona::from_bits_retain(domain as i32)).context("set the personality")?;
     }
-    sched::setaffinity(&[u64::MAX; 16]).context("reset the CPU affinity")?;
+    match &plan.affinity {
+        Affinity::All => sched::setaffinity(&[u64::MAX; 16]).context("reset the CPU affinity")?,
+        Affinity::Kept => {}
+        Affinity::Only(set) => set_affinity("final", set)?,
+    }
     if let Some(attr) = &plan.scheduler {
         sched::setattr(attr).context("error setting scheduler").hint(|| {
             "an ordinary user may raise the nice value and have SCHED_BATCH and SCHED_IDLE; the rest takes limits \
@@ -37,6 +43,13 @@ pub fn set_limits(plan: &Process) -> Result<()> {
             .hint(|| format!("an ordinary user may only lower a hard limit: see `ulimit -H` for {name}"))?;
     }
     Ok(())
+}
+
+/// Lets the process run on the processors of `set`, the `initial` or `final` one.
+pub fn set_affinity(which: &str, set: &Set) -> Result<()> {
+    sched::setaffinity(&set.0)
+        .with_context(|| format!("error setting {which} CPU affinity"))
+        .hint(|| format!("process.execCPUAffinity.{which} has to name a processor that is there and in your cpuset"))
 }
 
 /// Changes groups, group and user, then the capability sets. Afterwards the process has no right the configuration

@@ -2,6 +2,7 @@
 //!
 //! Unlike a container's init this process is seen by hostile ones. It is not dumpable from before the first namespace
 //! is joined until its program runs (CVE-2016-9962), and holds no descriptor of the host.
+use super::credentials::set_affinity;
 use super::procfs::Procfs;
 use super::root::Root;
 use super::{Step, become_process, exec, give_up, join_keyring, load_late_filter, log_to, take_terminal};
@@ -9,7 +10,7 @@ use crate::console;
 use crate::plan::exec::Plan;
 use crate::spawn::wire::{Failure, Wire};
 use crate::sys::clone::{Cloned, clone};
-use crate::sys::{descriptor, exe, prctl, process, signal::Saved};
+use crate::sys::{descriptor, exe, prctl, process, sched, signal::Saved};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
@@ -65,6 +66,12 @@ fn enter(plan: &Plan, wire: &Wire, init: &OwnedFd, namespaces: i32, step: &Step)
     if let Some(score) = plan.process.oom_score_adj {
         Procfs::open()?.write("self/oom_score_adj", &score.to_string())?;
     }
+
+    step.begin("processors");
+    if let Some(set) = &plan.initial_affinity {
+        set_affinity("initial", set)?;
+    }
+    log::debug!("nsexec: affinity: 0x{:x}", sched::getaffinity()?);
 
     step.begin("join namespaces");
     process::setns(init.as_fd(), namespaces).map_err(|e| {

@@ -1,8 +1,9 @@
 //! The plan of `exec`: another process for a container that is there, from the container's own copy of its
 //! configuration and what the command line changes of it; or from a whole process document.
 use super::ids::View;
-use super::{Findings, Process, process};
+use super::{Findings, Process, process, scheduling};
 use crate::bundle::{self, Bundle};
+use crate::cpulist::Set;
 use crate::host::IdMap;
 use anyhow::{Context, Result, bail};
 use oci_spec::runtime::{self, Capability, LinuxCapabilities, UserBuilder};
@@ -51,6 +52,8 @@ pub struct Ids {
 pub struct Plan {
     /// The process.
     pub process: Process,
+    /// The processors it runs on until it has joined.
+    pub initial_affinity: Option<Set>,
     /// A session keyring of this name is joined.
     pub keyring: Option<String>,
     /// Our binary is writable by an id of the container.
@@ -74,11 +77,17 @@ pub fn plan(container: &Bundle, request: &Request, ids: &Ids, exe: &crate::host:
     let view = View::of_running(ids);
     let mut findings = Findings { warnings, ..Findings::default() };
     let planned = process::plan(&document, container.spec.linux().as_ref(), &view, &[], &mut findings);
+    let affinity = document.exec_cpu_affinity().as_ref().map(|a| scheduling::exec_affinity(a, &mut findings));
     findings.check("process")?;
     let mut process = planned.context("no process")?;
+    let initial_affinity = affinity.and_then(|(initial, after)| {
+        process.affinity = after;
+        initial
+    });
     process.terminal |= request.tty;
     Ok(Plan {
         process,
+        initial_affinity,
         keyring: request.keyring.clone(),
         replace_exe: view.may_write(exe),
         passed_fds: request.passed_fds,
@@ -91,6 +100,9 @@ fn inheriting(mut process: runtime::Process, container: &Bundle) -> runtime::Pro
     let Some(own) = container.spec.process() else { return process };
     if process.scheduler().is_none() {
         process.set_scheduler(own.scheduler().clone());
+    }
+    if process.exec_cpu_affinity().is_none() {
+        process.set_exec_cpu_affinity(own.exec_cpu_affinity().clone());
     }
     if process.io_priority().is_none() {
         process.set_io_priority(*own.io_priority());

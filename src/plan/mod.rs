@@ -11,7 +11,7 @@ pub mod limits;
 pub mod mounts;
 pub mod namespaces;
 pub mod process;
-mod scheduling;
+pub mod scheduling;
 pub mod sysctl;
 
 use crate::bundle::Bundle;
@@ -215,6 +215,10 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         Some(process) => process::plan(process, spec.linux().as_ref(), &view, &options.extra_env, &mut findings),
         None => None,
     };
+    if let Some(affinity) = spec.process().as_ref().and_then(|p| p.exec_cpu_affinity().as_ref()) {
+        // Of use to `exec` only, but wrong is wrong.
+        scheduling::exec_affinity(affinity, &mut findings);
+    }
     if let Some(process) = &process {
         check_terminal(process, options)?;
     }

@@ -38,6 +38,8 @@ pub struct Process {
     pub rlimits: Vec<(u32, u64, u64)>,
     /// Scheduling policy.
     pub scheduler: Option<sched::Attr>,
+    /// On which processors it runs.
+    pub affinity: scheduling::Affinity,
     /// Class and level of disk access.
     pub io_priority: Option<(ioprio::Class, u8)>,
     /// /proc/PID/oom_score_adj.
@@ -108,6 +110,8 @@ pub(super) fn plan(
         no_new_privs: process.no_new_privileges().unwrap_or(false),
         rlimits: rlimits(process, findings),
         scheduler: process.scheduler().as_ref().map(|s| scheduling::scheduler(s, findings)),
+        // That of execCPUAffinity is for `exec` alone.
+        affinity: scheduling::Affinity::All,
         io_priority: process.io_priority().as_ref().and_then(|p| scheduling::io_priority(p, findings)),
         oom_score_adj: process.oom_score_adj(),
         personality: linux.and_then(|l| l.personality().as_ref()).map(|p| personality(p, findings)),
@@ -125,7 +129,6 @@ fn refuse_unsupported(process: &runtime::Process, findings: &mut Findings) {
     };
     refuse(text(process.apparmor_profile()), "process.apparmorProfile", "AppArmor profiles are not supported");
     refuse(text(process.selinux_label()), "process.selinuxLabel", "SELinux labels are not supported");
-    refuse(process.exec_cpu_affinity().is_some(), "process.execCPUAffinity", "not supported");
 }
 
 fn c_strings(path: &str, list: &[String], findings: &mut Findings) -> Vec<CString> {

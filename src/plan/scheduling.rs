@@ -1,8 +1,23 @@
 //! Processor and disk time of the program (config.md, "Linux Process").
 use super::Findings;
+use crate::cpulist::Set;
 use crate::sys::ioprio::Class;
 use crate::sys::sched::Attr;
-use oci_spec::runtime::{IOPriorityClass, LinuxIOPriority, LinuxSchedulerFlag, LinuxSchedulerPolicy, Scheduler};
+use oci_spec::runtime::{
+    ExecCPUAffinity, IOPriorityClass, LinuxIOPriority, LinuxSchedulerFlag, LinuxSchedulerPolicy, Scheduler,
+};
+
+/// On which processors a process runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Affinity {
+    /// On all that its cpuset allows: where rrunc was told to run does not leak into the container.
+    #[default]
+    All,
+    /// On those it was given before it joined.
+    Kept,
+    /// On these.
+    Only(Set),
+}
 
 /// Scheduling policy and its parameters, checked as runc checks them: what is left to the kernel is whether the caller
 /// may have it.
@@ -54,6 +69,24 @@ pub(super) fn io_priority(priority: &LinuxIOPriority, findings: &mut Findings) -
             findings.problem("process.ioPriority", problem);
             None
         }
+    }
+}
+
+/// Where a process of `exec` runs before it joins the container, and after. Without a final set the kernel's answer to
+/// the joining stands.
+pub(super) fn exec_affinity(affinity: &ExecCPUAffinity, findings: &mut Findings) -> (Option<Set>, Affinity) {
+    let mut read = |name: &str, list: &Option<String>| match list.as_deref().map(Set::parse)? {
+        Ok(set) => Some(set),
+        Err(problem) => {
+            findings.problem("process.execCPUAffinity", format!("bad CPUAffinity.{name}: {problem}"));
+            None
+        }
+    };
+    let initial = read("Initial", affinity.initial());
+    match (initial, read("Final", affinity.cpu_affinity_final())) {
+        (initial, Some(last)) => (initial, Affinity::Only(last)),
+        (Some(initial), None) => (Some(initial), Affinity::Kept),
+        (None, None) => (None, Affinity::All),
     }
 }
 
@@ -127,6 +160,19 @@ mod tests {
             let found = problems(value);
             assert!(found.len() == 1 && found[0].contains(text), "{found:?}");
         }
+    }
+
+    #[test]
+    fn processors_of_exec_are_kept_or_changed_only_if_asked() {
+        let plan = |value: Value| exec_affinity(&serde_json::from_value(value).unwrap(), &mut Findings::default());
+        let set = |list| Set::parse(list).unwrap();
+        assert_eq!(plan(json!({})), (None, Affinity::All));
+        assert_eq!(plan(json!({"initial": "0"})), (Some(set("0")), Affinity::Kept));
+        assert_eq!(plan(json!({"final": "1-2"})), (None, Affinity::Only(set("1-2"))));
+        assert_eq!(plan(json!({"initial": "0", "final": "1"})), (Some(set("0")), Affinity::Only(set("1"))));
+        let mut findings = Findings::default();
+        exec_affinity(&serde_json::from_value(json!({"final": "5-2"})).unwrap(), &mut findings);
+        assert!(findings.problems[0].contains("bad CPUAffinity.Final: invalid range: 5-2"), "{:?}", findings.problems);
     }
 
     #[test]

@@ -33,3 +33,11 @@ pub fn setaffinity(set: &[u64]) -> nix::Result<()> {
     // SAFETY: the kernel reads the given number of bytes.
     check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(set), set.as_ptr()) }).map(drop)
 }
+
+/// The first 64 processors that the calling process may run on, as a bit mask.
+pub fn getaffinity() -> nix::Result<u64> {
+    let mut set = [0u64; 128];
+    // SAFETY: the kernel writes at most the given number of bytes.
+    check(unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(&set), set.as_mut_ptr()) })?;
+    Ok(set[0])
+}

@@ -92,3 +92,36 @@ fn the_io_priority_is_that_of_the_program_and_of_exec() {
     bundle.set("/process/ioPriority", json!({"class": "IOPRIO_CLASS_BE", "priority": 8}));
     stage.run(&bundle).fails(1, &["invalid ioPriority.Priority: 8"]);
 }
+
+#[test]
+fn exec_runs_on_its_processors_before_and_after_it_joins() {
+    let all = std::fs::read_to_string("/sys/devices/system/cpu/online").expect("the processors");
+    let all = all.trim();
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let script = "grep Cpus_allowed_list /proc/self/status | cut -f2";
+    bundle.set("/process/execCPUAffinity", json!({"initial": "0", "final": " 0,,"}));
+    bundle.script(script);
+    // It is of exec only, and where the caller was told to run does not count.
+    let out = stage.call_after("taskset -p 1 $$ >/dev/null", &["run", "c"]).cwd(bundle.path()).run();
+    out.success().prints(&format!("{all}\n"));
+    stage.running(&bundle, "c");
+    let out = stage.rrunc(&["--debug", "exec", "c", "sh", "-c", script]).success();
+    assert_eq!(out.stdout, "0\n");
+    assert!(out.stderr.contains("affinity: 0x1"), "{}", out.stderr);
+
+    let file = stage.dir().join("process.json");
+    let exec = |affinity| {
+        let process =
+            json!({"args": ["sh", "-c", script], "cwd": "/", "env": ["PATH=/bin"], "execCPUAffinity": affinity});
+        std::fs::write(&file, process.to_string()).expect("write");
+        stage.call(&["--debug", "exec", "--process"]).arg(&file).args(&["c"]).run()
+    };
+    exec(json!(null)).success().prints("0\n");
+    exec(json!({})).success().prints(&format!("{all}\n"));
+    exec(json!({"initial": "0"})).success().prints("0\n");
+    exec(json!({"final": all})).success().prints(&format!("{all}\n"));
+    exec(json!({"initial": "1000"})).fails(255, &["error setting initial CPU affinity"]);
+    exec(json!({"final": "1-0"})).fails(255, &["bad CPUAffinity.Final: invalid range: 1-0"]);
+    stage.remove("c");
+}
