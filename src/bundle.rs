@@ -64,6 +64,9 @@ fn parse_spec(bytes: &[u8], warnings: &mut Vec<String>) -> Result<Spec> {
     if let Some(process) = value.get_mut("process") {
         prepare_process(process, warnings).context("process")?;
     }
+    if let Some(linux) = value.get("linux").filter(|linux| linux.is_object()) {
+        words::linux(linux).context("linux")?;
+    }
     if let Some(linux) = value.get_mut("linux").and_then(Value::as_object_mut) {
         // A section that says nothing is no filter; oci-spec would miss its defaultAction.
         let on = linux.get("seccomp").map(crate::seccomp::words::check).transpose().context("linux.seccomp")?;

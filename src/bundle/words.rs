@@ -2,7 +2,9 @@
 //! would refuse it without runc's text; a few of their spellings differ from the specification's.
 use crate::cpulist::Set;
 use anyhow::{Result, anyhow, bail};
-use oci_spec::runtime::{IOPriorityClass, LinuxSchedulerPolicy, PosixRlimitType};
+use oci_spec::runtime::{
+    IOPriorityClass, LinuxSchedulerPolicy, MemoryPolicyFlagType, MemoryPolicyModeType, PosixRlimitType,
+};
 use serde_json::Value;
 
 /// The flags that both spell alike.
@@ -27,6 +29,22 @@ pub fn process(process: &mut Value) -> Result<()> {
     }
     affinity(&mut process["execCPUAffinity"])?;
     scheduler(&mut process["scheduler"])
+}
+
+/// Checks the words of `linux`.
+pub fn linux(linux: &Value) -> Result<()> {
+    let Some(policy) = linux["memoryPolicy"].as_object() else { return Ok(()) };
+    let word = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mode = word(policy.get("mode"));
+    if mode.parse::<MemoryPolicyModeType>().is_err() {
+        bail!("invalid memory policy mode {mode:?}");
+    }
+    for flag in policy.get("flags").and_then(Value::as_array).into_iter().flatten().map(|flag| word(Some(flag))) {
+        if flag.parse::<MemoryPolicyFlagType>().is_err() {
+            bail!("invalid memory policy flag {flag:?}");
+        }
+    }
+    Ok(())
 }
 
 /// oci-spec takes neither the spaces nor the empty elements that runc allows; an empty list says nothing.
@@ -96,6 +114,16 @@ mod tests {
         serde_json::from_value::<oci_spec::runtime::ExecCPUAffinity>(value["execCPUAffinity"].take()).unwrap();
         let message = refused(json!({"execCPUAffinity": {"initial": "a"}}));
         assert_eq!(message, "bad CPUAffinity.Initial: invalid number \"a\"");
+    }
+
+    #[test]
+    fn unknown_words_of_a_memory_policy_are_refused_in_runcs_words() {
+        let text = |policy: Value| linux(&json!({"memoryPolicy": policy})).map_err(|e| e.to_string());
+        assert_eq!(text(json!({"mode": "MPOL_X"})), Err("invalid memory policy mode \"MPOL_X\"".into()));
+        assert_eq!(text(json!({})), Err("invalid memory policy mode \"\"".into()));
+        let flags = json!({"mode": "MPOL_BIND", "flags": ["MPOL_F_STATIC_NODES", "X"]});
+        assert_eq!(text(flags), Err("invalid memory policy flag \"X\"".into()));
+        assert_eq!(text(Value::Null), Ok(()));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::error::WithHint;
 use crate::plan::Process;
 use crate::plan::process::{CapabilitySets, capability_names};
 use crate::plan::scheduling::Affinity;
-use crate::sys::{capability, ioprio, prctl, process, sched};
+use crate::sys::{capability, ioprio, mempolicy, prctl, process, sched};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::personality::{self, Persona};
@@ -35,6 +35,13 @@ pub fn set_limits(plan: &Process) -> Result<()> {
         ioprio::set(class, level)
             .context("failed to set io priority")
             .hint(|| "IOPRIO_CLASS_RT takes CAP_SYS_NICE on the host: use IOPRIO_CLASS_BE with a low number")?;
+    }
+    if let Some(policy) = &plan.memory_policy {
+        let nodes = policy.nodes.as_ref().map_or(&[][..], |set| &set.0);
+        mempolicy::set(policy.mode, nodes).context("set the memory policy").hint(|| {
+            "linux.memoryPolicy: the nodes have to be there and in your cpuset (/proc/self/status, Mems_allowed_list), and \
+             mode and flags ones that this kernel knows together"
+        })?;
     }
     for (resource, soft, hard) in &plan.rlimits {
         let name = rlimit_name(*resource);

@@ -8,6 +8,7 @@ pub mod devices;
 pub mod exec;
 pub mod ids;
 pub mod limits;
+pub mod mempolicy;
 pub mod mounts;
 pub mod namespaces;
 pub mod process;

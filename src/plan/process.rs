@@ -1,6 +1,7 @@
 //! The program and the state it starts in (config.md, "Process"); shared by `run`, `create` and `exec`.
 use super::Findings;
 use super::ids::View;
+use super::mempolicy::{self, MemoryPolicy};
 use super::scheduling;
 use crate::seccomp::{self, Filter};
 use crate::sys::{ioprio, sched};
@@ -42,6 +43,8 @@ pub struct Process {
     pub affinity: scheduling::Affinity,
     /// Class and level of disk access.
     pub io_priority: Option<(ioprio::Class, u8)>,
+    /// From which nodes its memory comes.
+    pub memory_policy: Option<MemoryPolicy>,
     /// /proc/PID/oom_score_adj.
     pub oom_score_adj: Option<i32>,
     /// Execution domain (personality(2)).
@@ -113,6 +116,7 @@ pub(super) fn plan(
         // That of execCPUAffinity is for `exec` alone.
         affinity: scheduling::Affinity::All,
         io_priority: process.io_priority().as_ref().and_then(|p| scheduling::io_priority(p, findings)),
+        memory_policy: linux.and_then(|l| l.memory_policy().as_ref()).and_then(|p| mempolicy::plan(p, findings)),
         oom_score_adj: process.oom_score_adj(),
         personality: linux.and_then(|l| l.personality().as_ref()).map(|p| personality(p, findings)),
         seccomp: compile(linux.and_then(|l| l.seccomp().as_ref()), findings),

@@ -6,6 +6,7 @@ pub mod descriptor;
 pub mod exe;
 pub mod ioprio;
 pub mod keyctl;
+pub mod mempolicy;
 pub mod mount;
 pub mod netdevice;
 pub mod pidfd;

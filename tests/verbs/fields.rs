@@ -1,5 +1,5 @@
 //! Members of config.json that few configurations have, each as its program finds it.
-use crate::support::{Stage, uid};
+use crate::support::{Lacks, Stage, skip, uid};
 use serde_json::json;
 
 #[test]
@@ -124,4 +124,29 @@ fn exec_runs_on_its_processors_before_and_after_it_joins() {
     exec(json!({"initial": "1000"})).fails(255, &["error setting initial CPU affinity"]);
     exec(json!({"final": "1-0"})).fails(255, &["bad CPUAffinity.Final: invalid range: 1-0"]);
     stage.remove("c");
+}
+
+#[test]
+fn the_memory_policy_is_that_of_the_program_and_of_exec() {
+    if !std::path::Path::new("/proc/self/numa_maps").exists() {
+        return skip(Lacks::Machine("the kernel has no NUMA policies"));
+    }
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let script = "head -n 1 /proc/self/numa_maps | cut -d' ' -f2";
+    let policy = json!({"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"]});
+    bundle.set("/linux/memoryPolicy", policy).script(script);
+    stage.run(&bundle).success().prints("bind=static:0\n");
+    bundle.set("/linux/memoryPolicy", json!({"mode": "MPOL_LOCAL"}));
+    stage.running(&bundle, "c");
+    stage.rrunc(&["exec", "c", "sh", "-c", script]).success().prints("local\n");
+    stage.remove("c");
+    for (policy, text) in [
+        (json!({"mode": "MPOL_BIND", "nodes": "1023"}), "set the memory policy: Invalid argument"),
+        (json!({"mode": "MPOL_BIND"}), "memory policy mode requires at least one node but got 0"),
+        (json!({"mode": "MPOL_X"}), "invalid memory policy mode \"MPOL_X\""),
+    ] {
+        bundle.set("/linux/memoryPolicy", policy);
+        stage.run(&bundle).fails(1, &[text]);
+    }
 }
