@@ -42,6 +42,22 @@ pub struct ExeOwner {
     pub mode: u32,
 }
 
+/// Security modules that label processes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Modules {
+    /// AppArmor is on.
+    pub apparmor: bool,
+    /// SELinux is on.
+    pub selinux: bool,
+}
+
+impl Modules {
+    fn probe() -> Modules {
+        let on = fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with(b"Y"));
+        Modules { apparmor: on, selinux: Path::new("/sys/fs/selinux/enforce").exists() }
+    }
+}
+
 /// The host as the plan sees it.
 #[derive(Debug, Clone)]
 pub struct Host {
@@ -65,6 +81,8 @@ pub struct Host {
     pub map_helpers: Option<(PathBuf, PathBuf)>,
     /// Who could write to the file we run from.
     pub exe: ExeOwner,
+    /// Which security modules are on.
+    pub modules: Modules,
 }
 
 impl Host {
@@ -89,6 +107,7 @@ impl Host {
             subgids: Vec::new(),
             map_helpers: None,
             exe: ExeOwner { uid: exe.uid(), gid: exe.gid(), mode: exe.mode() & 0o7777 },
+            modules: Modules::probe(),
         };
         if subids && !privileged {
             host.probe_subids()?;

@@ -3,6 +3,7 @@
 //! Unlike a container's init this process is seen by hostile ones. It is not dumpable from before the first namespace
 //! is joined until its program runs (CVE-2016-9962), and holds no descriptor of the host.
 use super::credentials::set_affinity;
+use super::labels;
 use super::procfs::Procfs;
 use super::root::Root;
 use super::{Step, become_process, exec, give_up, join_keyring, load_late_filter, log_to, take_terminal};
@@ -62,10 +63,17 @@ fn enter(plan: &Plan, wire: &Wire, init: &OwnedFd, namespaces: i32, step: &Step)
     exe::forget_arguments("rrunc exec");
     prctl::set_name(c"rrunc:[exec]")?;
 
+    let proc = Procfs::open()?;
+
     step.begin("oom score");
     if let Some(score) = plan.process.oom_score_adj {
-        Procfs::open()?.write("self/oom_score_adj", &score.to_string())?;
+        proc.write("self/oom_score_adj", &score.to_string())?;
     }
+
+    step.begin("labels");
+    labels::at_execve(&plan.process.labels, &proc)?;
+    // No descriptor of the host goes into the container.
+    drop(proc);
 
     step.begin("processors");
     if let Some(set) = &plan.initial_affinity {

@@ -5,6 +5,7 @@ pub mod cover;
 pub mod credentials;
 pub mod devices;
 pub mod exec;
+pub mod labels;
 pub mod mounts;
 pub mod procfs;
 pub mod program;
@@ -210,7 +211,7 @@ fn set_up(
         sys::mount::mount_setattr(mount.as_fd(), false, &read_only)?;
     }
     cover::make_readonly(&root, &plan.readonly)?;
-    cover::mask(&root, &plan.masked)?;
+    cover::mask(&root, &plan.masked, plan.mount_label.as_deref())?;
 
     step.begin("sysctl");
     for (file, value) in &plan.sysctl {
@@ -229,6 +230,12 @@ fn set_up(
     if let Some(name) = &plan.domainname {
         process::setdomainname(name).context("setdomainname")?;
     }
+
+    step.begin("labels");
+    if let Some(process) = &plan.process {
+        labels::at_execve(&process.labels, &proc)?;
+    }
+    drop(proc);
 
     step.begin("process");
     let ready = plan.process.as_ref().map(|process| become_process(process, own_ids, true)).transpose()?;

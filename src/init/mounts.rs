@@ -225,8 +225,10 @@ fn long_options(
         data.extend_from_slice(comma.as_bytes());
         data.extend_from_slice(key.to_bytes());
         if let Some(value) = value {
+            // A context's categories are told apart by commas, and only its value is read with quotes.
+            let quote: &[u8] = if key.as_c_str() == c"context" { b"\"" } else { b"" };
             data.push(b'=');
-            data.extend_from_slice(value.to_bytes());
+            data.extend_from_slice(&[quote, value.to_bytes(), quote].concat());
         }
     }
     mount_legacy(source, target, fstype, &CString::new(data)?)?;

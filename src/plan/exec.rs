@@ -4,7 +4,7 @@ use super::ids::View;
 use super::{Findings, Process, process, scheduling};
 use crate::bundle::{self, Bundle};
 use crate::cpulist::Set;
-use crate::host::IdMap;
+use crate::host::{Host, IdMap};
 use anyhow::{Context, Result, bail};
 use oci_spec::runtime::{self, Capability, LinuxCapabilities, UserBuilder};
 use std::path::PathBuf;
@@ -30,6 +30,10 @@ pub struct Request {
     pub capabilities: Vec<String>,
     /// `--no-new-privs`.
     pub no_new_privs: bool,
+    /// `--apparmor`.
+    pub apparmor: Option<String>,
+    /// `--process-label`.
+    pub selinux: Option<String>,
     /// The session keyring to join, the container's.
     pub keyring: Option<String>,
     /// How many descriptors from 3 on are passed.
@@ -65,7 +69,7 @@ pub struct Plan {
 }
 
 /// Computes the plan from the container's configuration.
-pub fn plan(container: &Bundle, request: &Request, ids: &Ids, exe: &crate::host::ExeOwner) -> Result<Plan> {
+pub fn plan(container: &Bundle, request: &Request, ids: &Ids, host: &Host) -> Result<Plan> {
     let mut warnings = Vec::new();
     let document = match &request.document {
         Some(bytes) => {
@@ -76,7 +80,7 @@ pub fn plan(container: &Bundle, request: &Request, ids: &Ids, exe: &crate::host:
     };
     let view = View::of_running(ids);
     let mut findings = Findings { warnings, ..Findings::default() };
-    let planned = process::plan(&document, container.spec.linux().as_ref(), &view, &[], &mut findings);
+    let planned = process::plan(&document, container.spec.linux().as_ref(), &view, host.modules, &[], &mut findings);
     let affinity = document.exec_cpu_affinity().as_ref().map(|a| scheduling::exec_affinity(a, &mut findings));
     findings.check("process")?;
     let mut process = planned.context("no process")?;
@@ -89,7 +93,7 @@ pub fn plan(container: &Bundle, request: &Request, ids: &Ids, exe: &crate::host:
         process,
         initial_affinity,
         keyring: request.keyring.clone(),
-        replace_exe: view.may_write(exe),
+        replace_exe: view.may_write(&host.exe),
         passed_fds: request.passed_fds,
         warnings: findings.warnings,
     })
@@ -100,6 +104,12 @@ fn inheriting(mut process: runtime::Process, container: &Bundle) -> runtime::Pro
     let Some(own) = container.spec.process() else { return process };
     if process.scheduler().is_none() {
         process.set_scheduler(own.scheduler().clone());
+    }
+    if process.apparmor_profile().as_deref().unwrap_or_default().is_empty() {
+        process.set_apparmor_profile(own.apparmor_profile().clone());
+    }
+    if process.selinux_label().as_deref().unwrap_or_default().is_empty() {
+        process.set_selinux_label(own.selinux_label().clone());
     }
     if process.exec_cpu_affinity().is_none() {
         process.set_exec_cpu_affinity(own.exec_cpu_affinity().clone());
@@ -128,6 +138,12 @@ fn merged(container: &Bundle, request: &Request) -> Result<runtime::Process> {
     process.set_env(Some(env));
     if request.no_new_privs {
         process.set_no_new_privileges(Some(true));
+    }
+    if request.apparmor.is_some() {
+        process.set_apparmor_profile(request.apparmor.clone());
+    }
+    if request.selinux.is_some() {
+        process.set_selinux_label(request.selinux.clone());
     }
     merge_user(&mut process, request)?;
     merge_capabilities(&mut process, &request.capabilities)?;

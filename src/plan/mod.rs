@@ -7,6 +7,7 @@
 pub mod devices;
 pub mod exec;
 pub mod ids;
+pub mod labels;
 pub mod limits;
 pub mod mempolicy;
 pub mod mounts;
@@ -20,6 +21,7 @@ use crate::error::with_hint;
 use crate::host::Host;
 use anyhow::{Result, anyhow, bail};
 use oci_spec::runtime::{Hook, Spec};
+use std::ffi::CString;
 use std::path::PathBuf;
 
 pub use ids::Ids;
@@ -78,6 +80,8 @@ pub struct Plan {
     pub devices: Vec<devices::Device>,
     /// Whether /dev gets its links (fd, stdin, ptmx…).
     pub dev_links: bool,
+    /// SELinux context of the file systems we make.
+    pub mount_label: Option<CString>,
     /// Paths made unreadable.
     pub masked: Vec<PathBuf>,
     /// Paths made read-only.
@@ -209,11 +213,18 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     let rootfs = plan_rootfs(bundle, &mut findings);
     let mut mounts = mounts::plan(bundle, &namespaces, &view, &mut findings);
     mounts.extend(options.notify_dir.as_deref().map(mounts::notify_socket));
+    let mount_label = labels::mount_label(spec.linux().as_ref(), host.modules, &mut findings);
+    if let Some(label) = &mount_label {
+        labels::put_on(&mut mounts, label);
+    }
     let own_dev = mounts::binds_dev(&mounts);
     let devices = if own_dev { Vec::new() } else { devices::plan(spec, &mut findings) };
     let sysctl = sysctl::plan(spec, &namespaces, &mut findings);
     let process = match spec.process() {
-        Some(process) => process::plan(process, spec.linux().as_ref(), &view, &options.extra_env, &mut findings),
+        Some(process) => {
+            let linux = spec.linux().as_ref();
+            process::plan(process, linux, &view, host.modules, &options.extra_env, &mut findings)
+        }
         None => None,
     };
     if let Some(affinity) = spec.process().as_ref().and_then(|p| p.exec_cpu_affinity().as_ref()) {
@@ -241,6 +252,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         mounts,
         devices,
         dev_links: !own_dev,
+        mount_label,
         masked,
         readonly,
         sysctl,

@@ -1,8 +1,10 @@
 //! The program and the state it starts in (config.md, "Process"); shared by `run`, `create` and `exec`.
 use super::Findings;
 use super::ids::View;
+use super::labels::{self, Labels};
 use super::mempolicy::{self, MemoryPolicy};
 use super::scheduling;
+use crate::host::Modules;
 use crate::seccomp::{self, Filter};
 use crate::sys::{ioprio, sched};
 use oci_spec::runtime::{
@@ -49,6 +51,8 @@ pub struct Process {
     pub oom_score_adj: Option<i32>,
     /// Execution domain (personality(2)).
     pub personality: Option<u64>,
+    /// What it is labelled with.
+    pub labels: Labels,
     /// Compiled filter.
     pub seccomp: Option<Filter>,
 }
@@ -72,10 +76,10 @@ pub(super) fn plan(
     process: &runtime::Process,
     linux: Option<&Linux>,
     view: &View,
+    modules: Modules,
     extra_env: &[String],
     findings: &mut Findings,
 ) -> Option<Process> {
-    refuse_unsupported(process, findings);
     let user = process.user();
     if !view.has_uid(user.uid()) {
         let problem = format!("cannot setuid to unmapped uid {} in user namespace", user.uid());
@@ -119,20 +123,9 @@ pub(super) fn plan(
         memory_policy: linux.and_then(|l| l.memory_policy().as_ref()).and_then(|p| mempolicy::plan(p, findings)),
         oom_score_adj: process.oom_score_adj(),
         personality: linux.and_then(|l| l.personality().as_ref()).map(|p| personality(p, findings)),
+        labels: labels::plan(process, modules, findings),
         seccomp: compile(linux.and_then(|l| l.seccomp().as_ref()), findings),
     })
-}
-
-/// Fields that a later version will carry out; until then they are refused, never ignored.
-fn refuse_unsupported(process: &runtime::Process, findings: &mut Findings) {
-    let text = |value: &Option<String>| value.as_ref().is_some_and(|v| !v.is_empty());
-    let mut refuse = |set: bool, path: &str, why: &str| {
-        if set {
-            findings.problem(path, why);
-        }
-    };
-    refuse(text(process.apparmor_profile()), "process.apparmorProfile", "AppArmor profiles are not supported");
-    refuse(text(process.selinux_label()), "process.selinuxLabel", "SELinux labels are not supported");
 }
 
 fn c_strings(path: &str, list: &[String], findings: &mut Findings) -> Vec<CString> {

@@ -150,3 +150,27 @@ fn the_memory_policy_is_that_of_the_program_and_of_exec() {
         stage.run(&bundle).fails(1, &[text]);
     }
 }
+
+#[test]
+fn labels_of_a_module_that_is_off_are_refused() {
+    let exists = |path| std::path::Path::new(path).exists();
+    if exists("/sys/module/apparmor") || exists("/sys/fs/selinux/enforce") {
+        return skip(Lacks::Machine("the kernel has a module that labels processes"));
+    }
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.set("/process/apparmorProfile", json!("")).set("/process/selinuxLabel", json!(""));
+    stage.run(&bundle).success();
+    bundle.set("/process/apparmorProfile", json!("web")).set("/process/selinuxLabel", json!("u:r:t:s0"));
+    let selinux = "selinux label is specified in config, but selinux is disabled or not supported";
+    stage.run(&bundle).fails(1, &["apparmor failed to apply profile: web", selinux]);
+    let bundle = stage.bundle_named("mounts");
+    bundle.set("/linux/mountLabel", json!("u:r:t:s0"));
+    stage.run(&bundle).fails(1, &["linux.mountLabel", selinux]);
+    bundle.unset("/linux/mountLabel");
+    stage.running(&bundle, "c");
+    let exec = |option, label| stage.rrunc(&["exec", option, label, "c", "true"]);
+    exec("--apparmor", "web").fails(255, &["apparmor failed to apply profile: web"]);
+    exec("--process-label", "u:r:t:s0").fails(255, &[selinux]);
+    stage.remove("c");
+}
