@@ -22,6 +22,13 @@ pub struct IdMap {
     pub size: u32,
 }
 
+impl IdMap {
+    /// The text that /proc/PID/uid_map takes (user_namespaces(7)).
+    pub fn lines(map: &[IdMap]) -> String {
+        map.iter().map(|m| format!("{} {} {}\n", m.inside, m.outside, m.size)).collect()
+    }
+}
+
 /// Consecutive ids that /etc/subuid or /etc/subgid grants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Range {

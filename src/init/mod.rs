@@ -5,6 +5,7 @@ pub mod cover;
 pub mod credentials;
 pub mod devices;
 pub mod exec;
+pub mod idmap;
 pub mod labels;
 pub mod mounts;
 pub mod procfs;
@@ -16,6 +17,7 @@ pub mod rootfs;
 use crate::console;
 use crate::error::NotExecuted;
 use crate::hooks::{self, Inherit};
+use crate::host::IdMap;
 use crate::plan::namespaces::{CLONE_NEWTIME, Kind};
 use crate::plan::{Plan, Process, ids::Writer};
 use crate::spawn::gate::{self, Opened};
@@ -178,7 +180,7 @@ fn set_up(
     // Sources first: what is mounted next could hide them, or be a trap laid for their paths.
     let sources = mounts::open_sources(&plan.mounts)?;
     let root = rootfs::attach(&plan.rootfs, own_mounts, plan.namespaces.is_new(Kind::User))?;
-    let late_readonly = mounts::make(&root, &plan.mounts, sources)?;
+    let late_readonly = mounts::make(&root, &plan.mounts, sources, &proc)?;
 
     step.begin("devices");
     if own_mounts {
@@ -303,8 +305,7 @@ fn become_root(plan: &Plan, proc: &Procfs, wire: &Wire) -> Result<()> {
                 if file == "gid_map" {
                     proc.write("self/setgroups", "deny")?;
                 }
-                let line = map.iter().map(|m| format!("{} {} {}\n", m.inside, m.outside, m.size)).collect::<String>();
-                proc.write(&format!("self/{file}"), &line)?;
+                proc.write(&format!("self/{file}"), &IdMap::lines(map))?;
             }
         } else {
             wire.need_id_maps()?;

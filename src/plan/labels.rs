@@ -96,6 +96,7 @@ mod tests {
             tree_attr: Attr::default(),
             propagation: Vec::new(),
             copy_up: false,
+            id_mapping: None,
         };
         let mut mounts = [of(c"proc"), of(c"tmpfs")];
         put_on(&mut mounts, c"u:r:t:s0");

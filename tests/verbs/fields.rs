@@ -1,5 +1,5 @@
 //! Members of config.json that few configurations have, each as its program finds it.
-use crate::support::{Lacks, Stage, skip, uid};
+use crate::support::{Lacks, Stage, gid, skip, uid};
 use serde_json::json;
 
 #[test]
@@ -173,4 +173,58 @@ fn labels_of_a_module_that_is_off_are_refused() {
     exec("--apparmor", "web").fails(255, &["apparmor failed to apply profile: web"]);
     exec("--process-label", "u:r:t:s0").fails(255, &[selinux]);
     stage.remove("c");
+}
+
+fn tmpfs(options: &[&str], ids: serde_json::Value) -> serde_json::Value {
+    let mut mount = json!({"destination": "/m", "type": "tmpfs", "source": "tmpfs", "options": options});
+    if !ids.is_null() {
+        mount["uidMappings"] = ids.clone();
+        mount["gidMappings"] = ids;
+    }
+    mount
+}
+
+#[test]
+fn a_new_tmpfs_can_be_id_mapped() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let script = "stat -c %u:%g /m; touch /m/f && stat -c %u:%g /m/f; grep -c ' / /m .*idmapped' /proc/self/mountinfo";
+    bundle.set("/mounts/-", tmpfs(&["idmap", "mode=755"], json!(null))).script(script);
+    stage.run(&bundle).success().prints("0:0\n0:0\n1\n");
+    let Some(((first, _), (first_gid, _))) = super::ids::ranges() else { return };
+    let map = |own: u32, first: u32| json!([{"containerID": 0, "hostID": own, "size": 1}, {"containerID": 1, "hostID": first, "size": 2000}]);
+    bundle.set("/linux/uidMappings", map(uid(), first)).set("/linux/gidMappings", map(gid(), first_gid));
+    let last = bundle.config()["mounts"].as_array().expect("mounts").len() - 1;
+    let options = ["mode=755", "uid=1000", "gid=1000"];
+    bundle.set(&format!("/mounts/{last}"), tmpfs(&options, json!(null)));
+    bundle.script("stat -c %u:%g /m");
+    stage.run(&bundle).success().prints("1000:1000\n");
+    // Id 1000 of the file system is seen as what the host calls us, root of the container.
+    let mut mount = tmpfs(&options, json!([{"containerID": 1000, "hostID": uid(), "size": 1}]));
+    mount["gidMappings"][0]["hostID"] = json!(gid());
+    bundle.set(&format!("/mounts/{last}"), mount).script(script);
+    stage.run(&bundle).success().prints("0:0\n0:0\n1\n");
+}
+
+#[test]
+fn id_mappings_that_cannot_be_are_refused() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let ids = json!([{"containerID": 0, "hostID": uid(), "size": 1}]);
+    let mut mount = tmpfs(&[], ids.clone());
+    mount.as_object_mut().expect("an object").remove("gidMappings");
+    bundle.set("/mounts/-", mount);
+    stage.run(&bundle).fails(1, &["id-mapped mounts must have both uid and gid mappings specified"]);
+    let last = bundle.config()["mounts"].as_array().expect("mounts").len() - 1;
+    let refused = |mount, text| {
+        bundle.set(&format!("/mounts/{last}"), mount);
+        stage.run(&bundle).fails(1, &[text]);
+    };
+    refused(
+        tmpfs(&[], json!([{"containerID": 0, "hostID": 0, "size": 1}])),
+        "id-mapped mounts can only show ids that are mapped",
+    );
+    let mut bind = tmpfs(&["rbind", "ridmap"], ids);
+    bind["source"] = json!("/usr");
+    refused(bind, "id-mapped mounts are not supported for rootless containers");
 }
