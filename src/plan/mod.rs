@@ -211,6 +211,9 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     let ids = ids::plan(spec, host, &namespaces, &mut findings);
     let view = ids::View::of(ids.as_ref(), &namespaces, host);
     let rootfs = plan_rootfs(bundle, &mut findings);
+    if !namespaces.has(namespaces::Kind::Mount) {
+        refuse_without_mounts(spec, &rootfs, &mut findings);
+    }
     let mut mounts = mounts::plan(bundle, &namespaces, &view, &mut findings);
     mounts.extend(options.notify_dir.as_deref().map(mounts::notify_socket));
     let mount_label = labels::mount_label(spec.linux().as_ref(), host.modules, &mut findings);
@@ -315,6 +318,22 @@ fn plan_rootfs(bundle: &Bundle, findings: &mut Findings) -> Rootfs {
         found
     });
     Rootfs { path, readonly, propagation }
+}
+
+/// Without a mount namespace of its own a container is a chroot: nothing can be mounted, bound or made read-only.
+fn refuse_without_mounts(spec: &Spec, rootfs: &Rootfs, findings: &mut Findings) {
+    const WHY: &str = "cannot be had without a private mount namespace";
+    if rootfs.readonly {
+        findings.problem("root.readonly", WHY);
+    }
+    if rootfs.propagation.is_some() {
+        findings.problem("linux.rootfsPropagation", WHY);
+    }
+    let devices = spec.linux().as_ref().and_then(|l| l.devices().as_ref());
+    if devices.is_some_and(|devices| !devices.is_empty()) {
+        findings.problem("linux.devices", WHY);
+    }
+    findings.warn("no private mount namespace: the container is confined by chroot alone, which its root can leave");
 }
 
 fn plan_names(

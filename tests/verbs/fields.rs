@@ -228,3 +228,32 @@ fn id_mappings_that_cannot_be_are_refused() {
     bind["source"] = json!("/usr");
     refused(bind, "id-mapped mounts are not supported for rootless containers");
 }
+
+#[test]
+fn without_a_mount_namespace_a_container_is_a_chroot_and_says_so() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.without_namespace("mount").set("/mounts", json!([]));
+    bundle.set("/linux/devices", json!([{"path": "/dev/null", "type": "c", "major": 1, "minor": 3}]));
+    bundle.set("/linux/rootfsPropagation", json!("private"));
+    let why = "without a private mount namespace";
+    let texts = ["root.readonly", "linux.devices", "linux.rootfsPropagation", "restrict sys entries", why];
+    stage.run(&bundle).fails(1, &texts);
+    for path in ["/linux/devices", "/linux/rootfsPropagation", "/linux/maskedPaths", "/linux/readonlyPaths"] {
+        bundle.unset(path);
+    }
+    std::fs::write(bundle.rootfs().join("mark"), "inside\n").expect("write");
+    bundle.set("/root/readonly", json!(false)).script("cat /mark; cat /../mark; ls /home 2>/dev/null; pwd");
+    let out = stage.run(&bundle).success();
+    assert_eq!(out.stdout, "inside\ninside\n/\n");
+    assert!(out.stderr.contains("chroot alone"), "{}", out.stderr);
+}
+
+#[test]
+fn a_given_mount_namespace_is_refused_with_a_hint() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.without_namespace("mount");
+    bundle.set("/linux/namespaces/-", json!({"type": "mount", "path": "/proc/self/ns/mnt"}));
+    stage.run(&bundle).fails(1, &["joining a given mount namespace is not supported", "rrunc exec"]);
+}
