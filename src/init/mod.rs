@@ -437,7 +437,11 @@ pub fn become_process(process: &Process, own_ids: bool, dumpable: bool) -> Resul
 
 fn load_filter(process: &Process) -> Result<()> {
     match &process.seccomp {
-        Some(filter) => sys::seccomp::load(filter).map(drop).context("load the seccomp filter"),
+        Some(filter) => {
+            // In runc's words, which its users look for.
+            log::debug!("seccomp filter flags: {}", filter.flags);
+            sys::seccomp::load(filter).map(drop).context("load the seccomp filter")
+        }
         None => Ok(()),
     }
 }

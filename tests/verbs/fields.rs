@@ -257,3 +257,20 @@ fn a_given_mount_namespace_is_refused_with_a_hint() {
     bundle.set("/linux/namespaces/-", json!({"type": "mount", "path": "/proc/self/ns/mnt"}));
     stage.run(&bundle).fails(1, &["joining a given mount namespace is not supported", "rrunc exec"]);
 }
+
+#[test]
+fn the_flags_of_the_filter_are_in_the_debug_log() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let flags = [(json!(null), 4), (json!([]), 0), (json!(["SECCOMP_FILTER_FLAG_LOG"]), 2)];
+    for (flags, number) in flags {
+        let mut profile = json!({"defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{"names": ["mkdirat"], "action": "SCMP_ACT_ERRNO"}]});
+        if !flags.is_null() {
+            profile["flags"] = flags;
+        }
+        bundle.set("/linux/seccomp", profile);
+        let out = stage.call(&["--debug", "run", "c"]).cwd(bundle.path()).run().success();
+        assert!(out.stderr.contains(&format!("seccomp filter flags: {number}")), "{}", out.stderr);
+    }
+}
