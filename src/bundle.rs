@@ -3,6 +3,8 @@
 //! The load is tolerant where the spec says so (unknown members, unknown capability names) and strict where trust is
 //! at stake (duplicate names, size, encoding). The original bytes are kept: the container's own copy of its
 //! configuration, so that later edits of the bundle change nothing (runtime.md, "Lifecycle").
+mod words;
+
 use crate::error::with_hint;
 use anyhow::{Context, Result, anyhow, bail};
 use oci_spec::runtime::{Capability, Spec};
@@ -60,7 +62,10 @@ fn parse_spec(bytes: &[u8], warnings: &mut Vec<String>) -> Result<Spec> {
         bail!("config cannot be {}", if value.is_null() { "null" } else { "anything but an object" });
     }
     if let Some(process) = value.get_mut("process") {
-        prepare_process(process, warnings);
+        prepare_process(process, warnings).context("process")?;
+    }
+    if let Some(linux) = value.get("linux").filter(|linux| linux.is_object()) {
+        words::linux(linux).context("linux")?;
     }
     if let Some(linux) = value.get_mut("linux").and_then(Value::as_object_mut) {
         // A section that says nothing is no filter; oci-spec would miss its defaultAction.
@@ -75,7 +80,7 @@ fn parse_spec(bytes: &[u8], warnings: &mut Vec<String>) -> Result<Spec> {
 /// Reads a `Process` document, as `exec --process` takes one.
 pub fn parse_process(bytes: &[u8], warnings: &mut Vec<String>) -> Result<oci_spec::runtime::Process> {
     let Unique(mut value) = serde_json::from_slice(bytes)?;
-    prepare_process(&mut value, warnings);
+    prepare_process(&mut value, warnings)?;
     deserialize(value)
 }
 
@@ -89,11 +94,14 @@ fn deserialize<T: de::DeserializeOwned>(value: Value) -> Result<T> {
 
 /// Bridges what the spec tolerates and oci-spec does not: unknown capability names are a warning (config.md,
 /// "capabilities"), a missing user is root, as in runc.
-fn prepare_process(process: &mut Value, warnings: &mut Vec<String>) {
-    let Some(process) = process.as_object_mut() else { return };
+fn prepare_process(process: &mut Value, warnings: &mut Vec<String>) -> Result<()> {
+    if process.is_object() {
+        words::process(process)?;
+    }
+    let Some(process) = process.as_object_mut() else { return Ok(()) };
     process.entry("user").or_insert_with(|| serde_json::json!({"uid": 0, "gid": 0}));
     process.entry("cwd").or_insert_with(|| Value::String(String::new()));
-    let Some(sets) = process.get_mut("capabilities").and_then(Value::as_object_mut) else { return };
+    let Some(sets) = process.get_mut("capabilities").and_then(Value::as_object_mut) else { return Ok(()) };
     let mut unknown = Vec::new();
     for names in sets.values_mut().filter_map(Value::as_array_mut) {
         names.retain(|name| {
@@ -108,6 +116,7 @@ fn prepare_process(process: &mut Value, warnings: &mut Vec<String>) {
     if !unknown.is_empty() {
         warnings.push(format!("ignoring unknown or unavailable capabilities: [{}]", unknown.join(" ")));
     }
+    Ok(())
 }
 
 /// A JSON value in which no object has two members of one name: glossary.md forbids them, and two readers that pick

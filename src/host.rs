@@ -22,6 +22,13 @@ pub struct IdMap {
     pub size: u32,
 }
 
+impl IdMap {
+    /// The text that /proc/PID/uid_map takes (user_namespaces(7)).
+    pub fn lines(map: &[IdMap]) -> String {
+        map.iter().map(|m| format!("{} {} {}\n", m.inside, m.outside, m.size)).collect()
+    }
+}
+
 /// Consecutive ids that /etc/subuid or /etc/subgid grants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Range {
@@ -40,6 +47,22 @@ pub struct ExeOwner {
     pub gid: u32,
     /// Its permission bits.
     pub mode: u32,
+}
+
+/// Security modules that label processes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Modules {
+    /// AppArmor is on.
+    pub apparmor: bool,
+    /// SELinux is on.
+    pub selinux: bool,
+}
+
+impl Modules {
+    fn probe() -> Modules {
+        let on = fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with(b"Y"));
+        Modules { apparmor: on, selinux: Path::new("/sys/fs/selinux/enforce").exists() }
+    }
 }
 
 /// The host as the plan sees it.
@@ -65,6 +88,8 @@ pub struct Host {
     pub map_helpers: Option<(PathBuf, PathBuf)>,
     /// Who could write to the file we run from.
     pub exe: ExeOwner,
+    /// Which security modules are on.
+    pub modules: Modules,
 }
 
 impl Host {
@@ -89,6 +114,7 @@ impl Host {
             subgids: Vec::new(),
             map_helpers: None,
             exe: ExeOwner { uid: exe.uid(), gid: exe.gid(), mode: exe.mode() & 0o7777 },
+            modules: Modules::probe(),
         };
         if subids && !privileged {
             host.probe_subids()?;

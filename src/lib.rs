@@ -4,6 +4,7 @@ pub mod bundle;
 pub mod cli;
 pub mod clock;
 pub mod console;
+pub mod cpulist;
 pub mod error;
 pub mod hooks;
 pub mod host;

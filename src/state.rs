@@ -24,6 +24,9 @@ use std::path::{Path, PathBuf};
 const STATE: &str = "state.json";
 const CONFIG: &str = "config.json";
 
+/// The name that a container's first process has in /proc/PID/comm until its program runs.
+pub const INIT_NAME: &str = "rrunc:[init]";
+
 /// The directory that holds all containers of this user.
 #[derive(Debug)]
 pub struct Root {
@@ -237,7 +240,9 @@ impl Container {
             return Ok(Status::Paused);
         }
         if !gate::probe(self.dir.as_fd())? {
-            return Ok(Status::Running);
+            // `run` has no gate: until its program runs, the first process is ours by its name.
+            let ours = process::name(state.pid).is_some_and(|name| name == INIT_NAME) && self.is_being_made()?;
+            return Ok(if ours { Status::Creating } else { Status::Running });
         }
         Ok(if self.is_being_made()? { Status::Creating } else { Status::Created })
     }

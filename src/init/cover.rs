@@ -5,12 +5,14 @@ use crate::sys::mount::*;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::stat::{SFlag, fstat};
+use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// Covers each path with an empty directory or the null device; what does not exist needs no cover.
-pub fn mask(root: &Root, paths: &[PathBuf]) -> Result<()> {
-    let mut covers = Covers::default();
+/// `label` is the SELinux context of the directory.
+pub fn mask(root: &Root, paths: &[PathBuf], label: Option<&CStr>) -> Result<()> {
+    let mut covers = Covers { label, empty: None, null: None };
     for path in paths {
         covers.put_on(root, path).with_context(|| format!("mask {}", path.display()))?;
     }
@@ -18,13 +20,13 @@ pub fn mask(root: &Root, paths: &[PathBuf]) -> Result<()> {
 }
 
 /// The two covers, made when first wanted: one mount of each is cloned for all.
-#[derive(Default)]
-struct Covers {
+struct Covers<'a> {
+    label: Option<&'a CStr>,
     empty: Option<OwnedFd>,
     null: Option<OwnedFd>,
 }
 
-impl Covers {
+impl Covers<'_> {
     fn put_on(&mut self, root: &Root, path: &Path) -> Result<()> {
         // Looked at first: a mount that fails costs the kernel a grace period of milliseconds.
         let target = match root.at(path) {
@@ -44,6 +46,9 @@ impl Covers {
                 let context = FsContext::open(c"tmpfs")?;
                 context.set(c"nr_blocks", Some(c"1"))?;
                 context.set(c"nr_inodes", Some(c"1"))?;
+                if self.label.is_some() {
+                    context.set(c"context", self.label)?;
+                }
                 let attr = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
                 let empty = context.mount(attr)?;
                 // Attached at once: only since Linux 6.15 can a detached mount be cloned.

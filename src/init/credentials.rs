@@ -1,9 +1,11 @@
 //! Ids, capabilities, limits: what the process gives up before its program runs. Shared by a container's init and
 //! `exec`.
+use crate::cpulist::Set;
 use crate::error::WithHint;
 use crate::plan::Process;
 use crate::plan::process::{CapabilitySets, capability_names};
-use crate::sys::{capability, prctl, process};
+use crate::plan::scheduling::Affinity;
+use crate::sys::{capability, ioprio, mempolicy, prctl, process, sched};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::personality::{self, Persona};
@@ -18,7 +20,29 @@ pub fn set_limits(plan: &Process) -> Result<()> {
     if let Some(domain) = plan.personality {
         personality::set(Persona::from_bits_retain(domain as i32)).context("set the personality")?;
     }
-    process::reset_affinity().context("reset the CPU affinity")?;
+    match &plan.affinity {
+        Affinity::All => sched::setaffinity(&[u64::MAX; 16]).context("reset the CPU affinity")?,
+        Affinity::Kept => {}
+        Affinity::Only(set) => set_affinity("final", set)?,
+    }
+    if let Some(attr) = &plan.scheduler {
+        sched::setattr(attr).context("error setting scheduler").hint(|| {
+            "an ordinary user may raise the nice value and have SCHED_BATCH and SCHED_IDLE; the rest takes limits \
+             (`ulimit -e`, `ulimit -r`), SCHED_DEADLINE a right on the host"
+        })?;
+    }
+    if let Some((class, level)) = plan.io_priority {
+        ioprio::set(class, level)
+            .context("failed to set io priority")
+            .hint(|| "IOPRIO_CLASS_RT takes CAP_SYS_NICE on the host: use IOPRIO_CLASS_BE with a low number")?;
+    }
+    if let Some(policy) = &plan.memory_policy {
+        let nodes = policy.nodes.as_ref().map_or(&[][..], |set| &set.0);
+        mempolicy::set(policy.mode, nodes).context("set the memory policy").hint(|| {
+            "linux.memoryPolicy: the nodes have to be there and in your cpuset (/proc/self/status, Mems_allowed_list), and \
+             mode and flags ones that this kernel knows together"
+        })?;
+    }
     for (resource, soft, hard) in &plan.rlimits {
         let name = rlimit_name(*resource);
         process::setrlimit(*resource, *soft, *hard)
@@ -26,6 +50,13 @@ pub fn set_limits(plan: &Process) -> Result<()> {
             .hint(|| format!("an ordinary user may only lower a hard limit: see `ulimit -H` for {name}"))?;
     }
     Ok(())
+}
+
+/// Lets the process run on the processors of `set`, the `initial` or `final` one.
+pub fn set_affinity(which: &str, set: &Set) -> Result<()> {
+    sched::setaffinity(&set.0)
+        .with_context(|| format!("error setting {which} CPU affinity"))
+        .hint(|| format!("process.execCPUAffinity.{which} has to name a processor that is there and in your cpuset"))
 }
 
 /// Changes groups, group and user, then the capability sets. Afterwards the process has no right the configuration

@@ -2,7 +2,9 @@
 //!
 //! Unlike a container's init this process is seen by hostile ones. It is not dumpable from before the first namespace
 //! is joined until its program runs (CVE-2016-9962), and holds no descriptor of the host.
+use super::credentials::set_affinity;
 use super::execve::{become_process, exec, load_late_filter};
+use super::labels;
 use super::listener::Host;
 use super::namespaces::join_keyring;
 use super::procfs::Procfs;
@@ -13,7 +15,7 @@ use crate::console;
 use crate::plan::exec::Plan;
 use crate::spawn::wire::{Failure, Wire};
 use crate::sys::clone::{Cloned, clone};
-use crate::sys::{descriptor, exe, prctl, process, signal::Saved};
+use crate::sys::{descriptor, exe, prctl, process, sched, signal::Saved};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
@@ -64,10 +66,23 @@ fn enter(plan: &Plan, wire: &Wire, init: &OwnedFd, namespaces: i32, step: &Step)
     exe::forget_arguments("rrunc exec");
     prctl::set_name(c"rrunc:[exec]")?;
 
+    let proc = Procfs::open()?;
+
     step.begin("oom score");
     if let Some(score) = plan.process.oom_score_adj {
-        Procfs::open()?.write("self/oom_score_adj", &score.to_string())?;
+        proc.write("self/oom_score_adj", &score.to_string())?;
     }
+
+    step.begin("labels");
+    labels::at_execve(&plan.process.labels, &proc)?;
+    // No descriptor of the host goes into the container.
+    drop(proc);
+
+    step.begin("processors");
+    if let Some(set) = &plan.initial_affinity {
+        set_affinity("initial", set)?;
+    }
+    log::debug!("nsexec: affinity: 0x{:x}", sched::getaffinity()?);
 
     step.begin("join namespaces");
     // Not before the score is written: of a process that is not dumpable these files are root's.

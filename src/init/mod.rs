@@ -6,6 +6,8 @@ pub mod credentials;
 pub mod devices;
 pub mod exec;
 pub mod execve;
+pub mod idmap;
+pub mod labels;
 pub mod listener;
 pub mod mounts;
 pub mod namespaces;
@@ -22,7 +24,7 @@ use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
 use crate::spawn::gate::{self, Opened};
 use crate::spawn::wire::{Failure, Wire};
-use crate::state::{State, Status};
+use crate::state::{INIT_NAME, State, Status};
 use crate::sys::{self, exe, netdevice, prctl, process, signal::Saved};
 use anyhow::{Context, Result, bail};
 use execve::Ready;
@@ -31,6 +33,7 @@ use nix::unistd::{getpid, sethostname, setsid};
 use procfs::Procfs;
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -133,7 +136,7 @@ fn set_up(
 
     step.begin("arguments");
     exe::forget_arguments("rrunc init");
-    prctl::set_name(c"rrunc:[init]")?;
+    prctl::set_name(&CString::new(INIT_NAME)?)?;
     let proc = Procfs::open()?;
 
     step.begin("id maps");
@@ -171,7 +174,7 @@ fn set_up(
     // Sources first: what is mounted next could hide them, or be a trap laid for their paths.
     let sources = mounts::open_sources(&plan.mounts)?;
     let root = rootfs::attach(&plan.rootfs, own_mounts, plan.namespaces.is_new(Kind::User))?;
-    let late_readonly = mounts::make(&root, &plan.mounts, sources)?;
+    let late_readonly = mounts::make(&root, &plan.mounts, sources, &proc)?;
 
     step.begin("devices");
     if own_mounts {
@@ -204,7 +207,7 @@ fn set_up(
         sys::mount::mount_setattr(mount.as_fd(), false, &read_only)?;
     }
     cover::make_readonly(&root, &plan.readonly)?;
-    cover::mask(&root, &plan.masked)?;
+    cover::mask(&root, &plan.masked, plan.mount_label.as_deref())?;
 
     step.begin("sysctl");
     for (file, value) in &plan.sysctl {
@@ -227,6 +230,12 @@ fn set_up(
     if let Some(name) = &plan.domainname {
         process::setdomainname(name).context("setdomainname")?;
     }
+
+    step.begin("labels");
+    if let Some(process) = &plan.process {
+        labels::at_execve(&process.labels, &proc)?;
+    }
+    drop(proc);
 
     step.begin("process");
     let ready = plan

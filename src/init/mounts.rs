@@ -1,9 +1,10 @@
 //! The mounts of the configuration, each made detached, given its attributes, and attached by descriptor: nothing is
 //! ever visible half-configured, and no path is used twice.
-use super::copy_up;
+use super::procfs::Procfs;
 use super::root::{Missing, Root, is};
+use super::{copy_up, idmap};
 use crate::error::WithHint;
-use crate::plan::mounts::{Mount, What};
+use crate::plan::mounts::{MAX_VALUE, Mount, What};
 use crate::sys::mount::*;
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
@@ -12,9 +13,6 @@ use nix::sys::stat::{Mode, SFlag, fstat};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-
-/// fsconfig(2) copies at most this much of a value.
-const MAX_VALUE: usize = 255;
 
 /// Opens the sources of all binds, before anything is mounted that could hide or replace one. They must be opened in
 /// the new mount namespace: the kernel clones no tree of another (EINVAL).
@@ -45,17 +43,17 @@ fn open_source(mount: &Mount) -> Result<Option<OwnedFd>> {
 
 /// Makes the mounts in order. Returns the tmpfs mounts that are to be read-only in the end: what comes later in the
 /// list may still need mount points in them.
-pub fn make(root: &Root, mounts: &[Mount], sources: Vec<Option<OwnedFd>>) -> Result<Vec<OwnedFd>> {
+pub fn make(root: &Root, mounts: &[Mount], sources: Vec<Option<OwnedFd>>, proc: &Procfs) -> Result<Vec<OwnedFd>> {
     let mut late = Vec::new();
     for (mount, source) in mounts.iter().zip(sources) {
-        if let Some(fd) = make_one(root, mount, source).with_context(|| mount.to_string())? {
+        if let Some(fd) = make_one(root, mount, source, proc).with_context(|| mount.to_string())? {
             late.push(fd);
         }
     }
     Ok(late)
 }
 
-fn make_one(root: &Root, mount: &Mount, source: Option<OwnedFd>) -> Result<Option<OwnedFd>> {
+fn make_one(root: &Root, mount: &Mount, source: Option<OwnedFd>, proc: &Procfs) -> Result<Option<OwnedFd>> {
     match &mount.what {
         What::Bind { optional: true, .. } if source.is_none() => Ok(None),
         What::Bind { recursive, optional, .. } => {
@@ -63,7 +61,7 @@ fn make_one(root: &Root, mount: &Mount, source: Option<OwnedFd>) -> Result<Optio
             bind(root, mount, source.as_fd(), *recursive, *optional).map(|()| None)
         }
         What::FileSystem { fstype, source, options, fallback } => {
-            match file_system(root, mount, fstype, source, options) {
+            match file_system(root, mount, fstype, source, options, proc) {
                 Err(e) if crate::error::errno_of(&e) == Some(Errno::EPERM) => match fallback {
                     Some(host) => {
                         log::debug!("{mount}: the kernel refuses a new one, the host's {} is bound", host.display());
@@ -153,6 +151,7 @@ fn file_system(
     fstype: &CStr,
     source: &CStr,
     options: &[Setting],
+    proc: &Procfs,
 ) -> Result<Option<OwnedFd>> {
     let (target, made) = mount_point(root, mount, fstype)?;
     let tmpfs = fstype == c"tmpfs";
@@ -179,6 +178,9 @@ fn file_system(
     set_attributes(detached.as_fd(), true, &mount.tree_attr)?;
     if mount.copy_up && !made {
         copy_up::copy(target.as_fd(), detached.as_fd()).context("tmpcopyup")?;
+    }
+    if let Some(mapping) = &mount.id_mapping {
+        idmap::map(detached.as_fd(), mapping, proc)?;
     }
     attach(detached.as_fd(), target.as_fd())?;
     propagate(detached.as_fd(), mount)?;
@@ -225,8 +227,10 @@ fn long_options(
         data.extend_from_slice(comma.as_bytes());
         data.extend_from_slice(key.to_bytes());
         if let Some(value) = value {
+            // A context's categories are told apart by commas, and only its value is read with quotes.
+            let quote: &[u8] = if key.as_c_str() == c"context" { b"\"" } else { b"" };
             data.push(b'=');
-            data.extend_from_slice(value.to_bytes());
+            data.extend_from_slice(&[quote, value.to_bytes(), quote].concat());
         }
     }
     mount_legacy(source, target, fstype, &CString::new(data)?)?;

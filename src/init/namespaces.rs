@@ -1,6 +1,7 @@
 //! What init does in its new namespaces before anything is mounted: ids, clocks, keyring, and the parting from our own
 //! binary.
 use super::procfs::Procfs;
+use crate::host::IdMap;
 use crate::plan::Plan;
 use crate::plan::ids::Writer;
 use crate::plan::namespaces::{CLONE_NEWTIME, Kind};
@@ -22,8 +23,7 @@ pub fn become_root(plan: &Plan, proc: &Procfs, wire: &Wire) -> Result<()> {
                 if file == "gid_map" {
                     proc.write("self/setgroups", "deny")?;
                 }
-                let line = map.iter().map(|m| format!("{} {} {}\n", m.inside, m.outside, m.size)).collect::<String>();
-                proc.write(&format!("self/{file}"), &line)?;
+                proc.write(&format!("self/{file}"), &IdMap::lines(map))?;
             }
         } else {
             wire.need_id_maps()?;

@@ -1,5 +1,5 @@
-//! Writes to /proc through a descriptor of the host's own procfs, taken before the rootfs is touched and checked: a
-//! racing container cannot turn them into writes to another file (CVE-2025-52881, CVE-2019-19921).
+//! /proc through a descriptor of the host's own procfs, taken before the rootfs is touched and checked: a
+//! racing container cannot turn a write into one to another file (CVE-2025-52881, CVE-2019-19921).
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{Mode, fstat};
@@ -22,11 +22,31 @@ impl Procfs {
         Ok(Procfs(fd))
     }
 
+    fn open_below(&self, path: &str, flags: OFlag) -> nix::Result<OwnedFd> {
+        let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+        openat2(&self.0, path, OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(resolve))
+    }
+
+    /// The text of a short file `path` below it.
+    pub fn read(&self, path: &str) -> Result<String> {
+        let mut text = [0; 4096];
+        let length = self.open_below(path, OFlag::O_RDONLY).and_then(|file| nix::unistd::read(&file, &mut text));
+        let length = length.with_context(|| format!("read /proc/{path}"))?;
+        Ok(String::from_utf8_lossy(&text[..length]).into_owned())
+    }
+
+    /// The namespace `kind` (a name in /proc/PID/ns) of the process that this procfs calls `pid`.
+    pub fn namespace(&self, pid: &str, kind: &str) -> Result<OwnedFd> {
+        let directory = self.open_below(&format!("{pid}/ns"), OFlag::O_PATH | OFlag::O_DIRECTORY);
+        // The last step is a magic link, into the file system of namespaces.
+        let opened = directory.and_then(|ns| openat(&ns, kind, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()));
+        opened.with_context(|| format!("open /proc/{pid}/ns/{kind}"))
+    }
+
     /// Writes `value` to `path` below it in one write.
     pub fn write(&self, path: &str, value: &str) -> Result<()> {
-        let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-        let how = OpenHow::new().flags(OFlag::O_WRONLY | OFlag::O_CLOEXEC).resolve(resolve);
-        let written = openat2(&self.0, path, how).and_then(|file| nix::unistd::write(&file, value.as_bytes()));
+        let written =
+            self.open_below(path, OFlag::O_WRONLY).and_then(|file| nix::unistd::write(&file, value.as_bytes()));
         match written.with_context(|| format!("write {:?} to /proc/{path}", value.trim_end()))? {
             n if n == value.len() => Ok(()),
             _ => bail!("/proc/{path} took only a part of {value:?}"),

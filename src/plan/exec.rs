@@ -1,9 +1,10 @@
 //! The plan of `exec`: another process for a container that is there, from the container's own copy of its
 //! configuration and what the command line changes of it; or from a whole process document.
 use super::ids::View;
-use super::{Findings, Process, process};
+use super::{Findings, Process, process, scheduling};
 use crate::bundle::{self, Bundle};
-use crate::host::IdMap;
+use crate::cpulist::Set;
+use crate::host::{Host, IdMap};
 use anyhow::{Context, Result, bail};
 use oci_spec::runtime::{self, Capability, LinuxCapabilities, UserBuilder};
 use std::path::PathBuf;
@@ -29,6 +30,10 @@ pub struct Request {
     pub capabilities: Vec<String>,
     /// `--no-new-privs`.
     pub no_new_privs: bool,
+    /// `--apparmor`.
+    pub apparmor: Option<String>,
+    /// `--process-label`.
+    pub selinux: Option<String>,
     /// The session keyring to join, the container's.
     pub keyring: Option<String>,
     /// How many descriptors from 3 on are passed.
@@ -51,6 +56,8 @@ pub struct Ids {
 pub struct Plan {
     /// The process.
     pub process: Process,
+    /// The processors it runs on until it has joined.
+    pub initial_affinity: Option<Set>,
     /// A session keyring of this name is joined.
     pub keyring: Option<String>,
     /// Our binary is writable by an id of the container.
@@ -62,25 +69,55 @@ pub struct Plan {
 }
 
 /// Computes the plan from the container's configuration.
-pub fn plan(container: &Bundle, request: &Request, ids: &Ids, exe: &crate::host::ExeOwner) -> Result<Plan> {
+pub fn plan(container: &Bundle, request: &Request, ids: &Ids, host: &Host) -> Result<Plan> {
     let mut warnings = Vec::new();
     let document = match &request.document {
-        Some(bytes) => bundle::parse_process(bytes, &mut warnings).context("process document")?,
+        Some(bytes) => {
+            let document = bundle::parse_process(bytes, &mut warnings).context("process document")?;
+            inheriting(document, container)
+        }
         None => merged(container, request)?,
     };
     let view = View::of_running(ids);
     let mut findings = Findings { warnings, ..Findings::default() };
-    let planned = process::plan(&document, container.spec.linux().as_ref(), &view, &[], &mut findings);
+    let planned = process::plan(&document, container.spec.linux().as_ref(), &view, host.modules, &[], &mut findings);
+    let affinity = document.exec_cpu_affinity().as_ref().map(|a| scheduling::exec_affinity(a, &mut findings));
     findings.check("process")?;
     let mut process = planned.context("no process")?;
+    let initial_affinity = affinity.and_then(|(initial, after)| {
+        process.affinity = after;
+        initial
+    });
     process.terminal |= request.tty;
     Ok(Plan {
         process,
+        initial_affinity,
         keyring: request.keyring.clone(),
-        replace_exe: view.may_write(exe),
+        replace_exe: view.may_write(&host.exe),
         passed_fds: request.passed_fds,
         warnings: findings.warnings,
     })
+}
+
+/// What a process document does not say of these it has from the configuration, as in runc.
+fn inheriting(mut process: runtime::Process, container: &Bundle) -> runtime::Process {
+    let Some(own) = container.spec.process() else { return process };
+    if process.scheduler().is_none() {
+        process.set_scheduler(own.scheduler().clone());
+    }
+    if process.apparmor_profile().as_deref().unwrap_or_default().is_empty() {
+        process.set_apparmor_profile(own.apparmor_profile().clone());
+    }
+    if process.selinux_label().as_deref().unwrap_or_default().is_empty() {
+        process.set_selinux_label(own.selinux_label().clone());
+    }
+    if process.exec_cpu_affinity().is_none() {
+        process.set_exec_cpu_affinity(own.exec_cpu_affinity().clone());
+    }
+    if process.io_priority().is_none() {
+        process.set_io_priority(*own.io_priority());
+    }
+    process
 }
 
 /// The configuration's process with the changes of the command line. Its terminal is its own affair: only `--tty`
@@ -101,6 +138,12 @@ fn merged(container: &Bundle, request: &Request) -> Result<runtime::Process> {
     process.set_env(Some(env));
     if request.no_new_privs {
         process.set_no_new_privileges(Some(true));
+    }
+    if request.apparmor.is_some() {
+        process.set_apparmor_profile(request.apparmor.clone());
+    }
+    if request.selinux.is_some() {
+        process.set_selinux_label(request.selinux.clone());
     }
     merge_user(&mut process, request)?;
     merge_capabilities(&mut process, &request.capabilities)?;

@@ -35,21 +35,23 @@ pub struct View<'a> {
     uid: Option<&'a [IdMap]>,
     gid: Option<&'a [IdMap]>,
     setgroups: bool,
+    /// The container's user namespace is the one we stand in: ids outside are those inside.
+    same: bool,
 }
 
 impl<'a> View<'a> {
     pub(super) fn of(ids: Option<&'a Ids>, namespaces: &Namespaces, host: &'a Host) -> View<'a> {
         match ids {
-            Some(ids) => View { uid: Some(&ids.uid), gid: Some(&ids.gid), setgroups: ids.setgroups },
+            Some(ids) => View { uid: Some(&ids.uid), gid: Some(&ids.gid), setgroups: ids.setgroups, same: false },
             // The maps of a given namespace are its own affair; the kernel has the last word.
-            None if namespaces.joins(Kind::User) => View { uid: None, gid: None, setgroups: true },
-            None => View { uid: Some(&host.uid_map), gid: Some(&host.gid_map), setgroups: true },
+            None if namespaces.joins(Kind::User) => View { uid: None, gid: None, setgroups: true, same: false },
+            None => View { uid: Some(&host.uid_map), gid: Some(&host.gid_map), setgroups: true, same: true },
         }
     }
 
     /// As it is in a container that runs.
     pub(super) fn of_running(ids: &'a super::exec::Ids) -> View<'a> {
-        View { uid: Some(&ids.uid), gid: Some(&ids.gid), setgroups: ids.setgroups }
+        View { uid: Some(&ids.uid), gid: Some(&ids.gid), setgroups: ids.setgroups, same: false }
     }
 
     /// Whether `uid` exists inside.
@@ -67,6 +69,22 @@ impl<'a> View<'a> {
         self.setgroups
     }
 
+    /// The maps of the container's own user namespace, if it is a new one.
+    pub(super) fn own_mappings(&self) -> Option<(Vec<IdMap>, Vec<IdMap>)> {
+        let (uid, gid) = self.uid.zip(self.gid).filter(|_| !self.same)?;
+        Some((uid.to_vec(), gid.to_vec()))
+    }
+
+    /// `map` with user ids of the container in place of ours; none where one of them does not exist inside.
+    pub(super) fn uids_inside(&self, map: &[IdMap]) -> Option<Vec<IdMap>> {
+        if self.same { Some(map.to_vec()) } else { inside(map, self.uid?) }
+    }
+
+    /// The same for group ids.
+    pub(super) fn gids_inside(&self, map: &[IdMap]) -> Option<Vec<IdMap>> {
+        if self.same { Some(map.to_vec()) } else { inside(map, self.gid?) }
+    }
+
     /// Whether an id of the container could write to a file with this owner and mode, or change its mode.
     pub(super) fn may_write(&self, file: &ExeOwner) -> bool {
         let mapped = |map: Option<&[IdMap]>, id: u32| map.is_none_or(|map| covers_outside(map, id));
@@ -74,6 +92,23 @@ impl<'a> View<'a> {
         let group = file.mode & 0o020 != 0 && mapped(self.gid, file.gid);
         mapped(self.uid, file.uid) || group || file.mode & 0o002 != 0
     }
+}
+
+/// `map` with each id `outside` replaced by what `namespace` shows it as; a run may need several.
+fn inside(map: &[IdMap], namespace: &[IdMap]) -> Option<Vec<IdMap>> {
+    let mut found = Vec::new();
+    for m in map {
+        let mut done = 0;
+        while done < m.size {
+            let id = m.outside.checked_add(done)?;
+            let run = namespace.iter().find(|run| covers_outside(std::slice::from_ref(run), id))?;
+            let skipped = id - run.outside;
+            let size = (run.size - skipped).min(m.size - done);
+            found.push(IdMap { inside: m.inside.checked_add(done)?, outside: run.inside + skipped, size });
+            done += size;
+        }
+    }
+    Some(found)
 }
 
 fn covers_inside(map: &[IdMap], id: u32) -> bool {
@@ -117,7 +152,7 @@ pub(super) fn plan(spec: &Spec, host: &Host, namespaces: &Namespaces, findings: 
     Some(Ids { setgroups: !single, writer, uid, gid })
 }
 
-fn given(mappings: Option<&Vec<LinuxIdMapping>>) -> Vec<IdMap> {
+pub(super) fn given(mappings: Option<&Vec<LinuxIdMapping>>) -> Vec<IdMap> {
     let convert = |m: &LinuxIdMapping| IdMap { inside: m.container_id(), outside: m.host_id(), size: m.size() };
     mappings.map_or_else(Vec::new, |list| list.iter().map(convert).collect())
 }
@@ -163,10 +198,27 @@ fn check_granted(kind: &str, map: &[IdMap], own: u32, granted: &[Range], host: &
         } else {
             "add".to_owned()
         };
-        let problem = format!(
-            "host {kind}s {first}-{last} are not yours to map: {mend} a range that holds them to /etc/sub{kind}, for \
-             example `sudo usermod --add-sub{kind}s {first}-{last} $USER`"
-        );
+        let problem = format!("host {kind}s {first}-{last} are not yours to map");
         findings.problem(&format!("linux.{kind}Mappings"), problem);
+        findings.hint(format!(
+            "{mend} a range that holds {first}-{last} to /etc/sub{kind}, for example `sudo usermod --add-sub{kind}s \
+             {first}-{last} $USER`"
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_of_host_ids_may_be_several_inside() {
+        let map = |inside, outside, size| IdMap { inside, outside, size };
+        let namespace = [map(0, 1000, 1), map(1, 100_000, 10), map(50, 100_010, 10)];
+        assert_eq!(inside(&[map(7, 1000, 1)], &namespace), Some(vec![map(7, 0, 1)]));
+        let split = vec![map(20, 9, 2), map(22, 50, 3)];
+        assert_eq!(inside(&[map(20, 100_008, 5)], &namespace), Some(split));
+        assert_eq!(inside(&[map(0, 100_019, 2)], &namespace), None);
+        assert_eq!(inside(&[map(0, 5, 1)], &namespace), None);
     }
 }

@@ -10,12 +10,6 @@ pub(super) fn refuse_unsupported(spec: &Spec, findings: &mut Findings) {
     if linux.intel_rdt().is_some() {
         findings.problem("linux.intelRdt", "intelRdt is specified in config, but resctrl can only be used by root");
     }
-    if linux.memory_policy().is_some() {
-        findings.problem("linux.memoryPolicy", "not supported");
-    }
-    if linux.mount_label().as_ref().is_some_and(|label| !label.is_empty()) {
-        findings.problem("linux.mountLabel", "SELinux labels are not supported");
-    }
     if let Some(path) = linux.cgroups_path().as_ref().filter(|path| !path.as_os_str().is_empty()) {
         let problem = format!(
             "unable to apply cgroup configuration: {} is not in a cgroup tree delegated to you: permission denied",

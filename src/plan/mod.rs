@@ -7,16 +7,21 @@
 pub mod devices;
 pub mod exec;
 pub mod ids;
+pub mod labels;
 pub mod limits;
+pub mod mempolicy;
 pub mod mounts;
 pub mod namespaces;
 pub mod process;
+pub mod scheduling;
 pub mod sysctl;
 
 use crate::bundle::Bundle;
+use crate::error::with_hint;
 use crate::host::Host;
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use oci_spec::runtime::{Hook, Spec};
+use std::ffi::CString;
 use std::path::PathBuf;
 
 pub use ids::Ids;
@@ -75,6 +80,8 @@ pub struct Plan {
     pub devices: Vec<devices::Device>,
     /// Whether /dev gets its links (fd, stdin, ptmx…).
     pub dev_links: bool,
+    /// SELinux context of the file systems we make.
+    pub mount_label: Option<CString>,
     /// Paths made unreadable.
     pub masked: Vec<PathBuf>,
     /// Paths made read-only.
@@ -154,6 +161,7 @@ impl Hooks {
 #[derive(Default)]
 pub struct Findings {
     problems: Vec<String>,
+    hints: Vec<String>,
     warnings: Vec<String>,
     notes: Vec<String>,
 }
@@ -162,6 +170,14 @@ impl Findings {
     /// A reason to refuse, at a JSON path.
     fn problem(&mut self, path: &str, problem: impl std::fmt::Display) {
         self.problems.push(format!("{path}: {problem}"));
+    }
+
+    /// How to mend a problem just found; said once, however many problems it mends.
+    fn hint(&mut self, hint: impl Into<String>) {
+        let hint = hint.into();
+        if !self.hints.contains(&hint) {
+            self.hints.push(hint);
+        }
     }
 
     /// Something degraded, which the user has to know.
@@ -176,7 +192,11 @@ impl Findings {
 
     /// Fails with all problems of `document`, if there are any.
     fn check(&self, document: &str) -> Result<()> {
-        if self.problems.is_empty() { Ok(()) } else { bail!("{document}: {}", self.problems.join("; ")) }
+        if self.problems.is_empty() {
+            return Ok(());
+        }
+        let error = anyhow!("{document}: {}", self.problems.join("; "));
+        Err(if self.hints.is_empty() { error } else { with_hint(error, self.hints.join("; ")) })
     }
 }
 
@@ -191,15 +211,29 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     let ids = ids::plan(spec, host, &namespaces, &mut findings);
     let view = ids::View::of(ids.as_ref(), &namespaces, host);
     let rootfs = plan_rootfs(bundle, &mut findings);
+    if !namespaces.has(namespaces::Kind::Mount) {
+        refuse_without_mounts(spec, &rootfs, &mut findings);
+    }
     let mut mounts = mounts::plan(bundle, &namespaces, &view, &mut findings);
     mounts.extend(options.notify_dir.as_deref().map(mounts::notify_socket));
+    let mount_label = labels::mount_label(spec.linux().as_ref(), host.modules, &mut findings);
+    if let Some(label) = &mount_label {
+        labels::put_on(&mut mounts, label);
+    }
     let own_dev = mounts::binds_dev(&mounts);
     let devices = if own_dev { Vec::new() } else { devices::plan(spec, &mut findings) };
     let sysctl = sysctl::plan(spec, &namespaces, &mut findings);
     let process = match spec.process() {
-        Some(process) => process::plan(process, spec.linux().as_ref(), &view, &options.extra_env, &mut findings),
+        Some(process) => {
+            let linux = spec.linux().as_ref();
+            process::plan(process, linux, &view, host.modules, &options.extra_env, &mut findings)
+        }
         None => None,
     };
+    if let Some(affinity) = spec.process().as_ref().and_then(|p| p.exec_cpu_affinity().as_ref()) {
+        // Of use to `exec` only, but wrong is wrong.
+        scheduling::exec_affinity(affinity, &mut findings);
+    }
     if let Some(process) = &process {
         check_terminal(process, options)?;
     }
@@ -221,6 +255,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         mounts,
         devices,
         dev_links: !own_dev,
+        mount_label,
         masked,
         readonly,
         sysctl,
@@ -283,6 +318,22 @@ fn plan_rootfs(bundle: &Bundle, findings: &mut Findings) -> Rootfs {
         found
     });
     Rootfs { path, readonly, propagation }
+}
+
+/// Without a mount namespace of its own a container is a chroot: nothing can be mounted, bound or made read-only.
+fn refuse_without_mounts(spec: &Spec, rootfs: &Rootfs, findings: &mut Findings) {
+    const WHY: &str = "cannot be had without a private mount namespace";
+    if rootfs.readonly {
+        findings.problem("root.readonly", WHY);
+    }
+    if rootfs.propagation.is_some() {
+        findings.problem("linux.rootfsPropagation", WHY);
+    }
+    let devices = spec.linux().as_ref().and_then(|l| l.devices().as_ref());
+    if devices.is_some_and(|devices| !devices.is_empty()) {
+        findings.problem("linux.devices", WHY);
+    }
+    findings.warn("no private mount namespace: the container is confined by chroot alone, which its root can leave");
 }
 
 fn plan_names(

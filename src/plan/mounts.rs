@@ -3,11 +3,15 @@ use super::Findings;
 use super::ids::View;
 use super::namespaces::{Kind, Namespaces};
 use crate::bundle::Bundle;
+use crate::host::IdMap;
 use crate::sys::mount::*;
 use oci_spec::runtime;
 use std::ffi::CString;
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+/// fsconfig(2) copies at most this much of a value.
+pub const MAX_VALUE: usize = 255;
 
 /// One mount, decided.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +28,20 @@ pub struct Mount {
     pub propagation: Vec<(u64, bool)>,
     /// The new tmpfs starts with a copy of what it covers.
     pub copy_up: bool,
+    /// Other ids than the file system's own are seen through it.
+    pub id_mapping: Option<IdMapping>,
+}
+
+/// The mapping of an id-mapped mount. `inside` of a run is an id in the file system, `outside` the id in the container's
+/// user namespace that it is seen as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdMapping {
+    /// User ids.
+    pub uid: Vec<IdMap>,
+    /// Group ids.
+    pub gid: Vec<IdMap>,
+    /// Also for what is mounted below.
+    pub recursive: bool,
 }
 
 /// What a mount puts there.
@@ -81,6 +99,7 @@ pub fn notify_socket(directory: &Path) -> Mount {
         tree_attr: Attr::default(),
         propagation: Vec::new(),
         copy_up: false,
+        id_mapping: None,
     }
 }
 
@@ -168,7 +187,7 @@ struct Options {
     bind: Option<bool>,
     remount: bool,
     copy_up: bool,
-    id_mapped: bool,
+    id_mapped: Option<bool>,
     superblock: Vec<String>,
     data: Vec<String>,
 }
@@ -182,7 +201,7 @@ fn parse_options(options: &[String]) -> Options {
             "rbind" => found.bind = Some(true),
             "remount" => found.remount = true,
             "tmpcopyup" => found.copy_up = true,
-            "idmap" | "ridmap" => found.id_mapped = true,
+            "idmap" | "ridmap" => found.id_mapped = Some(name == "ridmap"),
             "" => {}
             _ if WITHOUT_EFFECT.contains(&name) || name.starts_with("x-") => {}
             _ if SUPERBLOCK.contains(&name) => found.superblock.push(option.clone()),
@@ -237,17 +256,54 @@ fn plan_mount(
     }
     refuse_below_proc(&destination)?;
     let options = parse_options(mount.options().as_ref().map_or(&[][..], Vec::as_slice));
-    let mapped = |list: &Option<Vec<_>>| list.as_ref().is_some_and(|l| !l.is_empty());
-    if options.id_mapped || mapped(mount.uid_mappings()) || mapped(mount.gid_mappings()) {
-        return Err("id-mapped mounts are not supported for rootless containers".to_owned());
-    }
     let what = plan_what(mount, &options, &destination, bundle, namespaces, view, findings)?;
     let copy_up = options.copy_up;
     if copy_up && !matches!(&what, What::FileSystem { fstype, .. } if fstype.as_c_str() == c"tmpfs") {
         return Err("tmpcopyup is for tmpfs only".to_owned());
     }
+    let id_mapping = id_mapping(mount, options.id_mapped, view)?;
+    if id_mapping.is_some() {
+        refuse_id_mapping(&what)?;
+    }
     let (attr, tree_attr, propagation) = (options.attr, options.tree_attr, options.propagation);
-    Ok(Mount { destination, what, attr, tree_attr, propagation, copy_up })
+    Ok(Mount { destination, what, attr, tree_attr, propagation, copy_up, id_mapping })
+}
+
+/// The mapping in terms of the container's ids: that is where the namespace for it is made.
+fn id_mapping(mount: &runtime::Mount, option: Option<bool>, view: &View) -> Result<Option<IdMapping>, String> {
+    let given = |list: &Option<Vec<_>>| super::ids::given(list.as_ref());
+    let (uid, gid) = (given(mount.uid_mappings()), given(mount.gid_mappings()));
+    if uid.is_empty() != gid.is_empty() {
+        return Err("id-mapped mounts must have both uid and gid mappings specified".to_owned());
+    }
+    let recursive = match option {
+        None if uid.is_empty() => return Ok(None),
+        other => other.unwrap_or(false),
+    };
+    // As in runc and crun: without mappings of its own, those of the container.
+    let none = "id-mapped mounts need mappings of their own where the container's are not in its configuration";
+    let own = || view.own_mappings().ok_or(none);
+    let (uid, gid) = if uid.is_empty() { own()? } else { (uid, gid) };
+    let (uid, gid) = (view.uids_inside(&uid), view.gids_inside(&gid));
+    let unmapped = "id-mapped mounts can only show ids that are mapped in the container's user namespace";
+    let (uid, gid) = uid.zip(gid).ok_or(unmapped)?;
+    Ok(Some(IdMapping { uid, gid, recursive }))
+}
+
+/// It takes rights over the user namespace that the file system was mounted in, so it has to be one of ours; and of
+/// those only tmpfs can be mapped.
+fn refuse_id_mapping(what: &What) -> Result<(), String> {
+    match what {
+        What::FileSystem { fstype, options, .. } if fstype.as_c_str() == c"tmpfs" => {
+            let long = options.iter().any(|(_, value)| value.as_ref().is_some_and(|v| v.count_bytes() > MAX_VALUE));
+            if long { Err(format!("an id-mapped mount takes no option above {MAX_VALUE} bytes")) } else { Ok(()) }
+        }
+        _ => {
+            let why = "the kernel lets a user namespace map the ids of a tmpfs of its own, and of no file system of the \
+                       host";
+            Err(format!("id-mapped mounts are not supported for rootless containers: {why}"))
+        }
+    }
 }
 
 fn plan_what(

@@ -154,10 +154,12 @@ pub(super) fn plan(spec: &Spec, host: &Host, findings: &mut Findings) -> Namespa
     found.new.sort();
     found.join.sort();
     if found.joins(Kind::Mount) {
+        // runc mounts and pivots in it all the same, which moves the root of everybody who lives there.
         findings.problem(
             "linux.namespaces",
             "joining a given mount namespace is not supported: its root is not ours to change",
         );
+        findings.hint("use `rrunc exec` to run a program in a container's mount namespace");
     }
     found.clock_offsets = clock_offsets(spec, &found, findings);
     found

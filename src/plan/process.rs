@@ -1,7 +1,12 @@
 //! The program and the state it starts in (config.md, "Process"); shared by `run`, `create` and `exec`.
 use super::Findings;
 use super::ids::View;
+use super::labels::{self, Labels};
+use super::mempolicy::{self, MemoryPolicy};
+use super::scheduling;
+use crate::host::Modules;
 use crate::seccomp::{self, Filter};
+use crate::sys::{ioprio, sched};
 use oci_spec::runtime::{
     self, Capabilities, Capability, Linux, LinuxPersonality, LinuxPersonalityDomain, LinuxSeccomp, PosixRlimitType,
 };
@@ -34,10 +39,20 @@ pub struct Process {
     pub no_new_privs: bool,
     /// RLIMIT_*, soft, hard.
     pub rlimits: Vec<(u32, u64, u64)>,
+    /// Scheduling policy.
+    pub scheduler: Option<sched::Attr>,
+    /// On which processors it runs.
+    pub affinity: scheduling::Affinity,
+    /// Class and level of disk access.
+    pub io_priority: Option<(ioprio::Class, u8)>,
+    /// From which nodes its memory comes.
+    pub memory_policy: Option<MemoryPolicy>,
     /// /proc/PID/oom_score_adj.
     pub oom_score_adj: Option<i32>,
     /// Execution domain (personality(2)).
     pub personality: Option<u64>,
+    /// What it is labelled with.
+    pub labels: Labels,
     /// Compiled filter.
     pub seccomp: Option<Filter>,
 }
@@ -61,10 +76,10 @@ pub(super) fn plan(
     process: &runtime::Process,
     linux: Option<&Linux>,
     view: &View,
+    modules: Modules,
     extra_env: &[String],
     findings: &mut Findings,
 ) -> Option<Process> {
-    refuse_unsupported(process, findings);
     let user = process.user();
     if !view.has_uid(user.uid()) {
         let problem = format!("cannot setuid to unmapped uid {} in user namespace", user.uid());
@@ -101,25 +116,16 @@ pub(super) fn plan(
         capabilities,
         no_new_privs: process.no_new_privileges().unwrap_or(false),
         rlimits: rlimits(process, findings),
+        scheduler: process.scheduler().as_ref().map(|s| scheduling::scheduler(s, findings)),
+        // That of execCPUAffinity is for `exec` alone.
+        affinity: scheduling::Affinity::All,
+        io_priority: process.io_priority().as_ref().and_then(|p| scheduling::io_priority(p, findings)),
+        memory_policy: linux.and_then(|l| l.memory_policy().as_ref()).and_then(|p| mempolicy::plan(p, findings)),
         oom_score_adj: process.oom_score_adj(),
         personality: linux.and_then(|l| l.personality().as_ref()).map(|p| personality(p, findings)),
+        labels: labels::plan(process, modules, findings),
         seccomp: compile(linux.and_then(|l| l.seccomp().as_ref()), findings),
     })
-}
-
-/// Fields that a later version will carry out; until then they are refused, never ignored.
-fn refuse_unsupported(process: &runtime::Process, findings: &mut Findings) {
-    let text = |value: &Option<String>| value.as_ref().is_some_and(|v| !v.is_empty());
-    let mut refuse = |set: bool, path: &str, why: &str| {
-        if set {
-            findings.problem(path, why);
-        }
-    };
-    refuse(text(process.apparmor_profile()), "process.apparmorProfile", "AppArmor profiles are not supported");
-    refuse(text(process.selinux_label()), "process.selinuxLabel", "SELinux labels are not supported");
-    refuse(process.io_priority().is_some(), "process.ioPriority", "not supported");
-    refuse(process.scheduler().is_some(), "process.scheduler", "not supported");
-    refuse(process.exec_cpu_affinity().is_some(), "process.execCPUAffinity", "not supported");
 }
 
 fn c_strings(path: &str, list: &[String], findings: &mut Findings) -> Vec<CString> {

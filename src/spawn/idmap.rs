@@ -16,14 +16,11 @@ pub fn write(pid: i32, ids: &Ids) -> Result<()> {
                 let path = format!("/proc/{pid}/{file}");
                 std::fs::write(&path, text).with_context(|| format!("write {path}"))
             };
-            let lines = |map: &[IdMap]| {
-                map.iter().map(|m| format!("{} {} {}\n", m.inside, m.outside, m.size)).collect::<String>()
-            };
-            put("uid_map", &lines(&ids.uid))?;
+            put("uid_map", &IdMap::lines(&ids.uid))?;
             if !ids.setgroups {
                 put("setgroups", "deny")?;
             }
-            put("gid_map", &lines(&ids.gid))
+            put("gid_map", &IdMap::lines(&ids.gid))
         }
         // Both at once: each is a setuid program of its own, a millisecond long.
         Writer::Programs(newuidmap, newgidmap) => {

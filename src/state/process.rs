@@ -32,6 +32,12 @@ pub fn stat(pid: i32) -> Result<Option<Stat>> {
     }
 }
 
+/// The name of process `pid`, of up to 15 bytes; `None` when there is no such process.
+pub fn name(pid: i32) -> Option<String> {
+    let name = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
+    Some(String::from_utf8_lossy(&name).trim_end().to_owned())
+}
+
 /// When process `pid` started, in clock ticks after boot; `None` when there is no such process.
 pub fn start_time(pid: i32) -> Result<Option<u64>> {
     Ok(stat(pid)?.map(|stat| stat.start_time))

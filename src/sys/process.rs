@@ -55,10 +55,3 @@ pub fn setrlimit(resource: u32, soft: u64, hard: u64) -> nix::Result<()> {
     // SAFETY: one rlimit64 is read, none is written.
     check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, old) }).map(drop)
 }
-
-/// Lets the calling process run on every processor its cpuset allows.
-pub fn reset_affinity() -> nix::Result<()> {
-    let all = [u64::MAX; 16];
-    // SAFETY: the kernel reads the given number of bytes.
-    check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(&all), all.as_ptr()) }).map(drop)
-}

@@ -40,7 +40,7 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
     // Our own copy: what somebody writes into the bundle later is not the container's configuration.
     let config = Bundle::parse(state.bundle.clone(), container.config()?)?;
     let request = Request { keyring: Some(format!("_ses.{}", state.id)), ..request };
-    let plan = plan(&config, &request, &ids(state.pid)?, &Host::probe(false)?.exe)?;
+    let plan = plan(&config, &request, &ids(state.pid)?, &Host::probe(false)?)?;
     for warning in &plan.warnings {
         log::warn!("{warning}");
     }
@@ -84,12 +84,6 @@ fn wait(process: Spawned) -> Result<Outcome> {
 }
 
 fn refuse_unsupported(args: &ExecArgs) -> Result<()> {
-    if args.process_label.is_some() {
-        bail!("--process-label: SELinux labels are not supported");
-    }
-    if args.apparmor.is_some() {
-        bail!("--apparmor: AppArmor profiles are not supported");
-    }
     if !args.cgroup.is_empty() {
         bail!("invalid --cgroup argument: the container has no cgroup of its own");
     }
@@ -129,6 +123,8 @@ fn request(args: &ExecArgs) -> Result<Request> {
         additional_gids,
         capabilities: args.cap.clone(),
         no_new_privs: args.no_new_privs,
+        apparmor: args.apparmor.clone(),
+        selinux: args.process_label.clone(),
         ..Request::default()
     })
 }

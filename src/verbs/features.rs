@@ -13,10 +13,10 @@ pub fn run() -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oci_spec::runtime::{Capability, Features};
+    use oci_spec::runtime::{Capability, Features, MemoryPolicyFlagType, MemoryPolicyModeType};
 
     #[test]
-    fn the_document_reads_back_and_names_every_capability() {
+    fn the_document_reads_back_and_names_only_what_there_is() {
         let output = run().output;
         let features: Features = serde_json::from_str(&output).unwrap();
         assert_eq!(features.oci_version_max(), OCI_VERSION);
@@ -25,6 +25,13 @@ mod tests {
         assert_eq!(names.len(), 41, "CAP_CHOWN to CAP_CHECKPOINT_RESTORE");
         for name in names {
             serde_json::from_value::<Capability>(name.clone()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        }
+        let policy = &document["linux"]["memoryPolicy"];
+        for mode in policy["modes"].as_array().unwrap() {
+            serde_json::from_value::<MemoryPolicyModeType>(mode.clone()).unwrap_or_else(|e| panic!("{mode}: {e}"));
+        }
+        for flag in policy["flags"].as_array().unwrap() {
+            serde_json::from_value::<MemoryPolicyFlagType>(flag.clone()).unwrap_or_else(|e| panic!("{flag}: {e}"));
         }
         let options: Vec<_> =
             document["mountOptions"].as_array().unwrap().iter().map(|o| o.as_str().unwrap()).collect();

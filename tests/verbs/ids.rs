@@ -19,7 +19,7 @@ fn range(file: &str) -> Option<(u32, u32)> {
     lines(file)?.first().copied()
 }
 
-fn ranges() -> Option<((u32, u32), (u32, u32))> {
+pub fn ranges() -> Option<((u32, u32), (u32, u32))> {
     let found = range("/etc/subuid").zip(range("/etc/subgid"));
     if found.is_none() || crate::support::find_program("newuidmap").is_none() {
         skip(Lacks::Package("newuidmap with a range in /etc/subuid and /etc/subgid"));

@@ -10,6 +10,7 @@ mod create;
 mod delete;
 mod errors;
 mod exec;
+mod fields;
 mod hooks;
 mod ids;
 mod kill;
