@@ -3,10 +3,14 @@
 mod bpf;
 #[path = "seccomp/kernel.rs"]
 mod kernel;
+#[path = "seccomp/oracle.rs"]
+mod oracle;
 #[path = "seccomp/random.rs"]
 mod random;
 #[path = "support/reference.rs"]
 mod reference;
+#[path = "support/mod.rs"]
+mod support;
 
 use bpf::Data;
 use oci_spec::runtime::LinuxSeccomp;

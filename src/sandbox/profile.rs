@@ -52,7 +52,15 @@ pub const BASE: &str = include_str!("../../profiles/base.toml");
 impl Profile {
     /// The profile that every sandbox starts from.
     pub fn base() -> Result<Profile> {
-        toml::from_str(BASE).context("profiles/base.toml")
+        Profile::parse(BASE).context("profiles/base.toml")
+    }
+
+    /// Reads a profile.
+    ///
+    /// # Errors
+    /// Not TOML, or not these members.
+    pub fn parse(text: &str) -> Result<Profile> {
+        Ok(toml::from_str(text)?)
     }
 }
 

@@ -102,6 +102,22 @@ pub fn name(call: Call) -> &'static str {
     TABLE.names[usize::from(call)]
 }
 
+impl Abi {
+    /// The name of a number where the `syscalls` crate, which reads asm-generic/unistd.h without its conditions, has
+    /// another: empty for one that is not there.
+    const fn corrected(self, name: &'static str, number: u32) -> &'static str {
+        if !matches!(self, Abi::Aarch64 | Abi::Riscv64) {
+            return name;
+        }
+        match number {
+            79 => "newfstatat",
+            // The variants with 64-bit time are for 32-bit architectures.
+            403..=423 => "",
+            _ => name,
+        }
+    }
+}
+
 impl Table {
     const fn find(&self, name: &str) -> Option<Call> {
         let hash = hash(name);
@@ -176,8 +192,12 @@ macro_rules! add_architecture {
         let mut id = Sysno::first().id();
         while id <= Sysno::last().id() {
             if let Some(sysno) = Sysno::new(id as usize) {
-                let _call = $table.add(sysno.name());
-                $( $table.number($abi, id as u32, _call); )?
+                let name = sysno.name();
+                $( let name = $abi.corrected(name, id as u32); )?
+                if !name.is_empty() {
+                    let _call = $table.add(name);
+                    $( $table.number($abi, id as u32, _call); )?
+                }
             }
             id += 1;
         }

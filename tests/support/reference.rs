@@ -22,8 +22,8 @@ pub fn calls(abi: Abi) -> Vec<(&'static str, u32)> {
     match abi {
         Abi::X86_64 => table!(x86_64),
         Abi::X86 => table!(x86),
-        Abi::Aarch64 => table!(aarch64),
-        Abi::Riscv64 => table!(riscv64),
+        Abi::Aarch64 => generic(table!(aarch64)),
+        Abi::Riscv64 => generic(table!(riscv64)),
         Abi::Arm => {
             let private =
                 [("breakpoint", 1), ("cacheflush", 2), ("usr26", 3), ("usr32", 4), ("set_tls", 5), ("get_tls", 6)];
@@ -43,6 +43,15 @@ pub fn calls(abi: Abi) -> Vec<(&'static str, u32)> {
             table!(x86_64).into_iter().map(|(name, n)| (name, X32_BIT | own.get(name).copied().unwrap_or(n))).collect()
         }
     }
+}
+
+/// asm-generic/unistd.h as 64-bit architectures mean it.
+fn generic(mut calls: Vec<(&'static str, u32)>) -> Vec<(&'static str, u32)> {
+    calls.retain(|(_, number)| !(403..=423).contains(number));
+    for call in calls.iter_mut().filter(|call| call.0 == "fstatat") {
+        call.0 = "newfstatat";
+    }
+    calls
 }
 
 /// The calls of one machine, to be read from once for many profiles.

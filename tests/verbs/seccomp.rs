@@ -109,6 +109,7 @@ fn rules_on_what_we_call_ourselves_do_not_dead_lock() {
         let agent = Agent::at(&path, all);
         stage.run(&bundle).success().prints("ran\n");
         assert!(agent.count(libc::SYS_execve) >= 1);
+        assert_eq!(agent.count(libc::SYS_clock_gettime), 0, "the wait for the latch makes no system call");
         stage.in_bundle(&bundle, &["create", "c"]).success();
         stage.rrunc(&["start", "c"]).success();
         stage.wait_status("c", "stopped");
