@@ -37,7 +37,10 @@ pub fn become_process(process: &Process, own_ids: bool, dumpable: bool, host: &H
 }
 
 fn load_filter(process: &Process, host: &Host) -> Result<()> {
-    process.seccomp.as_ref().map_or(Ok(()), |filter| listener::load(filter, host))
+    let Some(filter) = &process.seccomp else { return Ok(()) };
+    // In runc's words, which its users look for.
+    log::debug!("seccomp filter flags: {}", filter.flags);
+    listener::load(filter, host)
 }
 
 /// With no_new_privs the filter is the very last thing, so that it need not allow anything of ours but execve.
