@@ -38,6 +38,7 @@ pub fn become_process(process: &Process, own_ids: bool, dumpable: bool, host: &H
 
 fn load_filter(process: &Process, host: &Host) -> Result<()> {
     let Some(filter) = &process.seccomp else { return Ok(()) };
+    // In runc's words, which its users look for.
     log::debug!("seccomp filter flags: {}", filter.flags);
     listener::load(filter, host)
 }
