@@ -159,7 +159,12 @@ fn grant(text: &OsStr, writable: bool, caller: &Caller) -> Result<Grant> {
 fn config(args: &SandboxArgs, caller: &Caller, view: &View, guarded: &Guarded) -> Result<Value> {
     let (uid, gid) = inside_ids(args, caller);
     let command = args.command.iter().map(|arg| text("argument", arg)).collect::<Result<Vec<_>>>()?;
-    let cwd = if view.shows(&caller.cwd) { &caller.cwd } else { view.home };
+    let cwd: &Path = if view.shows(&caller.cwd) { &caller.cwd } else { view.home };
+    let masked = masked(view, guarded);
+    // JSON has no other bytes.
+    for path in view.given().chain([cwd]).chain(masked.iter().map(PathBuf::as_path)) {
+        text("path", path.as_os_str())?;
+    }
     let mut namespaces: Vec<_> =
         ["pid", "ipc", "uts", "mount", "cgroup", "user"].map(|kind| json!({"type": kind})).into();
     if !view.host_network {
@@ -190,7 +195,7 @@ fn config(args: &SandboxArgs, caller: &Caller, view: &View, guarded: &Guarded) -
             "uidMappings": [{"containerID": uid, "hostID": caller.uid, "size": 1}],
             "gidMappings": [{"containerID": gid, "hostID": caller.gid, "size": 1}],
             "seccomp": seccomp,
-            "maskedPaths": masked(view, guarded),
+            "maskedPaths": masked,
             "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
         }
     }))

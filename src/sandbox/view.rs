@@ -148,6 +148,16 @@ impl View<'_> {
         all
     }
 
+    /// The paths in it that the caller's surroundings have given, each of them the beginning of what is mounted.
+    pub fn given(&self) -> impl Iterator<Item = &Path> {
+        let grants = self.grants.iter().flat_map(|grant| [&grant.source, &grant.destination]);
+        let project = self.project.into_iter().flat_map(|project| {
+            let repository = project.repository.iter().flat_map(|r| [&r.common, &r.entry]);
+            std::iter::once(&project.root).chain(repository)
+        });
+        std::iter::once(self.home).chain(grants.chain(project).map(PathBuf::as_path))
+    }
+
     /// Whether the directory `path` of the host is seen inside at the same place.
     pub fn shows(&self, path: &Path) -> bool {
         // The private HOME lies over a grant of what is around it.

@@ -47,6 +47,22 @@ fn home_and_what_holds_secrets_or_state_is_no_project() {
     scene.call(&["--no-project", "--", "true"]).cwd(&scene.home()).run().success();
 }
 
+#[test]
+fn paths_that_are_no_text_are_refused_and_nothing_is_left() {
+    use std::os::unix::ffi::OsStrExt;
+    let scene = Scene::new();
+    let odd = scene.project().join(std::ffi::OsStr::from_bytes(b"odd \xff"));
+    fs::create_dir_all(&odd).expect("make it");
+    scene.call(&["--", "true"]).cwd(&odd).run().fails(125, &["is not UTF-8"]);
+    scene.call(&["--ro-bind"]).arg(&odd).args(&["--", "true"]).run().fails(125, &["is not UTF-8"]);
+    let home = scene.stage().dir().join(std::ffi::OsStr::from_bytes(b"home \xff"));
+    fs::create_dir(&home).expect("make it");
+    scene.call(&["--", "true"]).env("HOME", &home).run().fails(125, &["is not UTF-8"]);
+    let around = scene.project();
+    let inside = scene.call(&["--no-project", "--ro-bind"]).arg(&around).args(&["--", "true"]).cwd(&odd).run();
+    inside.fails(125, &["is not UTF-8"]);
+}
+
 const PLANT: &str = "echo evil > .git/hooks/post-commit; echo evil >> .git/config; echo evil >> .envrc; \
                      rm -rf .git/hooks; mv .git/hooks .git/h2; mv .git/config .git/c2; mv .envrc e2; \
                      mv .git .git2 && mkdir -p .git/hooks && echo evil > .git/hooks/post-commit; \
