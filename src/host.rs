@@ -179,6 +179,15 @@ pub fn user_name(passwd: &str, uid: u32) -> Option<&str> {
     })
 }
 
+/// The home directory of `uid` in the text of an /etc/passwd.
+pub fn home_of(passwd: &str, uid: u32) -> Option<&str> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':').skip(2);
+        let own = fields.next()?.parse() == Ok(uid);
+        fields.nth(2).filter(|home| own && home.starts_with('/'))
+    })
+}
+
 /// The ranges that the text of an /etc/subuid or /etc/subgid (subuid(5)) grants the user, by name or number.
 pub fn parse_subids(text: &str, name: Option<&str>, uid: u32) -> Vec<Range> {
     let number = uid.to_string();
@@ -263,5 +272,7 @@ mod tests {
     fn names_come_from_passwd_lines() {
         assert_eq!(user_name("root:x:0:0::/:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n", 1000), Some("ann"));
         assert_eq!(user_name("broken\n::\n", 1000), None);
+        assert_eq!(home_of("root:x:0:0::/:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n", 1000), Some("/home/ann"));
+        assert_eq!(home_of("broken\n::\nann:x:1000:1000::home:\n", 1000), None);
     }
 }

@@ -10,7 +10,7 @@ pub mod view;
 use crate::bundle::Bundle;
 use crate::cli::{Network, SandboxArgs};
 use crate::error::{WithHint, with_hint};
-use crate::host::user_name;
+use crate::host::{home_of, user_name};
 use crate::plan::{KEEP_STREAMS, REAPER};
 use crate::seccomp::profiles;
 use anyhow::{Context, Result, anyhow, bail};
@@ -37,6 +37,8 @@ pub struct Caller {
     pub name: String,
     /// Home directory, without links.
     pub home: PathBuf,
+    /// The one of the account, whatever HOME says: secrets are there as well.
+    pub account_home: Option<PathBuf>,
     /// Working directory, without links.
     pub cwd: PathBuf,
     /// Environment.
@@ -58,13 +60,16 @@ impl Caller {
         let name = user_name(&passwd, uid).map_or_else(|| format!("user{uid}"), str::to_owned);
         let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
         let home = home.and_then(|home| home.canonicalize().ok()).filter(|home| home != Path::new("/"));
+        let account_home = home_of(&passwd, uid).and_then(|home| Path::new(home).canonicalize().ok());
+        let account_home = account_home.filter(|home| home != Path::new("/"));
         let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
         let streams = [stderr.as_fd(), stdout.as_fd(), stdin.as_fd()];
         let terminal = streams.iter().any(|stream| stream.is_terminal());
         Ok(Caller {
             uid,
             gid,
-            home: home.unwrap_or_else(|| PathBuf::from("/home").join(&name)),
+            home: home.or_else(|| account_home.clone()).unwrap_or_else(|| PathBuf::from("/home").join(&name)),
+            account_home,
             name,
             cwd: std::env::current_dir().context("current directory")?,
             env: std::env::vars_os().collect(),
@@ -277,9 +282,10 @@ impl Guarded {
         let config = directories::BaseDirs::new().map(|dirs| dirs.config_dir().to_owned());
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
         let live = || [Some(state.to_owned()), runtime.clone()].into_iter().flatten();
-        let around = [caller.home.clone()].into_iter().chain(config.clone()).chain(live());
+        let homes = || std::iter::once(&caller.home).chain(&caller.account_home);
+        let around = homes().cloned().chain(config.clone()).chain(live());
         let own = live().chain(config.map(|dir| dir.join("rrunc")));
-        let secrets = profile.filesystem.secrets.iter().map(|path| caller.home.join(path));
+        let secrets = homes().flat_map(|home| profile.filesystem.secrets.iter().map(|path| home.join(path)));
         let real = |dir: PathBuf| dir.canonicalize().unwrap_or(dir);
         let both = |dir: PathBuf| {
             let real = dir.canonicalize().ok().filter(|real| *real != dir);

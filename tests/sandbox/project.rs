@@ -48,6 +48,22 @@ fn home_and_what_holds_secrets_or_state_is_no_project() {
 }
 
 #[test]
+fn another_home_in_the_environment_does_not_make_the_accounts_own_a_project() {
+    let scene = Scene::new();
+    let passwd = fs::read_to_string("/etc/passwd").expect("read");
+    let uid = crate::support::uid().to_string();
+    let mut lines = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let own = lines.find(|fields| fields.get(2) == Some(&uid.as_str()));
+    let home = own.map(|fields| std::path::PathBuf::from(fields[5]));
+    let Some(home) = home.filter(|home| home.is_dir()) else {
+        return skip(Lacks::Machine("an account with a home directory"));
+    };
+    scene.call(&["--", "true"]).cwd(&home).run().fails(125, &["cannot be the project"]);
+    scene.call(&["--", "true"]).no_env("HOME").cwd(&home).run().fails(125, &["cannot be the project"]);
+    scene.call(&["--no-project", "--", "sh", "-c", "echo $HOME"]).no_env("HOME").run().success();
+}
+
+#[test]
 fn paths_that_are_no_text_are_refused_and_nothing_is_left() {
     use std::os::unix::ffi::OsStrExt;
     let scene = Scene::new();
