@@ -162,10 +162,12 @@ fn default_maps(host: &Host) -> (Vec<IdMap>, Vec<IdMap>) {
     let usable = host.map_helpers.is_some() && !host.subuids.is_empty() && !host.subgids.is_empty();
     let build = |own: u32, ranges: &[Range]| {
         let mut map = vec![IdMap { inside: 0, outside: own, size: 1 }];
-        let mut next = 1;
+        let mut next = 1u32;
         for range in ranges.iter().filter(|_| usable) {
+            // Ranges past the last id there is cannot be shown inside.
+            let Some(end) = next.checked_add(range.size) else { break };
             map.push(IdMap { inside: next, outside: range.start, size: range.size });
-            next += range.size;
+            next = end;
         }
         map
     };
