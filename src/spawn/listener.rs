@@ -125,26 +125,26 @@ impl Agent {
 
 /// Gets the listener that was announced over `socket` to its agent, and lets the process go on.
 pub fn hand_over(announced: &Announced, agent: Option<&Agent>, socket: BorrowedFd) -> Result<()> {
-    let handed = (|| {
-        let agent = agent.context("the container announces a seccomp listener that is not planned")?;
-        let connection = agent.connect()?;
-        send_to(socket, b"G", &[]).context("container init is gone")?;
-        let listener = match announced.number {
-            Some(number) => fetch(number, announced.process.as_fd(), socket)?,
-            None => carried(socket)?,
-        };
-        // The number could have been anything's, if we were lied to.
-        let link =
-            std::fs::read_link(format!("/proc/self/fd/{}", listener.as_raw_fd())).context("look at the listener")?;
-        ensure!(link.as_os_str() == LISTENER, "the container's seccomp listener is none but {}", link.display());
-        let pid = pidfd::pid(announced.process.as_fd())?.context("the process has ended")?;
-        agent.send(&connection, listener.as_fd(), pid)?;
-        latch::open(announced.latch.as_fd()).context("let the container go on")
-    })();
-    match &announced.courier {
-        Some(courier) => kill(courier).and(handed),
-        None => handed,
-    }
+    let delivered = deliver(announced, agent, socket);
+    // Whatever came of it, and before the program runs: it would see the courier in its /proc.
+    let dismissed = announced.courier.as_ref().map_or(Ok(()), kill);
+    delivered.and(dismissed)?;
+    latch::open(announced.latch.as_fd()).context("let the container go on")
+}
+
+fn deliver(announced: &Announced, agent: Option<&Agent>, socket: BorrowedFd) -> Result<()> {
+    let agent = agent.context("the container announces a seccomp listener that is not planned")?;
+    let connection = agent.connect()?;
+    send_to(socket, b"G", &[]).context("container init is gone")?;
+    let listener = match announced.number {
+        Some(number) => fetch(number, announced.process.as_fd(), socket)?,
+        None => carried(socket)?,
+    };
+    // The number could have been anything's, if we were lied to.
+    let link = std::fs::read_link(format!("/proc/self/fd/{}", listener.as_raw_fd())).context("look at the listener")?;
+    ensure!(link.as_os_str() == LISTENER, "the container's seccomp listener is none but {}", link.display());
+    let pid = pidfd::pid(announced.process.as_fd())?.context("the process has ended")?;
+    agent.send(&connection, listener.as_fd(), pid)
 }
 
 /// Takes the listener out of the process as soon as it is there.

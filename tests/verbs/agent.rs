@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, sleep, spawn};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What the agent says to a call: a made-up result, or that the kernel may carry it out.
 pub enum Answer {
@@ -56,9 +56,17 @@ impl Agent {
         Agent { states, calls, stop, thread: Some(thread) }
     }
 
-    /// Every container process state that came in.
-    pub fn states(&self) -> Vec<Value> {
-        self.states.lock().expect("states").clone()
+    /// Every container process state that came in: exactly `count`, the last of which may still be on its way.
+    pub fn states(&self, count: usize) -> Vec<Value> {
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            let states = self.states.lock().expect("states").clone();
+            if states.len() >= count || Instant::now() > end {
+                assert_eq!(states.len(), count, "{states:?}");
+                return states;
+            }
+            sleep(Duration::from_millis(1));
+        }
     }
 
     /// How often this call was notified.
@@ -70,11 +78,11 @@ impl Agent {
 impl Drop for Agent {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
+        // A test that fails leaves its container behind until its stage goes, and the agent would wait for that.
         if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
             && !std::thread::panicking()
         {
-            panic!("the agent has failed");
+            thread.join().expect("the agent has failed");
         }
     }
 }

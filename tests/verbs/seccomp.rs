@@ -87,8 +87,7 @@ fn the_agent_answers_in_place_of_the_kernel() {
         let agent = Agent::at(&path, made_up);
         // grep counts nothing, and says so with 1.
         stage.run(&bundle).exits(1).prints("0\n");
-        let states = agent.states();
-        assert_eq!(states.len(), 1, "{states:?}");
+        let states = agent.states(1);
         let state = &states[0];
         assert_eq!(state["fds"], json!(["seccompFd"]));
         assert_eq!(state["metadata"], "what the agent should know");
@@ -117,7 +116,7 @@ fn rules_on_what_we_call_ourselves_do_not_dead_lock() {
         stage.running(&bundle, "d");
         stage.rrunc(&["exec", "d", "echo", "too"]).success().prints("too\n");
         stage.remove("d");
-        assert_eq!(agent.states().len(), 4);
+        agent.states(4);
     }
 }
 
@@ -129,8 +128,7 @@ fn start_is_who_hands_over_a_late_listener() {
     let agent = Agent::at(&path, made_up);
     stage.rrunc(&["start", "c"]).success();
     stage.wait_status("c", "stopped");
-    let states = agent.states();
-    assert_eq!((states.len(), &states[0]["state"]["status"]), (1, &json!("creating")));
+    assert_eq!(agent.states(1)[0]["state"]["status"], "creating");
     assert!(agent.count(libc::SYS_mkdirat) + agent.count(mkdir()) == 1);
     stage.remove("c");
 }
@@ -156,8 +154,7 @@ fn exec_has_a_listener_of_its_own() {
         let out = stage.rrunc(&["exec", "c", "ps", "-o", "comm"]).success();
         assert!(!out.stdout.contains("rrunc"), "the courier is still there: {}", out.stdout);
         let pid = stage.pid("c");
-        let states = agent.states();
-        assert_eq!(states.len(), 3);
+        let states = agent.states(3);
         for state in &states[1..] {
             assert_eq!((&state["state"]["status"], &state["state"]["pid"]), (&json!("running"), &json!(pid)));
             assert_ne!(state["pid"], json!(pid));
@@ -188,7 +185,7 @@ fn joined_namespaces_change_nothing() {
         linux.remove("gidMappings");
     });
     stage.run(&bundle).exits(1).prints("0\n");
-    assert_eq!(agent.states().len(), 1);
+    agent.states(1);
     stage.remove("other");
 }
 
@@ -200,8 +197,7 @@ fn with_a_reaper_the_listener_is_the_programs() {
     let out = stage.run(&bundle).exits(1);
     // ls may not look at the reaper's descriptors, so grep has nothing of those to count.
     assert_eq!(out.stdout, "0\n", "{}", out.stderr);
-    let states = agent.states();
-    assert_eq!(states.len(), 1);
+    let states = agent.states(1);
     assert_ne!(states[0]["pid"], states[0]["state"]["pid"], "the program is the reaper's child");
 }
 
@@ -219,7 +215,7 @@ fn hooks_do_not_get_the_listener() {
         .args(&["true"]);
     let agent = Agent::at(&path, made_up);
     let run = stage.run(&bundle).success();
-    assert_eq!(agent.states().len(), 1);
+    agent.states(1);
     let mut texts = vec![run.stderr];
     for name in ["createRuntime", "createContainer", "poststart"] {
         texts.push(std::fs::read_to_string(format!("{}.{name}", out.display())).expect("the hook has run"));
