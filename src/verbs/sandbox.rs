@@ -63,7 +63,7 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
         }
         sandbox::write_bundle(args, &caller, &choice, dir)
     })?;
-    let foreground = Foreground { keep: false, subreaper: true, started: &mut |pid| status.started(pid) };
+    let foreground = Foreground { keep: false, subreaper: true, created: &mut |pid| status.created(pid) };
     let ended =
         foreground.run(&root, container, bundle, &request(id)).map_err(|error| sandbox::explain(error, args))?;
     let exit = run::status(&ended);
