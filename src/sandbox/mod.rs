@@ -280,6 +280,11 @@ impl Guarded {
 pub fn explain(error: anyhow::Error, args: &SandboxArgs) -> anyhow::Error {
     let missing = crate::error::errno_of(&error) == Some(nix::errno::Errno::ENOENT);
     let program = args.command.first().map(Path::new).filter(|program| program.is_absolute() && program.exists());
+    let covered = !args.rights.allow_weaker.iter().any(|name| name == "proc") && promises::proc_is_covered();
+    if covered && let Some(hint) = crate::error::hint_of(&error).filter(|hint| hint.contains("masked")) {
+        let hint = format!("{hint}; or show the outer /proc, read-only, with --allow-weaker proc");
+        return with_hint(error, hint);
+    }
     match program {
         Some(program) if missing => {
             let hint = format!("{0} is not in the sandbox's view: show it with --ro-bind {0}", program.display());
