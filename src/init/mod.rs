@@ -29,6 +29,7 @@ use crate::sys::{self, exe, netdevice, prctl, process, signal::Saved};
 use anyhow::{Context, Result, bail};
 use execve::Ready;
 use listener::Host;
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::{getpid, sethostname, setsid};
 use procfs::Procfs;
 use std::cell::Cell;
@@ -131,6 +132,9 @@ fn set_up(
     let own_ids = plan.namespaces.has(Kind::User);
 
     step.begin("descriptors");
+    // What is made in the rootfs is for all of its users, whatever the caller's mask.
+    let public = Mode::S_IWGRP | Mode::S_IWOTH;
+    let callers_mask = umask(public);
     let kept = [wire.raw(), gate.map_or(-1, |g| g.as_raw_fd())];
     sys::descriptor::close_except(3 + plan.passed_fds as RawFd, &kept)?;
 
@@ -185,7 +189,9 @@ fn set_up(
     }
 
     step.begin("hooks");
+    umask(callers_mask);
     run_create_hooks(plan, state, wire)?;
+    umask(public);
 
     step.begin("terminal");
     if let Some(process) = plan.process.as_ref().filter(|p| p.terminal) {
@@ -238,6 +244,7 @@ fn set_up(
     drop(proc);
 
     step.begin("process");
+    umask(callers_mask);
     let ready = plan
         .process
         .as_ref()

@@ -5,11 +5,13 @@
 //! degraded with a warning where the spec and the peers allow it, and nowhere else. The result is plain data that
 //! `spawn` and `init` carry out without deciding anything again.
 pub mod devices;
+mod document;
 pub mod exec;
 pub mod ids;
 pub mod labels;
 pub mod limits;
 pub mod mempolicy;
+mod mount_options;
 pub mod mounts;
 pub mod namespaces;
 pub mod process;
@@ -204,7 +206,7 @@ impl Findings {
 pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     let spec = &bundle.spec;
     let mut findings = Findings { warnings: bundle.warnings.clone(), ..Findings::default() };
-    check_version(spec, &mut findings);
+    document::check(spec, &mut findings);
     limits::refuse_unsupported(spec, &mut findings);
 
     let namespaces = namespaces::plan(spec, host, &mut findings);
@@ -272,20 +274,6 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     })
 }
 
-/// config.md, "Specification version": any 1.x is accepted, and so is a pre-release of it.
-fn check_version(spec: &Spec, findings: &mut Findings) {
-    let version = spec.version();
-    let core = version.split(['-', '+']).next().unwrap_or_default();
-    let numbers: Vec<_> = core.split('.').map(str::parse::<u32>).collect();
-    match numbers.as_slice() {
-        [Ok(1), Ok(_), Ok(_)] => {}
-        // Early 1.0 candidates are what old tools still write.
-        [Ok(0), Ok(_), Ok(_)] => {}
-        [Ok(_), Ok(_), Ok(_)] => findings.problem("ociVersion", format!("{version} is not supported (1.x is)")),
-        _ => findings.problem("ociVersion", format!("{version:?} is not a semantic version")),
-    }
-}
-
 fn annotated(spec: &Spec, name: &str) -> bool {
     spec.annotations().as_ref().and_then(|all| all.get(name)).is_some_and(|value| value == "true")
 }
@@ -311,7 +299,7 @@ fn plan_rootfs(bundle: &Bundle, findings: &mut Findings) -> Rootfs {
     let readonly = bundle.spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false);
     let named = bundle.spec.linux().as_ref().and_then(|l| l.rootfs_propagation().as_deref());
     let propagation = named.filter(|name| !name.is_empty()).and_then(|name| {
-        let found = mounts::propagation(name);
+        let found = mount_options::propagation(name);
         if found.is_none() {
             findings.problem("linux.rootfsPropagation", format!("{name:?} is no propagation type"));
         }
