@@ -239,10 +239,10 @@ const CAPABILITIES: [Capability; 41] = {
     ]
 };
 
-/// The names of the capabilities in a mask, for messages.
+/// The names of the capabilities in a mask, as the configuration has them, for messages.
 pub fn capability_names(mask: u64) -> String {
     let names = CAPABILITIES.iter().enumerate().filter(|(number, _)| mask & 1 << number != 0);
-    names.map(|(_, capability)| capability.to_string()).collect::<Vec<_>>().join(" ")
+    names.map(|(_, capability)| format!("CAP_{capability}")).collect::<Vec<_>>().join(" ")
 }
 
 fn capability_sets(sets: &runtime::LinuxCapabilities) -> CapabilitySets {
