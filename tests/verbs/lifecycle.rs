@@ -1,6 +1,6 @@
 //! The life of a container as runtime.md draws it: what each verb may find, what a failing hook undoes, what the state says.
 use super::mount_options::shown;
-use crate::support::{Bundle, Stage};
+use crate::support::{Bundle, Stage, uid};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
@@ -155,7 +155,7 @@ fn hooks_run_before_pivot_root_or_after_it() {
     let program = "tr '\\0' ' ' </proc/$pid/cmdline; echo";
     for kind in ["prestart", "createRuntime"] {
         let namespaces = "test /proc/$pid/ns/mnt -ef /proc/self/ns/mnt && echo shared || echo made";
-        let script = format!("{pid}; echo {kind}; {root}; {namespaces}");
+        let script = format!("{pid}; echo {kind}; {root}; {namespaces}; id -u");
         bundle.set(&format!("/hooks/{kind}"), json!([logging(&stage, &script)]));
     }
     // In the container's namespaces, but before pivot_root: the host is there, and so are the container's mounts.
@@ -167,7 +167,9 @@ fn hooks_run_before_pivot_root_or_after_it() {
     bundle.set("/hooks/poststop", json!([logging(&stage, &gone)]));
     bundle.args(&["sleep", "3600"]);
     stage.in_bundle(&bundle, &["create", "c"]).success();
-    let created = "prestart\nhost\nmade\ncreateRuntime\nhost\nmade\ncreateContainer\nhost\n";
+    // Whose hooks they are on the host: the caller's, not root's.
+    let outside = format!("host\nmade\n{}\n", uid());
+    let created = format!("prestart\n{outside}createRuntime\n{outside}createContainer\nhost\n");
     assert_eq!(logged(&stage), created);
     let mounts = fs::read_to_string(stage.dir().join("mounts")).expect("the mounts");
     assert_eq!(shown(&mounts, &format!("{}/dev/pts", bundle.rootfs().display())).fstype, "devpts");
@@ -202,7 +204,8 @@ fn a_container_without_a_process_can_be_created_but_not_started() {
     assert_eq!(stage.containers(), Vec::<String>::new());
 }
 
-fn joining(bundle: &Bundle, pid: i32) {
+/// Has the container run in the namespaces of the one whose first process is `pid`, but for the mounts.
+pub fn join(bundle: &Bundle, pid: i32) {
     bundle.edit(|config| {
         for namespace in config["linux"]["namespaces"].as_array_mut().expect("namespaces") {
             let (kind, file) = match namespace["type"].as_str().expect("a type") {
@@ -226,7 +229,7 @@ fn delete_leaves_what_create_has_not_made() {
     fs::create_dir(&data).expect("mkdir");
     fs::write(data.join("file"), "kept").expect("write");
     second.mount("/data", "bind", data.to_str().expect("plain"), &["bind"]);
-    joining(&second, stage.pid("first"));
+    join(&second, stage.pid("first"));
     stage.running(&second, "second");
     stage.remove("second");
     assert_eq!(stage.status("first"), "running");
@@ -269,7 +272,7 @@ fn names_need_a_uts_namespace_that_is_the_containers() {
         let other = stage.bundle_named("other");
         stage.running(&other, "other");
         let bundle = stage.bundle_named("joining");
-        joining(&bundle, stage.pid("other"));
+        join(&bundle, stage.pid("other"));
         bundle.set(&format!("/{key}"), json!(value)).args(&["cat", &format!("/proc/sys/kernel/{key}")]);
         stage.run(&bundle).success().prints(&format!("{value}\n"));
         stage.remove("other");

@@ -136,6 +136,17 @@ fn the_umask_is_the_listed_one_or_the_callers() {
     run("0002").prints("0002\n755\n755\n755\n");
     bundle.set("/process/user/umask", json!(0o027));
     run("0002").prints("0027\n755\n755\n755\n");
+    stage.running(&bundle, "c");
+    let exec = |mask: &str, expected: &str| {
+        let call = stage.call_after(&format!("umask {mask}"), &["exec", "c", "sh", "-c", "umask"]);
+        call.run().success().prints(expected);
+    };
+    exec("0070", "0027\n");
+    stage.remove("c");
+    bundle.unset("/process/user/umask");
+    stage.running(&bundle, "c");
+    exec("0070", "0070\n");
+    stage.remove("c");
     bundle.set("/process/user/umask", json!(0o1777));
     stage.run(&bundle).fails(1, &["process.user.umask", "0o1777"]);
 }
@@ -154,6 +165,14 @@ fn the_oom_score_is_raised_left_alone_or_refused() {
         run().fails(1, &["oom_score_adj", text]);
         assert_eq!(stage.containers(), Vec::<String>::new());
     }
+    // The process that joins namespaces is another than the one that sets this.
+    stage.running(&stage.bundle_named("other"), "other");
+    super::lifecycle::join(&bundle, stage.pid("other"));
+    bundle.set("/process/oomScoreAdj", json!(800));
+    run().success().prints("800\n");
+    bundle.set("/process/oomScoreAdj", json!(-1000));
+    run().fails(1, &["oom_score_adj", "permission denied"]);
+    stage.remove("other");
 }
 
 #[test]
@@ -217,7 +236,7 @@ fn a_program_is_searched_for_as_execvp_does() {
 }
 
 #[test]
-fn a_process_document_that_cannot_be_is_refused() {
+fn values_that_cannot_be_are_refused() {
     let stage = Stage::new();
     let bundle = stage.bundle();
     let good = bundle.config();
@@ -231,6 +250,7 @@ fn a_process_document_that_cannot_be_is_refused() {
         ("/process/env", json!(["A"]), "missing '='"),
         ("/annotations", json!({"a": 1}), "annotations"),
         ("/annotations", json!({"": "a"}), "a key must not be empty"),
+        ("/ociVersion", json!(null), "ociVersion"),
         ("/ociVersion", json!("1.0"), "not a semantic version"),
         ("/ociVersion", json!("2.0.0"), "2.0.0 is not supported"),
     ] {
