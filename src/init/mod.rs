@@ -19,6 +19,7 @@ pub mod rootfs;
 pub mod stdio;
 
 use crate::console;
+use crate::error::WithHint;
 use crate::hooks::{self, Inherit};
 use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
@@ -261,7 +262,11 @@ fn set_up(
 /// Writes the configured score. A process that joins namespaces has got it from the one that made it.
 pub fn set_oom_score(plan: &Plan, proc: &Procfs) -> Result<()> {
     let score = plan.process.as_ref().and_then(|process| process.oom_score_adj);
-    score.map_or(Ok(()), |score| proc.write("self/oom_score_adj", &score.to_string()))
+    let Some(score) = score else { return Ok(()) };
+    proc.write("self/oom_score_adj", &score.to_string()).hint(|| {
+        "process.oomScoreAdj: only root of the host may go below the caller's own value (/proc/self/oom_score_adj): name \
+         a higher one, or none to keep it"
+    })
 }
 
 /// From `start` to the program.

@@ -1,7 +1,41 @@
 //! What concerns the configuration as a whole: its version, annotations and hooks. A hook that could not run is an error
 //! here and not in the middle of `start` or `delete`.
-use super::{Findings, Hooks};
+use super::Findings;
 use oci_spec::runtime::{Hook, Spec};
+
+/// The hooks of the configuration, in the order they run.
+#[derive(Debug, Clone, Default)]
+pub struct Hooks {
+    /// In create, runtime namespaces (deprecated in the spec, still widely used).
+    pub prestart: Vec<Hook>,
+    /// In create, runtime namespaces.
+    pub create_runtime: Vec<Hook>,
+    /// In create, container namespaces, before pivot_root.
+    pub create_container: Vec<Hook>,
+    /// In start, inside the container.
+    pub start_container: Vec<Hook>,
+    /// After start, runtime namespaces.
+    pub poststart: Vec<Hook>,
+    /// After delete, runtime namespaces.
+    pub poststop: Vec<Hook>,
+}
+
+impl Hooks {
+    /// The hooks of `spec`.
+    pub fn of(spec: &Spec) -> Hooks {
+        let Some(hooks) = spec.hooks() else { return Hooks::default() };
+        let list = |hooks: &Option<Vec<Hook>>| hooks.clone().unwrap_or_default();
+        Hooks {
+            #[allow(deprecated, reason = "the spec deprecates prestart, its users do not")]
+            prestart: list(hooks.prestart()),
+            create_runtime: list(hooks.create_runtime()),
+            create_container: list(hooks.create_container()),
+            start_container: list(hooks.start_container()),
+            poststart: list(hooks.poststart()),
+            poststop: list(hooks.poststop()),
+        }
+    }
+}
 
 pub(super) fn check(spec: &Spec, findings: &mut Findings) {
     check_version(spec.version(), findings);

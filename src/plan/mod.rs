@@ -22,10 +22,11 @@ use crate::bundle::Bundle;
 use crate::error::with_hint;
 use crate::host::Host;
 use anyhow::{Result, anyhow, bail};
-use oci_spec::runtime::{Hook, Spec};
+use oci_spec::runtime::Spec;
 use std::ffi::CString;
 use std::path::PathBuf;
 
+pub use document::Hooks;
 pub use ids::Ids;
 pub use process::Process;
 
@@ -123,40 +124,6 @@ pub struct Rootfs {
     pub readonly: bool,
     /// Propagation of the root mount inside (MS_* without MS_REC), and whether for the whole tree.
     pub propagation: Option<(u64, bool)>,
-}
-
-/// The hooks of the configuration, in the order they run.
-#[derive(Debug, Clone, Default)]
-pub struct Hooks {
-    /// In create, runtime namespaces (deprecated in the spec, still widely used).
-    pub prestart: Vec<Hook>,
-    /// In create, runtime namespaces.
-    pub create_runtime: Vec<Hook>,
-    /// In create, container namespaces, before pivot_root.
-    pub create_container: Vec<Hook>,
-    /// In start, inside the container.
-    pub start_container: Vec<Hook>,
-    /// After start, runtime namespaces.
-    pub poststart: Vec<Hook>,
-    /// After delete, runtime namespaces.
-    pub poststop: Vec<Hook>,
-}
-
-impl Hooks {
-    /// The hooks of `spec`.
-    pub fn of(spec: &Spec) -> Hooks {
-        let Some(hooks) = spec.hooks() else { return Hooks::default() };
-        let list = |hooks: &Option<Vec<Hook>>| hooks.clone().unwrap_or_default();
-        Hooks {
-            #[allow(deprecated, reason = "the spec deprecates prestart, its users do not")]
-            prestart: list(hooks.prestart()),
-            create_runtime: list(hooks.create_runtime()),
-            create_container: list(hooks.create_container()),
-            start_container: list(hooks.start_container()),
-            poststart: list(hooks.poststart()),
-            poststop: list(hooks.poststop()),
-        }
-    }
 }
 
 /// What there is to say about a configuration, collected so that the user sees every problem at once.

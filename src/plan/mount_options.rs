@@ -83,7 +83,8 @@ const WITHOUT_EFFECT: [&str; 15] = [
     "nogroup",
     "_netdev",
     "nofail",
-    "comment",
+    // Mount points are made anyhow.
+    "X-mount.mkdir",
 ];
 /// Who may mount it is fstab's matter; what they bring along is not.
 const IMPLYING: [(&str, &[&str]); 4] = [
@@ -129,7 +130,7 @@ pub(super) fn parse(options: &[String]) -> Options {
             "tmpcopyup" => found.copy_up = true,
             "idmap" | "ridmap" => found.id_mapped = Some(name == "ridmap"),
             "" => {}
-            _ if WITHOUT_EFFECT.contains(&key) || name.starts_with("x-") => {}
+            _ if WITHOUT_EFFECT.contains(&name) || key == "comment" || name.starts_with("x-") => {}
             _ if SUPERBLOCK.contains(&name) => found.superblock.push(option.clone()),
             _ if IMPLYING.iter().any(|(word, _)| *word == name) => {
                 let implied = IMPLYING.iter().filter(|(word, _)| *word == name).flat_map(|(_, implied)| *implied);
@@ -211,7 +212,20 @@ mod tests {
             (&["users", "exec"], owner),
             (&["owner"], owner),
             (&["group", "suid", "dev"], 0),
-            (&["auto", "noauto", "nouser", "nousers", "nofail", "_netdev", "comment=x", "x-systemd.automount"], 0),
+            (
+                &[
+                    "auto",
+                    "noauto",
+                    "nouser",
+                    "nousers",
+                    "nofail",
+                    "_netdev",
+                    "comment=x",
+                    "x-systemd.automount",
+                    "X-mount.mkdir",
+                ],
+                0,
+            ),
         ] {
             let found = options(list);
             assert_eq!(found.attr.set, set, "{list:?}");

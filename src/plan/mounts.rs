@@ -228,7 +228,14 @@ fn plan_what(
         return Ok(What::Bind { source: bundle.path.join(source), recursive, optional: false });
     }
     let fstype = mount.typ().as_deref().unwrap_or_default();
-    let bind = |from: &str| What::Bind { source: PathBuf::from(from), recursive: true, optional: true };
+    let mut bind = |from: &str| {
+        let dropped: Vec<_> = options.superblock.iter().chain(&options.data).map(String::as_str).collect();
+        if !dropped.is_empty() {
+            let (destination, dropped) = (destination.display(), dropped.join(","));
+            findings.warn(format!("{destination}: the host's {from} is bound, {dropped} has no effect on it"));
+        }
+        What::Bind { source: PathBuf::from(from), recursive: true, optional: true }
+    };
     match fstype {
         "bind" => {
             return Err(format!(

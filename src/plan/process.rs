@@ -118,7 +118,7 @@ pub(super) fn plan(
         affinity: scheduling::Affinity::All,
         io_priority: process.io_priority().as_ref().and_then(|p| scheduling::io_priority(p, findings)),
         memory_policy: linux.and_then(|l| l.memory_policy().as_ref()).and_then(|p| mempolicy::plan(p, findings)),
-        oom_score_adj: process.oom_score_adj(),
+        oom_score_adj: oom_score_adj(process, findings),
         personality: linux.and_then(|l| l.personality().as_ref()).map(|p| personality(p, findings)),
         labels: labels::plan(process, modules, findings),
         seccomp: compile(linux.and_then(|l| l.seccomp().as_ref()), findings),
@@ -137,6 +137,14 @@ fn console_size(process: &runtime::Process, findings: &mut Findings) -> Option<(
     };
     let (height, width) = (side("height", size.height()), side("width", size.width()));
     height.zip(width)
+}
+
+fn oom_score_adj(process: &runtime::Process, findings: &mut Findings) -> Option<i32> {
+    let score = process.oom_score_adj();
+    if let Some(score) = score.filter(|score| !(-1000..=1000).contains(score)) {
+        findings.problem("process.oomScoreAdj", format!("{score} is not from -1000 to 1000"));
+    }
+    score
 }
 
 fn umask(user: &runtime::User, findings: &mut Findings) -> Option<u32> {

@@ -170,7 +170,11 @@ fn what_is_no_option_goes_to_the_file_system() {
         assert!(m.superblock.split(',').any(|word| word == setting), "{setting}: {}", m.superblock);
     }
     assert_eq!(m.options, "rw,nosuid,relatime");
-    for (option, texts) in [("colour=red", ["/m/x", "colour"]), ("size=much", ["/m/x", "size"])] {
+    for (option, texts) in [
+        ("colour=red", ["/m/x", "colour"]),
+        ("size=much", ["/m/x", "size"]),
+        ("X-mount.owner=1", ["/m/x", "X-mount.owner"]),
+    ] {
         let bundle = stage.bundle_named(&option.replace('=', "-"));
         bundle.mount("/m/x", "tmpfs", "tmpfs", &[option]);
         stage.run(&bundle).fails(1, &texts);

@@ -160,9 +160,9 @@ fn the_oom_score_is_raised_left_alone_or_refused() {
     run().success().prints("300\n");
     bundle.set("/process/oomScoreAdj", json!(700));
     run().success().prints("700\n");
-    for (score, text) in [(-1000, "permission denied"), (1001, "invalid argument")] {
+    for (score, text) in [(-1000, "only root of the host"), (1001, "1001 is not from -1000 to 1000")] {
         bundle.set("/process/oomScoreAdj", json!(score));
-        run().fails(1, &["oom_score_adj", text]);
+        run().fails(1, &["oomScoreAdj", text]);
         assert_eq!(stage.containers(), Vec::<String>::new());
     }
     // The process that joins namespaces is another than the one that sets this.
@@ -277,6 +277,11 @@ fn file_systems_of_the_default_list_and_their_stand_ins() {
     let sys = shown(&out.stdout, "/sys");
     assert_eq!(sys.fstype, "sysfs");
     assert!(sys.options.starts_with("ro,"), "{}", sys.options);
+    // So is /proc without a pid namespace, of which nothing can be asked.
+    bundle.without_namespace("pid").set("/mounts/0/options", json!(["hidepid=2", "nosuid"]));
+    let out = stage.run(&bundle).success();
+    assert_eq!(shown(&out.stdout, "/proc").fstype, "proc");
+    assert!(out.stderr.contains("/proc: the host's /proc is bound, hidepid=2 has no effect"), "{}", out.stderr);
     // A group that is not mapped is left out of devpts, and the debug log says so.
     let bundle = stage.bundle_named("group");
     bundle.edit(|config| config["mounts"][2]["options"].as_array_mut().expect("options").push(json!("gid=5")));
