@@ -156,14 +156,23 @@ pub fn links(root: &Root) -> Result<()> {
 
 fn link(dev: BorrowedFd, name: &str, target: &str) -> Result<()> {
     match symlinkat(target, dev, name) {
-        Err(Errno::EEXIST) if name == "ptmx" && !readlinkat(dev, name).is_ok_and(|old| old == target) => {
-            // A ptmx of the image would reach other pseudoterminals than the container's.
-            unlinkat(dev, name, UnlinkatFlags::NoRemoveDir)?;
-            Ok(symlinkat(target, dev, name)?)
-        }
-        Err(Errno::EEXIST) => Ok(()),
+        // Of the image's own /dev: a ptmx there would reach other pseudoterminals than the container's.
+        Err(Errno::EEXIST) => match readlinkat(dev, name) {
+            Ok(old) if old == target => Ok(()),
+            Ok(_) => replace(dev, name, target),
+            Err(_) if name == "ptmx" => replace(dev, name, target),
+            Err(_) => {
+                log::warn!("/dev/{name}: the image has a file there, and it stays");
+                Ok(())
+            }
+        },
         other => Ok(other?),
     }
+}
+
+fn replace(dev: BorrowedFd, name: &str, target: &str) -> Result<()> {
+    unlinkat(dev, name, UnlinkatFlags::NoRemoveDir)?;
+    Ok(symlinkat(target, dev, name)?)
 }
 
 /// Binds the slave end of the container's terminal to /dev/console.
