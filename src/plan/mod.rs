@@ -8,6 +8,7 @@ pub mod devices;
 pub mod exec;
 pub mod ids;
 pub mod labels;
+pub mod landlock;
 pub mod limits;
 pub mod mempolicy;
 pub mod mounts;
@@ -102,6 +103,8 @@ pub struct Plan {
     pub keep_streams: bool,
     /// Pid 1 is a reaper of ours, and the program its child (annotation `org.rrunc.reaper`).
     pub reaper: bool,
+    /// What the program gives up with Landlock (annotation `org.rrunc.landlock`).
+    pub landlock: Option<landlock::Landlock>,
     /// The binary is writable by an id of the container and must not be reachable from it (CVE-2019-5736).
     pub replace_exe: bool,
     /// Hooks by kind.
@@ -237,6 +240,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     if let Some(process) = &process {
         check_terminal(process, options)?;
     }
+    let landlock = process.as_ref().and_then(|process| landlock::plan(spec, process, host.landlock_abi, &mut findings));
     let (hostname, domainname) = plan_names(spec, &namespaces, &mut findings);
     let [masked, readonly] = plan_covered_paths(spec, &namespaces, &mut findings);
     findings.check("config.json")?;
@@ -266,6 +270,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         passed_fds: options.passed_fds,
         keep_streams: annotated(spec, KEEP_STREAMS),
         reaper,
+        landlock,
         hooks: Hooks::of(spec),
         warnings: findings.warnings,
         notes: findings.notes,

@@ -222,6 +222,22 @@ fn parse_options(options: &[String]) -> Options {
     found
 }
 
+/// Whether a mount's options leave it writable; none for a remount that does not touch that.
+pub(super) fn writable(mount: &runtime::Mount) -> Option<bool> {
+    let options = parse_options(mount.options().as_ref().map_or(&[][..], Vec::as_slice));
+    if (options.attr.set | options.tree_attr.set) & MOUNT_ATTR_RDONLY != 0 {
+        return Some(false);
+    }
+    let asked = options.attr.clear & MOUNT_ATTR_RDONLY != 0;
+    (asked || !options.remount).then_some(true)
+}
+
+/// Whether it is a new file system with nothing in it.
+pub(super) fn starts_empty(mount: &runtime::Mount) -> bool {
+    let options = parse_options(mount.options().as_ref().map_or(&[][..], Vec::as_slice));
+    mount.typ().as_deref() == Some("tmpfs") && options.bind.is_none() && !options.remount && !options.copy_up
+}
+
 pub(super) fn plan(bundle: &Bundle, namespaces: &Namespaces, view: &View, findings: &mut Findings) -> Vec<Mount> {
     let listed = bundle.spec.mounts().as_ref().map_or(&[][..], Vec::as_slice);
     if !namespaces.has(Kind::Mount) && !listed.is_empty() {
