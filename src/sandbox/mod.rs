@@ -11,8 +11,10 @@ use crate::bundle::Bundle;
 use crate::cli::{Network, SandboxArgs};
 use crate::error::{WithHint, with_hint};
 use crate::host::{home_of, user_name};
+use crate::plan::landlock::{LANDLOCK, SCOPES};
 use crate::plan::{KEEP_STREAMS, REAPER};
 use crate::seccomp::profiles;
+use crate::sys::landlock;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::{Mode, umask};
@@ -100,6 +102,7 @@ fn refuse_directories() -> Result<()> {
 
 /// Writes the bundle for `args` into the existing, empty directory `dir`. `state` is where containers are kept.
 pub fn write_bundle(args: &SandboxArgs, caller: &Caller, state: &Path, dir: &Path) -> Result<Bundle> {
+    shut_abstract_sockets(args.network, landlock::abi(), false)?;
     let profile = Profile::base()?;
     let guarded = &Guarded::of(caller, state, &profile);
     let project = match (&args.project, args.no_project) {
@@ -124,6 +127,21 @@ pub fn write_bundle(args: &SandboxArgs, caller: &Caller, state: &Path, dir: &Pat
     let bytes = serde_json::to_vec_pretty(&config).context("write config.json")?;
     fs::write(dir.join("config.json"), &bytes).context("write config.json")?;
     Bundle::parse(dir.to_owned(), bytes)
+}
+
+/// In the host's network namespace only Landlock keeps the abstract unix sockets of the user's session (D-Bus, X11) out
+/// of reach. Where the kernel, of Landlock `abi`, cannot, the sandbox is refused, unless it is `weaker` by request.
+fn shut_abstract_sockets(network: Network, abi: u32, weaker: bool) -> Result<()> {
+    if network != Network::Host || abi >= SCOPES {
+        return Ok(());
+    }
+    let has = if abi == 0 { "has no Landlock".to_owned() } else { format!("has Landlock ABI {abi}") };
+    let what = format!("abstract unix sockets of your session could be reached: this kernel {has}, not {SCOPES}");
+    if weaker {
+        log::warn!("--network host: {what}");
+        return Ok(());
+    }
+    Err(anyhow!("--network host: {what}")).hint(|| "leave out --network host, or use Linux 6.12 or later with Landlock")
 }
 
 fn inside_ids(args: &SandboxArgs, caller: &Caller) -> (u32, u32) {
@@ -193,7 +211,7 @@ fn config(args: &SandboxArgs, caller: &Caller, view: &View, guarded: &Guarded) -
         },
         "root": {"path": "rootfs", "readonly": true},
         "hostname": etc::HOSTNAME,
-        "annotations": {REAPER: "true", KEEP_STREAMS: "true"},
+        "annotations": {REAPER: "true", KEEP_STREAMS: "true", LANDLOCK: "files,abstract-sockets,signals"},
         "mounts": view.mounts()?,
         "linux": {
             "namespaces": namespaces,
@@ -305,5 +323,21 @@ pub fn explain(error: anyhow::Error, args: &SandboxArgs) -> anyhow::Error {
             with_hint(error, hint)
         }
         _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_network_takes_a_kernel_that_can_shut_abstract_sockets() {
+        for abi in [0, 1, 5] {
+            let error = shut_abstract_sockets(Network::Host, abi, false).unwrap_err();
+            assert!(crate::error::hint_of(&error).is_some_and(|hint| hint.contains("--network host")), "{error}");
+            assert!(shut_abstract_sockets(Network::Host, abi, true).is_ok());
+            assert!(shut_abstract_sockets(Network::None, abi, false).is_ok());
+        }
+        assert!(shut_abstract_sockets(Network::Host, 6, false).is_ok());
     }
 }
