@@ -15,6 +15,7 @@ mod hooks;
 mod ids;
 mod kill;
 mod kill9;
+mod landlock;
 mod list;
 mod mounts;
 mod options;
