@@ -39,7 +39,8 @@ fn keep_streams(ruleset: &Ruleset, streams: RawFd) -> Result<()> {
             Ok(false) | Err(Errno::EBADF) => continue,
             Err(e) => return Err(e).with_context(|| format!("look at descriptor {fd}")),
         }
-        match ruleset.keep(fd) {
+        // No directory can be open for writing.
+        match ruleset.keep_file(fd) {
             Ok(()) | Err(Errno::EBADFD) => {}
             Err(e) => return Err(e).with_context(|| format!("keep descriptor {fd} writable")),
         }

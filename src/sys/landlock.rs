@@ -81,14 +81,19 @@ impl Ruleset {
     }
 
     /// Keeps all rights over what `place` is open on, with O_PATH or otherwise, and over what is beneath it.
-    ///
-    /// EBADFD: it has no place among files, as pipes and sockets, which no rule is about.
     pub fn keep(&self, place: RawFd) -> nix::Result<()> {
         match self.allow(place, self.handled) {
             // To ask first would be a system call for each of the many directories.
             Err(Errno::EINVAL) => self.allow(place, self.handled & OF_FILES),
             other => other,
         }
+    }
+
+    /// The same for what is known to be no directory.
+    ///
+    /// EBADFD: it has no place among files, as pipes and sockets, which no rule is about.
+    pub fn keep_file(&self, file: RawFd) -> nix::Result<()> {
+        self.allow(file, self.handled & OF_FILES)
     }
 
     fn allow(&self, place: RawFd, rights: u64) -> nix::Result<()> {

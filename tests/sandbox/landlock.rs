@@ -30,6 +30,8 @@ fn a_kernel_without_it_is_named_and_gets_no_host_network() {
         let texts = ["abstract unix sockets of your session", "has no Landlock", "leave out --network host"];
         scene.run(&host).fails(125, &texts);
         scene.run(&[&["--print-config"], &host[..]].concat()).fails(125, &texts);
+        let weaker = scene.run(&[&["--allow-weaker", "network"], &host[..]].concat()).success();
+        assert!(weaker.stderr.contains("could be reached: this kernel has no Landlock"), "{}", weaker.stderr);
     });
     if abi() < 6 {
         return skip(Lacks::Machine("Landlock ABI 6"));
@@ -37,6 +39,27 @@ fn a_kernel_without_it_is_named_and_gets_no_host_network() {
     let out = debug().exits(1);
     assert!(out.stderr.contains("not enforced: none"), "{}", out.stderr);
     scene.run(&host).success();
+}
+
+#[test]
+fn rules_for_files_do_not_stand_in_the_way_of_user_namespaces() {
+    if abi() < 6 {
+        return skip(Lacks::Machine("Landlock ABI 6"));
+    }
+    let scene = Scene::new();
+    let script = "unshare -Urm sh -c 'mount -t tmpfs tmpfs /tmp && echo mounted'; kill -0 1 || echo bound";
+    scene.script(&["--userns"], script).success().prints("mounted\nbound\n");
+    // The control: with the rules the kernel refuses it.
+    let dir = scene.stage().dir().join("written");
+    let name = dir.to_str().expect("plain");
+    scene.script(&["--userns", "--write-bundle", name], script).success();
+    let file = dir.join("config.json");
+    let config = std::fs::read_to_string(&file).expect("read");
+    let changed = config.replace("\"abstract-sockets,signals\"", "\"files,abstract-sockets,signals\"");
+    assert_ne!(config, changed);
+    std::fs::write(&file, changed).expect("write");
+    let out = scene.stage().rrunc(&["run", "--bundle", name, "c"]).success().prints("bound\n");
+    assert!(out.stderr.contains("mount"), "{}", out.stderr);
 }
 
 #[test]
