@@ -1,7 +1,7 @@
 //! What this machine and this user offer. A plain value that the plan is computed from, so that "no newuidmap here" is
 //! a unit test and nothing below the plan asks the machine again.
 use crate::error::with_hint;
-use crate::sys::capability;
+use crate::sys::{capability, landlock};
 use anyhow::{Context, Result, anyhow, bail};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -90,6 +90,8 @@ pub struct Host {
     pub exe: ExeOwner,
     /// Which security modules are on.
     pub modules: Modules,
+    /// Which Landlock the kernel has; 0 for none.
+    pub landlock_abi: u32,
 }
 
 impl Host {
@@ -115,6 +117,7 @@ impl Host {
             map_helpers: None,
             exe: ExeOwner { uid: exe.uid(), gid: exe.gid(), mode: exe.mode() & 0o7777 },
             modules: Modules::probe(),
+            landlock_abi: landlock::abi(),
         };
         if subids && !privileged {
             host.probe_subids()?;

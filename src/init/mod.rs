@@ -8,6 +8,7 @@ pub mod exec;
 pub mod execve;
 pub mod idmap;
 pub mod labels;
+pub mod landlock;
 pub mod listener;
 pub mod mounts;
 pub mod namespaces;
@@ -289,6 +290,10 @@ fn execute(
     if hooks.is_empty() {
         // The filter may forbid even what it takes to say so, so this comes first.
         opened.map_or(Ok(()), Opened::executing)?;
+    }
+    step.begin("landlock");
+    if let Some(landlock) = &plan.landlock {
+        landlock::confine(landlock, 3 + plan.passed_fds as RawFd)?;
     }
     step.begin("seccomp");
     execve::load_late_filter(process, &opened.map_or(Host::Parent(wire), Host::Start))?;

@@ -9,6 +9,7 @@ mod document;
 pub mod exec;
 pub mod ids;
 pub mod labels;
+pub mod landlock;
 pub mod limits;
 pub mod mempolicy;
 mod mount_options;
@@ -113,6 +114,8 @@ pub struct Plan {
     pub keep_streams: bool,
     /// Pid 1 is a reaper of ours, and the program its child (annotation `org.rrunc.reaper`).
     pub reaper: bool,
+    /// What the program gives up with Landlock (annotation `org.rrunc.landlock`).
+    pub landlock: Option<landlock::Landlock>,
     /// The binary is writable by an id of the container and must not be reachable from it (CVE-2019-5736).
     pub replace_exe: bool,
     /// Hooks by kind.
@@ -214,6 +217,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     if let Some(process) = &process {
         check_terminal(process, options)?;
     }
+    let landlock = process.as_ref().and_then(|process| landlock::plan(spec, process, host.landlock_abi, &mut findings));
     check_watched(spec, options, &mut findings);
     let (hostname, domainname) = plan_names(spec, &namespaces, &mut findings);
     let [masked, readonly] = plan_covered_paths(spec, &namespaces, &mut findings);
@@ -244,6 +248,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         passed_fds: options.passed_fds,
         keep_streams: annotated(spec, KEEP_STREAMS),
         reaper,
+        landlock,
         hooks: Hooks::of(spec),
         warnings: findings.warnings,
         notes: findings.notes,

@@ -5,6 +5,7 @@ use super::view::View;
 use super::{Choice, environment, etc, text};
 use crate::cli::SandboxArgs;
 use crate::error::WithHint;
+use crate::plan::landlock::LANDLOCK;
 use crate::plan::{KEEP_STREAMS, MEMORY, REAPER, TIMEOUT};
 use crate::seccomp::profiles;
 use anyhow::{Context, Result, anyhow, bail};
@@ -86,6 +87,9 @@ fn annotations(choice: &Choice) -> Map<String, Value> {
     for name in [REAPER, KEEP_STREAMS] {
         all.insert(name.to_owned(), json!("true"));
     }
+    // With rules for files nobody inside may mount anything, which is what own namespaces are for.
+    let files = if choice.policy.user_namespaces.is_none() { "files," } else { "" };
+    all.insert(LANDLOCK.to_owned(), json!(format!("{files}abstract-sockets,signals")));
     let bounds = &choice.policy.bounds;
     for (name, bound) in [(MEMORY, &bounds.memory), (TIMEOUT, &bounds.time)] {
         if let Some(bound) = bound {

@@ -25,6 +25,7 @@ pub mod view;
 use crate::bundle::Bundle;
 use crate::cli::SandboxArgs;
 use crate::error::with_hint;
+use crate::sys::landlock;
 use anyhow::{Context, Result, bail};
 pub use caller::Caller;
 use config::Inside;
@@ -176,6 +177,8 @@ fn of_flags(args: &SandboxArgs, caller: &Caller) -> Result<Profile> {
 
 /// Writes the bundle of `choice` into the existing, empty directory `dir`.
 pub fn write_bundle(args: &SandboxArgs, caller: &Caller, choice: &Choice, dir: &Path) -> Result<Bundle> {
+    let demands = Demands { require: &args.rights.require, allow_weaker: &args.rights.allow_weaker };
+    promises::shut_abstract_sockets(choice, landlock::abi(), demands.allows_weaker("network"))?;
     let mut grants = grants::all(choice, caller)?;
     grants.extend(choice.sockets.grants.iter().cloned());
     let links = links(args)?;

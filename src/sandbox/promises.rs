@@ -1,7 +1,8 @@
 //! What a sandbox promises, by name: a closed list that `--require` and `--allow-weaker` take and the report tells of.
 use super::Choice;
 use super::profile::{Network, Seccomp};
-use crate::error::with_hint;
+use crate::error::{WithHint, with_hint};
+use crate::plan::landlock::SCOPES;
 use anyhow::{Result, anyhow};
 use std::fs;
 
@@ -80,7 +81,7 @@ pub fn weakened(choice: &Choice) -> Vec<Weakened> {
         weak("network", format!("it is {} ({})", format!("{:?}", network.value).to_lowercase(), network.from));
     }
     if let Some(spaces) = &policy.user_namespaces {
-        weak("namespaces", format!("they are allowed ({})", spaces.from));
+        weak("namespaces", format!("they are allowed ({}), so Landlock leaves files alone", spaces.from));
     }
     if choice.host_proc {
         weak("proc", "/proc cannot be mounted here, so the outer one is seen (--allow-weaker)".to_owned());
@@ -91,9 +92,48 @@ pub fn weakened(choice: &Choice) -> Vec<Weakened> {
     all
 }
 
+/// In the host's network namespace only Landlock keeps the abstract unix sockets of the user's session (D-Bus, X11) out
+/// of reach. Where the kernel, of Landlock `abi`, cannot, there is no sandbox, unless it may be `weaker`.
+pub fn shut_abstract_sockets(choice: &Choice, abi: u32, weaker: bool) -> Result<()> {
+    match &choice.policy.network {
+        Some(network) if network.value == Network::Host => shut_in_host_network(abi, weaker),
+        _ => Ok(()),
+    }
+}
+
+fn shut_in_host_network(abi: u32, weaker: bool) -> Result<()> {
+    if abi >= SCOPES {
+        return Ok(());
+    }
+    let has = if abi == 0 { "has no Landlock".to_owned() } else { format!("has Landlock ABI {abi}") };
+    let what = format!("abstract unix sockets of your session could be reached: this kernel {has}, not {SCOPES}");
+    if weaker {
+        log::warn!("--network host: {what}");
+        return Ok(());
+    }
+    Err(anyhow!("--network host: {what}")).hint(
+        || "leave out --network host, use Linux 6.12 or later with Landlock, or accept it by --allow-weaker network",
+    )
+}
+
 /// Whether part of /proc is covered, as in a container: then the kernel lets nobody mount another one (user_namespaces(7),
 /// "mount_too_revealing").
 pub fn proc_is_covered() -> bool {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     mounts.lines().filter_map(|line| line.split(' ').nth(4)).any(|place| place.starts_with("/proc/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_network_takes_a_kernel_that_can_shut_abstract_sockets() {
+        for abi in [0, 1, 5] {
+            let error = shut_in_host_network(abi, false).unwrap_err();
+            assert!(crate::error::hint_of(&error).is_some_and(|hint| hint.contains("--network host")), "{error}");
+            assert!(shut_in_host_network(abi, true).is_ok());
+        }
+        assert!(shut_in_host_network(6, false).is_ok());
+    }
 }

@@ -6,6 +6,7 @@ pub mod descriptor;
 pub mod exe;
 pub mod ioprio;
 pub mod keyctl;
+pub mod landlock;
 pub mod latch;
 pub mod mempolicy;
 pub mod mount;

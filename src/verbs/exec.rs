@@ -45,6 +45,9 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
     for warning in &plan.warnings {
         log::warn!("{warning}");
     }
+    for note in &plan.notes {
+        log::debug!("{note}");
+    }
     check_terminal(plan.process.terminal, args.detach, console_socket.is_some())?;
 
     // From before the clone on: see `run`.

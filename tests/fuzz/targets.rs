@@ -85,6 +85,7 @@ fn host() -> Host {
         map_helpers: Some((PathBuf::from("/usr/bin/newuidmap"), PathBuf::from("/usr/bin/newgidmap"))),
         exe: ExeOwner { uid: 1000, gid: 1000, mode: 0o755 },
         modules: rrunc::host::Modules { apparmor: true, selinux: false },
+        landlock_abi: 7,
     }
 }
 

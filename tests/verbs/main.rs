@@ -15,6 +15,7 @@ mod hooks;
 mod ids;
 mod kill;
 mod kill9;
+mod landlock;
 mod lifecycle;
 mod list;
 mod mount_options;
