@@ -110,130 +110,9 @@ pub fn notify_socket(directory: &Path) -> Mount {
     }
 }
 
-<<<<<<< HEAD
-=======
-/// Propagation type by name: MS_*, and whether for the whole tree.
-pub fn propagation(name: &str) -> Option<(u64, bool)> {
-    let flag = match name.strip_prefix('r').filter(|rest| propagation_flag(rest).is_some()) {
-        Some(rest) => return propagation_flag(rest).map(|flag| (flag, true)),
-        None => propagation_flag(name)?,
-    };
-    Some((flag, false))
-}
-
-fn propagation_flag(name: &str) -> Option<u64> {
-    Some(match name {
-        "shared" => libc::MS_SHARED,
-        "slave" => libc::MS_SLAVE,
-        "private" => libc::MS_PRIVATE,
-        "unbindable" => libc::MS_UNBINDABLE,
-        _ => return None,
-    })
-}
-
-/// The attribute an option names, and whether it sets it. Access times are one field with three modes.
-fn attribute(name: &str) -> Option<(u64, bool)> {
-    Some(match name {
-        "ro" => (MOUNT_ATTR_RDONLY, true),
-        "rw" => (MOUNT_ATTR_RDONLY, false),
-        "nosuid" => (MOUNT_ATTR_NOSUID, true),
-        "suid" => (MOUNT_ATTR_NOSUID, false),
-        "nodev" => (MOUNT_ATTR_NODEV, true),
-        "dev" => (MOUNT_ATTR_NODEV, false),
-        "noexec" => (MOUNT_ATTR_NOEXEC, true),
-        "exec" => (MOUNT_ATTR_NOEXEC, false),
-        "nosymfollow" => (MOUNT_ATTR_NOSYMFOLLOW, true),
-        "symfollow" => (MOUNT_ATTR_NOSYMFOLLOW, false),
-        "nodiratime" => (MOUNT_ATTR_NODIRATIME, true),
-        "diratime" => (MOUNT_ATTR_NODIRATIME, false),
-        "noatime" => (MOUNT_ATTR_NOATIME, true),
-        "strictatime" => (MOUNT_ATTR_STRICTATIME, true),
-        // MOUNT_ATTR_RELATIME is 0, the field's default: to ask for it is to clear the others.
-        "atime" | "relatime" | "norelatime" | "nostrictatime" => (MOUNT_ATTR_ATIME, false),
-        _ => return None,
-    })
-}
-
-fn apply(attr: &mut Attr, bit: u64, set: bool) {
-    if bit & MOUNT_ATTR_ATIME != 0 {
-        attr.set &= !MOUNT_ATTR_ATIME;
-        attr.clear |= MOUNT_ATTR_ATIME;
-        attr.set |= if set { bit } else { 0 };
-    } else if set {
-        attr.set |= bit;
-        attr.clear &= !bit;
-    } else {
-        attr.clear |= bit;
-        attr.set &= !bit;
-    }
-}
-
-/// Superblock flags that fsconfig(2) takes as they are.
-const SUPERBLOCK: [&str; 6] = ["sync", "async", "dirsync", "lazytime", "nolazytime", "mand"];
-/// mount(8)'s own words, and flags that no file system of ours has a use for.
-const WITHOUT_EFFECT: [&str; 14] = [
-    "defaults",
-    "nomand",
-    "iversion",
-    "noiversion",
-    "silent",
-    "loud",
-    "auto",
-    "noauto",
-    "user",
-    "nouser",
-    "_netdev",
-    "nofail",
-    "owner",
-    "group",
-];
-
-#[derive(Default)]
-struct Options {
-    attr: Attr,
-    tree_attr: Attr,
-    propagation: Vec<(u64, bool)>,
-    bind: Option<bool>,
-    remount: bool,
-    copy_up: bool,
-    id_mapped: Option<bool>,
-    superblock: Vec<String>,
-    data: Vec<String>,
-}
-
-fn parse_options(options: &[String]) -> Options {
-    let mut found = Options::default();
-    for option in options {
-        let name = option.as_str();
-        match name {
-            "bind" => found.bind = Some(found.bind.unwrap_or(false)),
-            "rbind" => found.bind = Some(true),
-            "remount" => found.remount = true,
-            "tmpcopyup" => found.copy_up = true,
-            "idmap" | "ridmap" => found.id_mapped = Some(name == "ridmap"),
-            "" => {}
-            _ if WITHOUT_EFFECT.contains(&name) || name.starts_with("x-") => {}
-            _ if SUPERBLOCK.contains(&name) => found.superblock.push(option.clone()),
-            _ => {
-                let tree = name.strip_prefix('r').and_then(attribute);
-                if let Some((bit, set)) = attribute(name) {
-                    apply(&mut found.attr, bit, set);
-                } else if let Some((bit, set)) = tree {
-                    apply(&mut found.tree_attr, bit, set);
-                } else if let Some(change) = propagation(name) {
-                    found.propagation.push(change);
-                } else {
-                    found.data.push(option.clone());
-                }
-            }
-        }
-    }
-    found
-}
-
 /// Whether a mount's options leave it writable; none for a remount that does not touch that.
 pub(super) fn writable(mount: &runtime::Mount) -> Option<bool> {
-    let options = parse_options(mount.options().as_ref().map_or(&[][..], Vec::as_slice));
+    let options = mount_options::parse(mount.options().as_ref().map_or(&[][..], Vec::as_slice));
     if (options.attr.set | options.tree_attr.set) & MOUNT_ATTR_RDONLY != 0 {
         return Some(false);
     }
@@ -243,11 +122,10 @@ pub(super) fn writable(mount: &runtime::Mount) -> Option<bool> {
 
 /// Whether it is a new file system with nothing in it.
 pub(super) fn starts_empty(mount: &runtime::Mount) -> bool {
-    let options = parse_options(mount.options().as_ref().map_or(&[][..], Vec::as_slice));
+    let options = mount_options::parse(mount.options().as_ref().map_or(&[][..], Vec::as_slice));
     mount.typ().as_deref() == Some("tmpfs") && options.bind.is_none() && !options.remount && !options.copy_up
 }
 
->>>>>>> 2ac0eddfb1bd3fcab97d5bf68da3a1ed82ea8c82
 pub(super) fn plan(bundle: &Bundle, namespaces: &Namespaces, view: &View, findings: &mut Findings) -> Vec<Mount> {
     let listed = bundle.spec.mounts().as_ref().map_or(&[][..], Vec::as_slice);
     if !namespaces.has(Kind::Mount) && !listed.is_empty() {
