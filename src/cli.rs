@@ -2,8 +2,10 @@
 //!
 //! `exec`, `ps` and `kill` stop looking for flags at the first positional, so everything from the container id on
 //! is one trailing list there; the other verbs also take flags after the id. Counts of arguments are checked by `usage`.
+mod doctor;
 mod oci;
 
+pub use doctor::DoctorArgs;
 pub use oci::{CreateArgs, DeleteArgs, ExecArgs, FormatArgs, IdArgs, KillArgs, ListArgs, PsArgs, RunArgs, SpecArgs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -166,6 +168,9 @@ pub enum Verb {
                       config.json."
     )]
     Profile(ProfileArgs),
+    /// Show what this host offers, and how to mend what it lacks
+    #[command(after_help = doctor::AFTER_HELP)]
+    Doctor(DoctorArgs),
 }
 
 /// `profile`.

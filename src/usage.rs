@@ -62,6 +62,10 @@ fn mistake(error: &clap::Error, args: Vec<OsString>) -> Refusal {
         let hint = Some("`rrunc profile ls` or `rrunc profile show NAME`".into());
         return Refusal { output: String::new(), message: Some(first_paragraph(error)), hint, status: 2, global };
     }
+    if verb.as_deref() == Some("doctor") {
+        let hint = Some("`rrunc doctor --help` shows the options and the checks".into());
+        return Refusal { output: String::new(), message: Some(first_paragraph(error)), hint, status: 2, global };
+    }
     let (heading, message) = in_runcs_words(error, verb.as_deref());
     let output = format!("{heading}\n\n{}", help(verb.as_deref()));
     Refusal { output, message: Some(message), hint: None, status: 1, global }
