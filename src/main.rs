@@ -50,7 +50,7 @@ fn act(global: &Global, verb: Verb) -> Result<Outcome> {
         Verb::Features => Ok(verbs::features::run()),
         Verb::Sandbox(args) => verbs::sandbox::run(global, &args),
         Verb::Profile(args) => verbs::profile::run(&args),
-        Verb::Doctor(args) => Ok(verbs::doctor::run(&args)),
+        Verb::Doctor(args) => verbs::doctor::run(&args),
     }
 }
 

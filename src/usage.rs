@@ -196,6 +196,14 @@ mod tests {
     }
 
     #[test]
+    fn a_mistake_in_doctors_options_exits_with_2_and_lists_the_checks() {
+        let refusal = refusal(&["doctor", "--require", "pasta,moon"]);
+        assert_eq!(refusal.status, 2);
+        let message = refusal.message.unwrap();
+        assert!(message.starts_with("invalid value 'moon'") && message.contains("user-namespaces, "), "{message}");
+    }
+
+    #[test]
     fn a_verb_nearly_right_is_suggested() {
         assert_eq!(refusal(&["lsit"]).hint.unwrap(), "did you mean list?");
         assert_eq!(refusal(&["zzz"]).hint.unwrap(), "`rrunc --help` lists the verbs");

@@ -13,8 +13,7 @@ const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
 
 /// A group made in our own one, entered by a child, and removed again.
 pub fn delegation(settings: &Settings) -> Finding {
-    let unified = "sudo grubby --update-kernel=ALL --args=systemd.unified_cgroup_hierarchy=1 (or the boot loader's own \
-                   way to add it to the kernel's command line)";
+    let unified = settings.boot_with("systemd.unified_cgroup_hierarchy=1");
     let cgroup = read("/proc/self/cgroup");
     let Some(own) = own_group(&read("/proc/self/mountinfo"), &cgroup) else {
         return Finding::missing("no cgroup2 file system is mounted", WITHOUT, unified);

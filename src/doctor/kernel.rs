@@ -116,10 +116,15 @@ fn load(rule: &Value) -> Result<bool, Failure> {
 
 /// The version of the interface is what the kernel answers, not what its release says.
 pub fn landlock(settings: &Settings) -> Finding {
-    judge_landlock(sys_landlock::abi(), settings.filtered)
+    let modules = read("/sys/kernel/security/lsm");
+    let fix = match modules.trim() {
+        "" => "administrator: add landlock to lsm= on the kernel's command line and restart".to_owned(),
+        others => settings.boot_with(&format!("lsm=landlock,{others}")),
+    };
+    judge_landlock(sys_landlock::abi(), settings.filtered, fix)
 }
 
-fn judge_landlock(abi: u32, filtered: bool) -> Finding {
+fn judge_landlock(abi: u32, filtered: bool, fix: String) -> Finding {
     match abi {
         0 if filtered => Finding::missing(
             "not there, or the seccomp filter around hides it",
@@ -129,8 +134,7 @@ fn judge_landlock(abi: u32, filtered: bool) -> Finding {
         0 => Finding::missing(
             "not there, or not switched on",
             "the mounts alone decide which files a sandbox reaches",
-            "sudo grubby --update-kernel=ALL --args=lsm=landlock,lockdown,yama,integrity,apparmor,bpf (or the boot \
-             loader's own way to add it to the kernel's command line)",
+            fix,
         ),
         _ if abi < LANDLOCK_SCOPES => Finding::weaker(
             format!("version {abi}"),
@@ -179,9 +183,9 @@ mod tests {
 
     #[test]
     fn landlock_is_judged_by_its_interface() {
-        assert_eq!(judge_landlock(0, false).status, Status::Missing);
-        assert!(judge_landlock(0, true).fix.unwrap().contains("seccomp"));
-        assert_eq!(judge_landlock(1, false).status, Status::Weaker);
-        assert_eq!(judge_landlock(7, false).status, Status::Ok);
+        assert_eq!(judge_landlock(0, false, String::new()).status, Status::Missing);
+        assert!(judge_landlock(0, true, String::new()).fix.unwrap().contains("seccomp"));
+        assert_eq!(judge_landlock(1, false, String::new()).status, Status::Weaker);
+        assert_eq!(judge_landlock(7, false, String::new()).status, Status::Ok);
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Nothing is left behind and nothing of the host is changed: what a probe makes is in namespaces of its own, and ends
 //! with its process. The one exception is an empty cgroup, which is removed again.
+pub mod attack;
 mod cgroups;
 mod files;
 mod host;

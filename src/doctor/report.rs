@@ -2,8 +2,8 @@
 use super::{Finding, Status};
 use serde::Serialize;
 
-/// Version of the JSON document.
-const VERSION: u32 = 1;
+/// Version of the JSON documents.
+pub const VERSION: u32 = 1;
 
 /// One line of a table, with what stands below it.
 pub struct Row<'a> {

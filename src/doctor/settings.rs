@@ -57,6 +57,21 @@ impl Settings {
         }
     }
 
+    /// The command that adds `argument` to the kernel's command line, where the boot loader is known.
+    pub fn boot_with(&self, argument: &str) -> String {
+        let own = self.distribution.split_whitespace().next().unwrap_or_default();
+        match own {
+            "fedora" | "rhel" | "centos" | "almalinux" | "rocky" => {
+                format!("sudo grubby --update-kernel=ALL --args={argument}, then restart")
+            }
+            "debian" | "ubuntu" => format!(
+                "echo 'GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT {argument}\"' | sudo tee -a \
+                 /etc/default/grub.d/90-rrunc.cfg && sudo update-grub, then restart"
+            ),
+            _ => format!("administrator: add {argument} to the kernel's command line and restart"),
+        }
+    }
+
     /// The command that installs a package, whose names are those of Debian, Fedora, Arch, Alpine and openSUSE.
     pub fn install(&self, [debian, fedora, arch, alpine, suse]: [&str; 5]) -> String {
         let like = |names: &[&str]| self.distribution.split_whitespace().any(|word| names.contains(&word));
@@ -120,6 +135,9 @@ mod tests {
         assert_eq!(on("ID=ubuntu\nID_LIKE=debian\n").install(names), "sudo apt-get install uidmap");
         let rhel = on("NAME=\"x\"\nID=\"almalinux\"\nID_LIKE=\"rhel centos fedora\"\n");
         assert_eq!(rhel.install(names), "sudo dnf install shadow-utils");
+        assert!(on("ID=fedora\n").boot_with("a=b").contains("grubby"));
+        assert!(on("ID=debian\n").boot_with("a=b").contains("_DEFAULT a=b"));
+        assert!(on("ID=arch\n").boot_with("a=b").starts_with("administrator: add a=b"));
         assert_eq!(on("ID=alpine\n").install(names), "sudo apk add shadow-uidmap");
     }
 }

@@ -2,14 +2,29 @@
 use super::Outcome;
 use crate::cli::DoctorArgs;
 use crate::doctor::settings::Settings;
-use crate::doctor::{Finding, Status, examine, report};
+use crate::doctor::{Finding, Status, attack, examine, report};
+use crate::error::WithHint;
+use anyhow::{Context, Result};
 use std::io::IsTerminal;
 
 /// Runs the verb.
-pub fn run(args: &DoctorArgs) -> Outcome {
+pub fn run(args: &DoctorArgs) -> Result<Outcome> {
+    if let (Some(name), Some(bait)) = (&args.payload, &args.bait) {
+        return attack::payload::run(name, bait).map(Outcome::from);
+    }
+    if args.attack {
+        return attack(args);
+    }
     let findings = examine(&Settings::read());
     let output = if args.json { report::json(&findings) } else { report::text(&findings, in_colour()) };
-    Outcome { output, status: u8::from(!lacking(&findings, &args.require).is_empty()) }
+    Ok(Outcome { output, status: u8::from(!lacking(&findings, &args.require).is_empty()) })
+}
+
+fn attack(args: &DoctorArgs) -> Result<Outcome> {
+    let exe = std::env::current_exe().context("/proc/self/exe")?;
+    let tried = attack::run(&exe).hint(|| "`rrunc doctor` tells what this host lacks")?;
+    let output = if args.json { attack::json(&tried) } else { attack::text(&tried, in_colour()) };
+    Ok(Outcome { output, status: u8::from(attack::broken(&tried)) })
 }
 
 /// Whether stdout may be given colours (https://no-color.org).

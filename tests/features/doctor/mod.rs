@@ -1,4 +1,6 @@
 //! `rrunc doctor`: names, reports, exit codes, and hosts that lack something, each made by taking it away for real.
+mod attack;
+
 use crate::support::{Lacks, Output, Place, Stage, find_program, runtime, skip};
 use serde_json::Value;
 use std::fs;
@@ -43,16 +45,21 @@ fn in_a_sandbox(place: &Place) -> Value {
     json(&place.sandbox(&["--ro-bind", &bind, "--", "/mnt/rrunc", "doctor", "--json"]).run().success())
 }
 
-/// `doctor --json` behind `unshare`, so that a script may change the surroundings first.
-fn after(stage: &Stage, script: &str) -> Option<Value> {
+/// A call behind `unshare`, so that a script may change the surroundings first.
+fn after_unshare(stage: &Stage, script: &str, args: &[&str]) -> Option<Output> {
     let Some(unshare) = find_program("unshare") else {
         skip(Lacks::Package("unshare"));
         return None;
     };
-    let script = format!("set -e; {script}; exec \"$0\" doctor --json");
+    let script = format!("set -e; {script}; exec \"$0\" \"$@\"");
     let runtime = runtime();
-    let args = ["-r", "-m", "-p", "-f", "--mount-proc", "sh", "-c", &script, runtime.to_str().expect("a plain path")];
-    Some(json(&stage.call_program(&unshare, &args).run().success()))
+    let before = ["-r", "-m", "-p", "-f", "--mount-proc", "sh", "-c", &script, runtime.to_str().expect("a plain path")];
+    Some(stage.call_program(&unshare, &[&before, args].concat()).run())
+}
+
+/// `doctor --json` behind it.
+fn after(stage: &Stage, script: &str) -> Option<Value> {
+    after_unshare(stage, script, &["doctor", "--json"]).map(|out| json(&out.success()))
 }
 
 #[test]
