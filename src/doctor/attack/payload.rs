@@ -83,13 +83,20 @@ pub fn run(name: &str, bait: &str) -> Result<String> {
     Ok(serde_json::to_string(&attempts)? + "\n")
 }
 
-/// Makes the place for the bait, waits under a name of its own until the doctor has gone, even if by SIGKILL, and clears up.
+/// Makes the place for the bait and takes its name; answers each byte by one, which a process that somebody has ended
+/// does not; clears up when the doctor has gone, even if by SIGKILL.
 fn bystander(process: String, dir: PathBuf) -> Result<String> {
     let made = fs::DirBuilder::new().mode(0o700).create(&dir);
     made.with_context(|| dir.display().to_string())?;
     prctl::set_name(&CString::new(process)?)?;
-    std::io::stdout().write_all(b"ready\n")?;
-    std::io::stdin().read_to_end(&mut Vec::new())?;
+    let (mut asked, mut answer) = (std::io::stdin(), std::io::stdout());
+    let mut byte = [b'!'];
+    loop {
+        answer.write_all(&byte).and_then(|()| answer.flush())?;
+        if asked.read(&mut byte)? == 0 {
+            break;
+        }
+    }
     fs::remove_dir_all(dir)?;
     Ok(String::new())
 }
