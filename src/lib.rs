@@ -22,3 +22,4 @@ pub mod supervise;
 pub mod sys;
 pub mod usage;
 pub mod verbs;
+pub mod watchdog;

@@ -49,7 +49,7 @@ pub fn proc_mount(settings: &Settings) -> Finding {
                 };
                 Finding::missing(
                     detail,
-                    "containers and sandboxes with a pid namespace of their own do not start",
+                    "containers with a pid namespace of their own do not start; sandboxes do with `--allow-weaker proc`",
                     "start the container around with docker's `--security-opt systempaths=unconfined`, or podman's \
                      `--security-opt unmask=/proc/*`",
                 )

@@ -109,6 +109,10 @@ impl Scene {
         command.args(["-c", "exec 7<\"$0\" && exec \"$@\""]).arg(&self.dir).args(launcher).args(PAYLOAD);
         command.arg(promise).arg("--bait").arg(serde_json::to_string(&self.bait)?);
         command.current_dir(self.dir.join("project")).env("HOME", self.dir.join("home"));
+        // What else of the caller's would be read or written lies below that HOME, then.
+        for name in ["XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"] {
+            command.env_remove(name);
+        }
         command.env("XDG_RUNTIME_DIR", self.dir.join("run")).env(Bait::VARIABLE, "bait");
         let stdin = if promise == "terminal" { self.terminal.slave.try_clone()?.into() } else { Stdio::null() };
         // Into files: a pipe would be waited for as long as anybody has it.
