@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn what_covers_proc_is_found() {
-        let text = "22 1 0:5 / /proc rw - proc proc rw\n23 22 0:6 / /proc/kcore rw - tmpfs tmpfs rw\n24 1 0:7 / /process rw - x x rw\n";
+        let text = "22 1 0:5 / /proc rw - proc proc rw\n23 22 0:6 / /proc/kcore rw - tmpfs tmpfs rw\n\
+                    24 1 0:7 / /process rw - x x rw\n";
         assert_eq!(covers(text), ["/proc/kcore"]);
     }
 }

@@ -137,8 +137,8 @@ mod tests {
         assert_eq!(lines[2], "                          effect: nothing starts");
         assert_eq!(lines[3], "                          admin:  sudo sysctl");
         assert_eq!(lines[6], "                          fix:    chmod 700 x");
-        let last = "3 checks: 1 ok, 1 weaker, 1 missing; containers and sandboxes do not run here for want of user-namespaces.";
-        assert_eq!(lines[8], last);
+        assert!(lines[8].starts_with("3 checks: 1 ok, 1 weaker, 1 missing; "), "{}", lines[8]);
+        assert!(lines[8].ends_with("do not run here for want of user-namespaces."), "{}", lines[8]);
     }
 
     #[test]

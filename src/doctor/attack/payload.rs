@@ -16,13 +16,14 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use std::ffi::CString;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where the bait is.
 #[derive(Debug, Serialize, Deserialize)]
@@ -91,14 +92,25 @@ fn bystander(process: String, dir: PathBuf) -> Result<String> {
     prctl::set_name(&CString::new(process)?)?;
     let (mut asked, mut answer) = (std::io::stdin(), std::io::stdout());
     let mut byte = [b'!'];
-    loop {
-        answer.write_all(&byte).and_then(|()| answer.flush())?;
-        if asked.read(&mut byte)? == 0 {
-            break;
+    // An error is its end, too: nobody reads the answers any more.
+    let mut answered = || -> std::io::Result<bool> {
+        answer.write_all(&byte)?;
+        answer.flush()?;
+        Ok(asked.read(&mut byte)? == 1)
+    };
+    while answered().unwrap_or(false) {}
+    clear_away(&dir).map(|()| String::new())
+}
+
+/// What is still being ended may put a last file there meanwhile.
+fn clear_away(dir: &Path) -> Result<()> {
+    for _ in 0..200 {
+        match fs::remove_dir_all(dir) {
+            Err(e) if e.kind() != ErrorKind::NotFound => std::thread::sleep(Duration::from_millis(50)),
+            _ => return Ok(()),
         }
     }
-    fs::remove_dir_all(dir)?;
-    Ok(String::new())
+    bail!("{} cannot be removed", dir.display())
 }
 
 /// A deed by its result.

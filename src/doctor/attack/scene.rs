@@ -2,7 +2,7 @@
 //! call, and a look at what has happened to the bait.
 use super::Attempt;
 use super::payload::Bait;
-use crate::sys::{keyctl, pidfd};
+use crate::sys::{keyctl, pidfd, signal};
 use anyhow::{Context, Result, bail};
 use nix::pty::openpty;
 use nix::sys::stat::fstat;
@@ -115,6 +115,7 @@ impl Scene {
         }
         command.env("XDG_RUNTIME_DIR", self.dir.join("run")).env(Bait::VARIABLE, "bait");
         let stdin = if promise == "terminal" { self.terminal.slave.try_clone()?.into() } else { Stdio::null() };
+        signal::end_with_parent(&mut command);
         // Into files: a pipe would be waited for as long as anybody has it.
         let (out, err) = (self.dir.join("stdout"), self.dir.join("stderr"));
         let create = |path: &Path| File::create(path).with_context(|| path.display().to_string());
