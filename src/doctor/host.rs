@@ -63,7 +63,7 @@ pub fn user_bus(settings: &Settings) -> Finding {
 /// The program that connects a network namespace for an ordinary user: started.
 pub fn pasta(settings: &Settings) -> Finding {
     let missing = |detail: String| {
-        let effect = "a network namespace has loopback only: to reach the network, the host's has to be shared";
+        let effect = "`sandbox --network pasta` does not start: the network is none or the host's";
         Finding::missing(detail, effect, settings.install(["passt"; 5]))
     };
     let Some(program) = find_program("pasta") else { return missing("not installed".to_owned()) };

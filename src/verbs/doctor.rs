@@ -27,7 +27,7 @@ fn attack(args: &DoctorArgs) -> Result<Outcome> {
     Ok(Outcome { output, status: u8::from(attack::broken(&tried)) })
 }
 
-/// Whether stdout may be given colours (https://no-color.org).
+/// Whether stdout may be given colours (<https://no-color.org>).
 fn in_colour() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
