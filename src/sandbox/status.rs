@@ -33,8 +33,8 @@ impl Status {
         Ok(Status { info: open("--info-fd", args.info_fd)?, status: open("--json-status-fd", args.json_status_fd)? })
     }
 
-    /// The first process, as the host counts, and its namespaces.
-    pub fn started(&mut self, pid: i32) -> Result<()> {
+    /// The first process, as the host counts, and its namespaces; while they can still be looked at.
+    pub fn created(&mut self, pid: i32) -> Result<()> {
         if self.info.is_none() && self.status.is_none() {
             return Ok(());
         }

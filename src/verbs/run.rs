@@ -25,7 +25,7 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<Outcome> {
     if args.detach {
         return detached(container, bundle, &request);
     }
-    let foreground = Foreground { keep: args.keep, subreaper: !args.no_subreaper, started: &mut |_| Ok(()) };
+    let foreground = Foreground { keep: args.keep, subreaper: !args.no_subreaper, created: &mut |_| Ok(()) };
     let ended = foreground.run(&root, container, bundle, &request)?;
     Ok(Outcome::from(status(&ended)))
 }
@@ -54,8 +54,8 @@ pub struct Foreground<'a> {
     pub keep: bool,
     /// Orphans of the container come to us.
     pub subreaper: bool,
-    /// Told the pid of the first process once the program runs.
-    pub started: &'a mut dyn FnMut(i32) -> Result<()>,
+    /// Told the pid of the first process, before the program runs.
+    pub created: &'a mut dyn FnMut(i32) -> Result<()>,
 }
 
 impl Foreground<'_> {
@@ -68,14 +68,13 @@ impl Foreground<'_> {
         }
         let created = create::create(container, bundle, request, signals)?;
         let limits = Limits::of(|name| created.state.annotations.get(name))?;
+        if let Err(error) = (self.created)(created.init.pid) {
+            created.undo();
+            return Err(error);
+        }
         let (Created { container, state, init }, notify) = begin(created, true, self.keep)?;
         // Others may look at it, signal it, and delete it while it runs.
         container.unlock()?;
-        if let Err(error) = (self.started)(init.pid) {
-            init.kill()?;
-            remove(root, &state);
-            return Err(error);
-        }
         let ended = supervise(Supervised {
             pid: Pid::from_raw(init.pid),
             pidfd: init.pidfd.as_fd(),
