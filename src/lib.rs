@@ -5,6 +5,7 @@ pub mod cli;
 pub mod clock;
 pub mod console;
 pub mod cpulist;
+pub mod doctor;
 pub mod error;
 pub mod hooks;
 pub mod host;
