@@ -15,6 +15,8 @@ pub mod namespaces;
 pub mod process;
 pub mod scheduling;
 pub mod sysctl;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use crate::bundle::Bundle;
 use crate::error::with_hint;

@@ -17,6 +17,7 @@ mod kill;
 mod kill9;
 mod list;
 mod mounts;
+mod namespaces;
 mod options;
 mod profile;
 mod run;

@@ -1,0 +1,132 @@
+//! The whole plan from configurations: what is accepted, and what is refused with which reason.
+use super::*;
+use crate::host::{ExeOwner, IdMap, Modules, Range};
+use serde_json::{Value, json};
+
+/// An ordinary user with a subordinate range and the programs that map it.
+pub(crate) fn host() -> Host {
+    let all = vec![IdMap { inside: 0, outside: 0, size: u32::MAX }];
+    let range = vec![Range { start: 100_000, size: 65_536 }];
+    Host {
+        uid: 1000,
+        gid: 1000,
+        rootless_namespace: false,
+        privileged: false,
+        uid_map: all.clone(),
+        gid_map: all,
+        subuids: range.clone(),
+        subgids: range,
+        map_helpers: Some(("/usr/bin/newuidmap".into(), "/usr/bin/newgidmap".into())),
+        exe: ExeOwner { uid: 0, gid: 0, mode: 0o755 },
+        modules: Modules::default(),
+    }
+}
+
+/// A configuration with every type of namespace and nothing else of interest.
+pub(crate) fn config() -> Value {
+    let types = ["pid", "network", "ipc", "uts", "mount", "user", "cgroup", "time"];
+    let namespaces = types.map(|kind| json!({"type": kind}));
+    json!({"ociVersion": "1.0.2", "process": {"cwd": "/", "args": ["true"]}, "root": {"path": "rootfs"},
+        "linux": {"namespaces": namespaces}})
+}
+
+/// The plan of `config`.
+pub(crate) fn planned(config: &Value) -> Result<Plan> {
+    let bundle = Bundle::parse("/bundle".into(), config.to_string().into_bytes())?;
+    plan(&bundle, &host(), &Options { id: "c".to_owned(), ..Options::default() })
+}
+
+/// The plan of a configuration with `linux.MEMBER`.
+fn with(member: &str, value: Value) -> Result<Plan> {
+    let mut config = config();
+    config["linux"][member] = value;
+    planned(&config)
+}
+
+/// Why `linux.MEMBER` is refused.
+fn refused(member: &str, value: Value) -> String {
+    let text = value.to_string();
+    crate::error::one_line(&with(member, value).expect_err(&format!("{member}: {text}")))
+}
+
+#[test]
+fn a_namespace_type_listed_twice_is_refused() {
+    let kinds = [
+        ("pid", "pid"),
+        ("network", "net"),
+        ("ipc", "ipc"),
+        ("uts", "uts"),
+        ("mount", "mnt"),
+        ("user", "user"),
+        ("cgroup", "cgroup"),
+        ("time", "time"),
+    ];
+    for (kind, name) in kinds {
+        let (new, given) = (json!({"type": kind}), json!({"type": kind, "path": "/run/ns/x"}));
+        for pair in [[&new, &new], [&new, &given], [&given, &new], [&given, &given]] {
+            let text = refused("namespaces", json!(pair));
+            assert!(
+                text.contains(&format!("linux.namespaces[1]: malformed spec file: duplicated ns {name}")),
+                "{text}"
+            );
+        }
+    }
+    assert!(refused("namespaces", json!([{"type": "quota"}])).contains("linux.namespaces[0].type"));
+}
+
+#[test]
+fn a_namespace_path_is_absolute() {
+    let text = refused("namespaces", json!([{"type": "mount"}, {"type": "ipc", "path": "run/ns/ipc"}]));
+    assert!(text.contains("linux.namespaces[1].path: run/ns/ipc is not absolute"), "{text}");
+    let plan = with("namespaces", json!([{"type": "mount"}, {"type": "ipc", "path": "/run/ns/ipc"}])).unwrap();
+    assert_eq!(plan.namespaces.join, [(namespaces::Kind::Ipc, "/run/ns/ipc".into())]);
+}
+
+#[test]
+fn clock_offsets_need_a_known_clock_and_a_new_time_namespace() {
+    let both = json!({"monotonic": {"secs": -5, "nanosecs": 7}, "boottime": {"secs": 3}});
+    let plan = with("timeOffsets", both.clone()).unwrap();
+    let found: Vec<_> = plan.namespaces.clock_offsets.iter().map(|o| (o.clock.as_str(), o.secs, o.nanosecs)).collect();
+    assert_eq!(found, [("boottime", 3, 0), ("monotonic", -5, 7)]);
+    for (offsets, reason) in [
+        (json!({"realtime": {"secs": 1}}), "\"realtime\" is no clock that has an offset"),
+        (json!({"": {"secs": 1}}), "\"\" is no clock that has an offset"),
+        (json!({"monotonic": {"nanosecs": 1_000_000_000}}), "monotonic: nanosecs is a second or more"),
+    ] {
+        let text = refused("timeOffsets", offsets);
+        assert!(text.contains(reason), "{text}");
+    }
+    let mut config = config();
+    config["linux"]["timeOffsets"] = both;
+    for time in [json!(null), json!({"type": "time", "path": "/run/ns/time"})] {
+        let mut namespaces = vec![json!({"type": "mount"}), time];
+        namespaces.retain(|namespace| !namespace.is_null());
+        config["linux"]["namespaces"] = json!(namespaces);
+        let text = crate::error::one_line(&planned(&config).expect_err("no new time namespace"));
+        assert!(text.contains("time namespace offsets specified, but time namespace isn't enabled"), "{text}");
+    }
+    config["linux"]["timeOffsets"] = json!({});
+    planned(&config).unwrap();
+}
+
+#[test]
+fn ids_that_are_mapped_are_the_callers_and_its_subordinate_ones() {
+    let map = |inside: u32, outside: u32, size: u32| json!({"containerID": inside, "hostID": outside, "size": size});
+    let granted = json!([map(0, 1000, 1), map(1, 100_000, 65_536)]);
+    let with_maps = |uid: &Value, gid: &Value| {
+        let mut config = config();
+        config["linux"]["uidMappings"] = uid.clone();
+        config["linux"]["gidMappings"] = gid.clone();
+        planned(&config)
+    };
+    let ids = with_maps(&granted, &granted).unwrap().ids.unwrap();
+    assert_eq!(ids.uid[1], IdMap { inside: 1, outside: 100_000, size: 65_536 });
+    for foreign in [map(0, 0, 1), map(0, 1001, 1), map(0, 1000, 2), map(0, 99_999, 2), map(0, 100_000, 65_537)] {
+        for (uid, gid, kind) in [(json!([foreign]), granted.clone(), "uid"), (granted.clone(), json!([foreign]), "gid")]
+        {
+            let text = crate::error::one_line(&with_maps(&uid, &gid).expect_err(&format!("{kind} {foreign}")));
+            assert!(text.contains(&format!("linux.{kind}Mappings: host {kind}s ")), "{text}");
+            assert!(text.contains("are not yours to map"), "{text}");
+        }
+    }
+}
