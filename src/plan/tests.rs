@@ -130,3 +130,24 @@ fn ids_that_are_mapped_are_the_callers_and_its_subordinate_ones() {
         }
     }
 }
+
+#[test]
+fn devices_that_cannot_be_meant_are_refused() {
+    let node = |path: &str, kind: &str, major: i64, minor: i64| json!([{"path": path, "type": kind, "major": major, "minor": minor}]);
+    for (devices, reason) in [
+        (node("dev/x", "c", 1, 3), "linux.devices[0]: path dev/x is not absolute"),
+        (node("/dev/..", "c", 1, 3), "linux.devices[0]: path /dev/.. names no file"),
+        (node("/", "c", 1, 3), "linux.devices[0]: path / names no file"),
+        (node("/dev/x", "c", -1, 3), "linux.devices[0]: -1 is not a device number"),
+        (node("/dev/x", "b", 1, 1 << 32), "linux.devices[0]: 4294967296 is not a device number"),
+        (node("/dev/x", "a", 1, 3), "type \"a\" is for device cgroups"),
+        (node("/dev/x", "s", 1, 3), "linux.devices[0].type: unknown variant `s`"),
+        (node("/dev/null", "c", 1, 5), "linux.devices[0]: /dev/null is already another device"),
+        (json!([{"path": "/dev/p", "type": "p", "gid": 70_000}]), "linux.devices[0]: gid 70000 is not mapped"),
+    ] {
+        let text = refused("devices", devices);
+        assert!(text.contains(reason), "{text}");
+    }
+    let plan = with("devices", node("/dev/null", "c", 1, 3)).unwrap();
+    assert_eq!(plan.devices.len(), 6, "only the default ones");
+}

@@ -8,6 +8,7 @@ mod agent;
 mod concurrency;
 mod create;
 mod delete;
+mod devices;
 mod errors;
 mod exec;
 mod fields;
