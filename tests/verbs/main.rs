@@ -5,6 +5,7 @@
 mod support;
 
 mod agent;
+mod cgroups;
 mod concurrency;
 mod create;
 mod delete;
