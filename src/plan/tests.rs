@@ -151,3 +151,72 @@ fn devices_that_cannot_be_meant_are_refused() {
     let plan = with("devices", node("/dev/null", "c", 1, 3)).unwrap();
     assert_eq!(plan.devices.len(), 6, "only the default ones");
 }
+
+#[test]
+fn only_kernel_parameters_of_a_namespace_of_the_containers_are_set() {
+    let own = [
+        ("net.ipv4.ip_forward", "network", "net/ipv4/ip_forward"),
+        ("net/ipv4/conf/eth0.1/forwarding", "network", "net/ipv4/conf/eth0.1/forwarding"),
+        ("net.ipv4.conf.eth0/1.forwarding", "network", "net/ipv4/conf/eth0.1/forwarding"),
+        ("kernel.shmmax", "ipc", "kernel/shmmax"),
+        ("kernel/sem", "ipc", "kernel/sem"),
+        ("kernel.msgmni", "ipc", "kernel/msgmni"),
+        ("fs.mqueue.msg_max", "ipc", "fs/mqueue/msg_max"),
+        ("user.max_mnt_namespaces", "user", "user/max_mnt_namespaces"),
+    ];
+    for (name, kind, file) in own {
+        let plan = with("sysctl", json!({name: "1"})).unwrap();
+        assert_eq!(plan.sysctl, [(file.to_owned(), "1".to_owned())]);
+        if kind == "user" {
+            continue; // It is there whether it is listed or not.
+        }
+        let mut config = config();
+        config["linux"]["sysctl"] = json!({name: "1"});
+        config["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != kind);
+        let text = crate::error::one_line(&planned(&config).expect_err(name));
+        assert!(text.contains(&format!("linux.sysctl.{name}: sysctl ")), "{text}");
+        assert!(text.contains("is not in a separate kernel namespace"), "{text}");
+    }
+    for name in
+        ["kernel.panic", "vm.overcommit_memory", "kernel.shmmax_x", "fs.file-max", "kernel.core_pattern", "net", "x"]
+    {
+        let text = refused("sysctl", json!({name: "1"}));
+        assert!(text.contains(&format!("sysctl {name:?} is not in a separate kernel namespace")), "{text}");
+    }
+    for (name, field) in [("kernel.hostname", "hostname"), ("kernel/domainname", "domainname")] {
+        let text = refused("sysctl", json!({name: "x"}));
+        assert!(text.contains(&format!("is set by the field {field:?} of the config")), "{text}");
+    }
+    for name in ["", ".", "net..x", "net/../kernel/panic", "net.ipv4.//.//kernel", "/net/ipv4/ip_forward", "net/."] {
+        let text = refused("sysctl", json!({name: "1"}));
+        assert!(
+            text.contains("not a name of a kernel parameter") || text.contains("separate kernel"),
+            "{name}: {text}"
+        );
+    }
+}
+
+#[test]
+fn paths_that_are_covered_are_absolute_and_a_propagation_is_a_known_one() {
+    for member in ["maskedPaths", "readonlyPaths"] {
+        let text = refused(member, json!(["/proc/kcore", "proc/keys"]));
+        assert!(text.contains(&format!("linux.{member}: proc/keys is not absolute")), "{text}");
+        with(member, json!(["/a", "/a", "/b/../c"])).unwrap();
+    }
+    for word in ["recursive", "rr", "rsharedx", "SHARED"] {
+        let text = refused("rootfsPropagation", json!(word));
+        assert!(text.contains(&format!("linux.rootfsPropagation: {word:?} is no propagation type")), "{text}");
+    }
+    assert_eq!(with("rootfsPropagation", json!("")).unwrap().rootfs.propagation, None);
+}
+
+#[test]
+fn a_personality_is_one_of_two_without_flags() {
+    for (domain, number) in [("LINUX", 0), ("LINUX32", 8)] {
+        let plan = with("personality", json!({"domain": domain, "flags": []})).unwrap();
+        assert_eq!(plan.process.unwrap().personality, Some(number), "{domain}");
+    }
+    assert!(refused("personality", json!({"domain": "BSD"})).contains("linux.personality.domain"));
+    let text = refused("personality", json!({"domain": "LINUX", "flags": ["ADDR_NO_RANDOMIZE"]}));
+    assert!(text.contains("linux.personality.flags: the specification has none that could be set"), "{text}");
+}
