@@ -12,6 +12,7 @@ mod delete;
 mod devices;
 mod errors;
 mod exec;
+mod features;
 mod fields;
 mod filters;
 mod hooks;
