@@ -21,3 +21,4 @@ pub mod supervise;
 pub mod sys;
 pub mod usage;
 pub mod verbs;
+pub mod watchdog;

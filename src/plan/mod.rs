@@ -19,8 +19,9 @@ pub mod sysctl;
 pub(crate) mod tests;
 
 use crate::bundle::Bundle;
-use crate::error::with_hint;
+use crate::error::{one_line, with_hint};
 use crate::host::Host;
+use crate::watchdog::Limits;
 use anyhow::{Result, anyhow, bail};
 use oci_spec::runtime::{Hook, Spec};
 use std::ffi::CString;
@@ -35,6 +36,13 @@ pub const REAPER: &str = "org.rrunc.reaper";
 /// The annotation that leaves standard streams alone which are no terminals, where a process has one: `true`. OCI's
 /// `terminal` replaces all three, and a pipe would lose its bytes to the line discipline.
 pub const KEEP_STREAMS: &str = "org.rrunc.keep-streams";
+
+/// Annotation: bytes of memory that all processes of a foreground container may have together. One that takes more is
+/// ended.
+pub const MEMORY: &str = "org.rrunc.memory";
+
+/// Annotation: milliseconds after which a foreground container is ended, with exit status 124.
+pub const TIMEOUT: &str = "org.rrunc.timeout";
 
 /// What the command line adds to the configuration.
 #[derive(Debug, Clone, Default)]
@@ -239,6 +247,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     if let Some(process) = &process {
         check_terminal(process, options)?;
     }
+    check_watched(spec, options, &mut findings);
     let (hostname, domainname) = plan_names(spec, &namespaces, &mut findings);
     let [masked, readonly] = plan_covered_paths(spec, &namespaces, &mut findings);
     findings.check("config.json")?;
@@ -285,6 +294,18 @@ fn check_version(spec: &Spec, findings: &mut Findings) {
         [Ok(0), Ok(_), Ok(_)] => {}
         [Ok(_), Ok(_), Ok(_)] => findings.problem("ociVersion", format!("{version} is not supported (1.x is)")),
         _ => findings.problem("ociVersion", format!("{version:?} is not a semantic version")),
+    }
+}
+
+/// Limits that somebody has to stay for.
+fn check_watched(spec: &Spec, options: &Options, findings: &mut Findings) {
+    match Limits::of(|name| spec.annotations().as_ref()?.get(name)) {
+        Err(error) => findings.problem("annotations", one_line(&error)),
+        Ok(limits) if limits != Limits::default() && !options.die_with_parent => {
+            findings
+                .warn(format!("{MEMORY} and {TIMEOUT} count only while rrunc runs the container in the foreground"));
+        }
+        Ok(_) => {}
     }
 }
 

@@ -276,6 +276,9 @@ fn id_mapping(mount: &runtime::Mount, option: Option<bool>, view: &View) -> Resu
     if uid.is_empty() != gid.is_empty() {
         return Err("id-mapped mounts must have both uid and gid mappings specified".to_owned());
     }
+    if let Some(problem) = super::ids::impossible(&uid).or_else(|| super::ids::impossible(&gid)) {
+        return Err(problem);
+    }
     let recursive = match option {
         None if uid.is_empty() => return Ok(None),
         other => other.unwrap_or(false),

@@ -12,6 +12,7 @@ pub mod sandbox;
 pub mod spec;
 pub mod start;
 pub mod state;
+pub mod trust;
 
 use crate::sys::pidfd;
 use anyhow::{Context, Result, bail};

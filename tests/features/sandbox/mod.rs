@@ -2,7 +2,10 @@
 mod bundle;
 mod environment;
 mod files;
+mod flags;
+mod limits;
 mod process;
+mod profiles;
 mod programs;
 mod project;
 mod repository;
