@@ -12,6 +12,7 @@ pub mod init;
 pub mod log;
 pub mod notify;
 pub mod plan;
+pub mod printable;
 pub mod relay;
 pub mod sandbox;
 pub mod seccomp;

@@ -10,6 +10,7 @@ pub mod etc;
 pub mod gitconfig;
 pub mod grants;
 pub mod hidden;
+pub mod pasta;
 pub mod policy;
 pub mod profile;
 pub mod project;
@@ -28,7 +29,7 @@ use anyhow::{Context, Result, bail};
 pub use caller::Caller;
 use config::Inside;
 use policy::Policy;
-use profile::{Access, Allow, BASE, Deny, Limits, Named, Profile};
+use profile::{Access, Allow, BASE, Deny, Limits, Named, Network, Profile};
 pub use project::Guarded;
 use project::Project;
 use promises::Demands;
@@ -200,7 +201,7 @@ pub fn write_bundle(args: &SandboxArgs, caller: &Caller, choice: &Choice, dir: &
     let Inside { uid, gid, name } = inside;
     let hostname = args.environment.hostname.as_deref().unwrap_or(etc::HOSTNAME);
     let user = etc::User { name, uid, gid, home: &caller.home };
-    etc::write(&dir.join("etc"), &user, hostname, &view.shown_of_etc(), view.host_resolver())?;
+    etc::write(&dir.join("etc"), &user, hostname, &view.shown_of_etc(), &resolv_conf(choice))?;
     if let Some(text) = git {
         fs::write(dir.join("gitconfig"), text).context("write the git configuration")?;
     }
@@ -208,6 +209,16 @@ pub fn write_bundle(args: &SandboxArgs, caller: &Caller, choice: &Choice, dir: &
     let bytes = serde_json::to_vec_pretty(&config).context("write config.json")?;
     fs::write(dir.join("config.json"), &bytes).context("write config.json")?;
     Bundle::parse(dir.to_owned(), bytes)
+}
+
+/// How names are looked up: as on the host, through pasta, or not at all.
+fn resolv_conf(choice: &Choice) -> String {
+    let host = || fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    match choice.policy.network() {
+        Network::None => String::new(),
+        Network::Host => host(),
+        Network::Pasta => pasta::resolver(&host()).map(|server| format!("nameserver {server}\n")).unwrap_or_default(),
+    }
 }
 
 /// `--symlink TARGET:LINK`: where each link is to be, and what it says.

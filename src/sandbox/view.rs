@@ -236,8 +236,8 @@ impl View<'_> {
         rules.iter().map(|rule| Glob::parse(&rule.value).with_context(|| format!("pattern of {}", rule.from))).collect()
     }
 
-    /// Names are looked up with the host's resolvers.
-    pub fn host_resolver(&self) -> bool {
+    /// The host's network is shared.
+    pub fn host_network(&self) -> bool {
         self.policy.network() == Network::Host
     }
 }

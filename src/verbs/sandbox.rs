@@ -4,6 +4,8 @@ use super::run::{self, Foreground};
 use super::{Outcome, delete};
 use crate::cli::{Global, SandboxArgs};
 use crate::error::{self, NotExecuted, WithHint, one_line};
+use crate::sandbox::pasta::Pasta;
+use crate::sandbox::profile::Network;
 use crate::sandbox::promises::{self, Demands};
 use crate::sandbox::report::Report;
 use crate::sandbox::status::Status;
@@ -34,6 +36,10 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
     if args.running.explain_profile {
         return Ok(choice.policy.explain().into());
     }
+    let only_written = args.running.write_bundle.is_some() || args.running.print_config;
+    if only_written && choice.policy.network() == Network::Pasta {
+        log::warn!("the bundle has no network but its own: pasta is started by `rrunc sandbox`");
+    }
     if let Some(dir) = &args.running.write_bundle {
         fs::create_dir(dir).with_context(|| format!("--write-bundle {}", dir.display()))?;
         sandbox::write_bundle(args, &caller, &choice, &dir.canonicalize()?)?;
@@ -63,9 +69,17 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
         }
         sandbox::write_bundle(args, &caller, &choice, dir)
     })?;
-    let foreground = Foreground { keep: false, subreaper: true, created: &mut |pid| status.created(pid) };
+    let mut network = None;
+    let mut created = |pid| {
+        if choice.policy.network() == Network::Pasta {
+            network = Some(Pasta::start(pid).context("--network pasta")?);
+        }
+        status.created(pid)
+    };
+    let foreground = Foreground { keep: false, subreaper: true, created: &mut created };
     let ended =
         foreground.run(&root, container, bundle, &request(id)).map_err(|error| sandbox::explain(error, args))?;
+    drop(network);
     let exit = run::status(&ended);
     status.ended(exit)?;
     let told = Report::of(&choice, &ended, exit, began.elapsed(), weakened, &before);
