@@ -16,7 +16,7 @@ mod tests {
     use super::*;
     use crate::plan::mounts::{Mount, What};
     use crate::plan::tests::{config, planned};
-    use crate::plan::{KEEP_STREAMS, Plan, REAPER, namespaces};
+    use crate::plan::{KEEP_STREAMS, MEMORY, Plan, REAPER, TIMEOUT, namespaces};
     use oci_spec::runtime::Features;
     use serde_json::{Value, json};
 
@@ -234,13 +234,18 @@ mod tests {
     #[test]
     fn listed_annotations_are_those_that_change_what_is_done() {
         let listed = list("/potentiallyUnsafeConfigAnnotations");
-        let recognized = [REAPER, KEEP_STREAMS];
+        let recognized = [REAPER, KEEP_STREAMS, MEMORY, TIMEOUT];
         let matches = |form: &str, name: &str| name == form || (form.ends_with('.') && name.starts_with(form));
         for form in &listed {
             assert!(recognized.iter().any(|name| matches(form, name)), "nothing recognizes {form}");
         }
         for name in recognized {
             assert!(listed.iter().any(|form| matches(form, name)), "{name} is not listed");
+        }
+        for name in [MEMORY, TIMEOUT] {
+            assert!(with("/annotations", json!({name: "no number"})).is_err(), "{name}");
+        }
+        for name in [REAPER, KEEP_STREAMS] {
             let plan = accepted("/annotations", json!({name: "true"}));
             let plain = accepted("/annotations", json!({"org.example.other": "true"}));
             assert_ne!((plan.reaper, plan.keep_streams), (plain.reaper, plain.keep_streams), "{name}");
