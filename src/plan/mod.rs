@@ -18,6 +18,8 @@ pub mod namespaces;
 pub mod process;
 pub mod scheduling;
 pub mod sysctl;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use crate::bundle::Bundle;
 use crate::error::{one_line, with_hint};
@@ -88,7 +90,7 @@ pub struct Plan {
     pub domainname: Option<String>,
     /// Mounts in order.
     pub mounts: Vec<mounts::Mount>,
-    /// Device nodes, the default ones first; empty when the configuration brings its own /dev.
+    /// Device nodes, the default ones first; only those listed when the configuration brings its own /dev.
     pub devices: Vec<devices::Device>,
     /// Whether /dev gets its links (fd, stdin, ptmx…).
     pub dev_links: bool,
@@ -201,7 +203,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         labels::put_on(&mut mounts, label);
     }
     let own_dev = mounts::binds_dev(&mounts);
-    let devices = if own_dev { Vec::new() } else { devices::plan(spec, &mut findings) };
+    let devices = devices::plan(spec, own_dev, &view, &mut findings);
     let sysctl = sysctl::plan(spec, &namespaces, &mut findings);
     let process = match spec.process() {
         Some(process) => {

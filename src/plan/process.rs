@@ -306,7 +306,7 @@ fn rlimit_number(kind: PosixRlimitType) -> u32 {
 
 fn personality(personality: &LinuxPersonality, findings: &mut Findings) -> u64 {
     if personality.flags().as_ref().is_some_and(|flags| !flags.is_empty()) {
-        findings.warn("linux.personality.flags: there are none that could be set");
+        findings.problem("linux.personality.flags", "the specification has none that could be set");
     }
     // PER_LINUX and PER_LINUX32 of linux/personality.h.
     match personality.domain() {

@@ -5,14 +5,19 @@
 mod support;
 
 mod agent;
+mod cgroups;
 mod concurrency;
 mod create;
 mod delete;
+mod devices;
 mod errors;
 mod exec;
+mod features;
 mod fields;
+mod filters;
 mod hooks;
 mod ids;
+mod kernel;
 mod kill;
 mod kill9;
 mod landlock;
@@ -21,6 +26,7 @@ mod list;
 mod mount_options;
 mod mount_places;
 mod mounts;
+mod namespaces;
 mod options;
 mod process;
 mod profile;
