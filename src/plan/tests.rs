@@ -19,6 +19,7 @@ pub(crate) fn host() -> Host {
         map_helpers: Some(("/usr/bin/newuidmap".into(), "/usr/bin/newgidmap".into())),
         exe: ExeOwner { uid: 0, gid: 0, mode: 0o755 },
         modules: Modules::default(),
+        landlock_abi: 7,
     }
 }
 

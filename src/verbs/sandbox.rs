@@ -11,7 +11,7 @@ use crate::sandbox::report::Report;
 use crate::sandbox::status::Status;
 use crate::sandbox::{self, Caller, Choice};
 use crate::state::{Container, Root, process};
-use crate::sys::{descriptor, prctl};
+use crate::sys::{descriptor, landlock, prctl};
 use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
 use std::fs::{self, File};
@@ -48,7 +48,7 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
     if args.running.print_config {
         return print_config(&mut root, args, &caller, &choice);
     }
-    let weakened = promises::weakened(&choice);
+    let weakened = promises::weakened(&choice, landlock::abi());
     demands.judge(&weakened)?;
     check_terminal(args, &caller)?;
     let report = args.running.report.as_deref().map(open_report).transpose()?;

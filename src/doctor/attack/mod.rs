@@ -37,7 +37,7 @@ pub const PROMISES: [Promise; 13] = [
     promise("environment", "allow-list of variables, the rest overwritten"),
     promise("fds", "all descriptors but the standard streams closed"),
     promise("keyring", "session keyring of its own, keyctl filtered"),
-    promise("processes", "pid namespace with a /proc of its own"),
+    promise("proc", "pid namespace with a /proc of its own"),
     promise("privileges", "no_new_privs, nosuid mounts"),
     promise("mounts", "no capability, mount calls filtered"),
     promise("namespaces", "clone, clone3 and unshare filtered"),
@@ -190,6 +190,12 @@ mod tests {
     #[test]
     fn a_promise_that_nothing_was_tried_on_does_not_count_as_kept() {
         assert_eq!(judge(&[]), Verdict::Off);
+    }
+
+    #[test]
+    fn what_is_attacked_are_promises_of_the_sandbox() {
+        let promised = crate::sandbox::promises::PROMISES.map(|(name, _)| name);
+        assert!(PROMISES.iter().all(|promise| promised.contains(&promise.name)));
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub fn run(name: &str, bait: &str) -> Result<String> {
         "environment" => environment(),
         "fds" => fds(&bait),
         "keyring" => vec![keyring(&bait)],
-        "processes" => processes(&bait),
+        "proc" => processes(&bait),
         "privileges" => privileges(),
         "mounts" => mounts(),
         "namespaces" => namespaces(),

@@ -146,7 +146,7 @@ impl Scene {
                 let planted = self.bait.planted().exists();
                 Some(Attempt::new("write a file below HOME", planted, "looked at from outside"))
             }
-            "processes" => {
+            "proc" => {
                 let alive = self.bystander_answers();
                 Some(Attempt::new("end a process of the host", !alive, "looked at from outside"))
             }

@@ -17,7 +17,7 @@ const NAMES: [&str; 13] = [
     "environment",
     "fds",
     "keyring",
-    "processes",
+    "proc",
     "privileges",
     "mounts",
     "namespaces",
@@ -120,7 +120,7 @@ fn outside_the_keyring_is_the_callers() {
 #[test]
 fn outside_a_process_of_the_host_is_seen_and_ended() {
     let all = ["see a process of the host", "send a signal to it", "end a process of the host"];
-    is_off("processes", &[], &all);
+    is_off("proc", &[], &all);
 }
 
 #[test]
