@@ -3,6 +3,8 @@
 mod bpf;
 #[path = "seccomp/kernel.rs"]
 mod kernel;
+#[path = "seccomp/libseccomp.rs"]
+mod libseccomp;
 #[path = "seccomp/oracle.rs"]
 mod oracle;
 #[path = "seccomp/random.rs"]
