@@ -102,6 +102,7 @@ pub fn run(dir: &Path, rounds: usize) -> io::Result<()> {
         measure::once(case, 0).map_err(|error| io::Error::other(format!("{case} does not run here: {error}")))?;
     }
     if !cases::keeps_filters(dir) {
+        println!("no row of crun with its cache: this crun, if any, keeps no compiled filters");
         starts.retain(|case| case.name != cases::CRUN_KEEPING);
     }
     let (rows, times) = measure_all(dir, &subjects, &starts, rounds)?;
