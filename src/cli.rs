@@ -2,9 +2,15 @@
 //!
 //! `exec`, `ps` and `kill` stop looking for flags at the first positional, so everything from the container id on
 //! is one trailing list there; the other verbs also take flags after the id. Counts of arguments are checked by `usage`.
+mod doctor;
 mod oci;
+mod sandbox;
 
+pub use doctor::DoctorArgs;
 pub use oci::{CreateArgs, DeleteArgs, ExecArgs, FormatArgs, IdArgs, KillArgs, ListArgs, PsArgs, RunArgs, SpecArgs};
+pub use sandbox::{
+    EnvironmentArgs, FileArgs, LimitArgs, ProfileAction, ProfileArgs, RightsArgs, RunningArgs, SandboxArgs, TrustArgs,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -157,80 +163,25 @@ pub enum Verb {
                       Exit status: the command's own, 128 and a signal's number, 125 for rrunc's own failures,\n\
                       126 when the command cannot be run, 127 when it is not found."
     )]
-    Sandbox(SandboxArgs),
-    /// Show the profiles that come with rrunc
+    Sandbox(Box<SandboxArgs>),
+    /// Show and check profiles of the sandbox and of seccomp
     #[command(
-        override_usage = "rrunc profile ls\n       rrunc profile show NAME",
-        after_help = "Examples:\n  rrunc profile ls\n  rrunc profile show seccomp/default | jq '.syscalls[].comment'\n\n\
-                      base is what every sandbox starts from, in TOML. The seccomp profiles are OCI JSON, for linux.seccomp of a\n\
-                      config.json."
+        after_help = "Examples:\n  rrunc profile ls\n  rrunc profile show untrusted > ~/.config/rrunc/profiles/mine.toml\n  \
+                      rrunc profile check mine\n  rrunc profile show seccomp/default | jq '.syscalls[].comment'\n\n\
+                      base is what every sandbox starts from. Profiles of your own are TOML files in\n\
+                      $XDG_CONFIG_HOME/rrunc/profiles. The seccomp profiles are OCI JSON, for linux.seccomp of a config.json."
     )]
     Profile(ProfileArgs),
-}
-
-/// `profile`.
-#[derive(Debug, Args)]
-pub struct ProfileArgs {
-    /// `ls` lists the profiles, `show` prints one
-    #[arg(value_name = "ls|show")]
-    pub action: ProfileAction,
-    /// The profile to show
-    #[arg(value_name = "NAME")]
-    pub name: Option<String>,
-}
-
-/// What `profile` does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ProfileAction {
-    /// One line for each profile.
-    Ls,
-    /// The text of one.
-    Show,
-}
-
-/// `sandbox`.
-#[derive(Debug, Args)]
-pub struct SandboxArgs {
-    /// The command and its arguments
-    #[arg(value_name = "CMD", required = true, trailing_var_arg = true, num_args = 1..)]
-    pub command: Vec<OsString>,
-    /// `none`, or `host` to share the host's network
-    #[arg(long, value_name = "NET", default_value = "none")]
-    pub network: Network,
-    /// Show the OCI config.json that would be run, and stop
-    #[arg(long)]
-    pub print_config: bool,
-    /// Make SRC of the host writable in the sandbox, at DST if given
-    #[arg(long, value_name = "SRC[:DST]")]
-    pub bind: Vec<OsString>,
-    /// Make SRC of the host readable in the sandbox, at DST if given
-    #[arg(long, value_name = "SRC[:DST]")]
-    pub ro_bind: Vec<OsString>,
-    /// Show no project directory at all
-    #[arg(long, conflicts_with = "project")]
-    pub no_project: bool,
-    /// The project directory [default: the git root, else the current directory]
-    #[arg(long, value_name = "DIR")]
-    pub project: Option<PathBuf>,
-    /// Set an environment variable, or pass the caller's when there is no `=`; may be given several times
-    #[arg(short, long, value_name = "K[=V]")]
-    pub env: Vec<OsString>,
-    /// Be uid 0 inside
-    #[arg(long)]
-    pub as_root: bool,
-    /// Write the whole OCI bundle to the new directory DIR instead of running it
-    #[arg(long, value_name = "DIR", conflicts_with = "print_config")]
-    pub write_bundle: Option<PathBuf>,
-}
-
-/// Value of `sandbox --network`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Network {
-    /// An empty network namespace, loopback only.
-    #[default]
-    None,
-    /// The host's network.
-    Host,
+    /// Accept the profile that a project brings along
+    #[command(
+        after_help = "Examples:\n  rrunc trust                       shows .rrunc.toml of this project, and asks\n  \
+                      rrunc trust --forget\n\n\
+                      Until it is trusted, and whenever it has changed since, the sandbox ignores it."
+    )]
+    Trust(TrustArgs),
+    /// Show what this host offers, and how to mend what it lacks
+    #[command(after_help = doctor::AFTER_HELP)]
+    Doctor(DoctorArgs),
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! What this machine and this user offer. A plain value that the plan is computed from, so that "no newuidmap here" is
 //! a unit test and nothing below the plan asks the machine again.
 use crate::error::with_hint;
-use crate::sys::capability;
+use crate::sys::{capability, landlock};
 use anyhow::{Context, Result, anyhow, bail};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Below this the mount API by descriptor is not whole; 6.1 and the newest kernels are the ones tested.
-const OLDEST_KERNEL: (u32, u32) = (5, 14);
+pub const OLDEST_KERNEL: (u32, u32) = (5, 14);
 const CAP_SYS_ADMIN: u64 = 1 << 21;
 
 /// A run of ids: `size` of them from `outside` on appear as `inside` on.
@@ -59,7 +59,8 @@ pub struct Modules {
 }
 
 impl Modules {
-    fn probe() -> Modules {
+    /// Asks the kernel.
+    pub fn probe() -> Modules {
         let on = fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with(b"Y"));
         Modules { apparmor: on, selinux: Path::new("/sys/fs/selinux/enforce").exists() }
     }
@@ -90,6 +91,8 @@ pub struct Host {
     pub exe: ExeOwner,
     /// Which security modules are on.
     pub modules: Modules,
+    /// Which Landlock the kernel has; 0 for none.
+    pub landlock_abi: u32,
 }
 
 impl Host {
@@ -115,6 +118,7 @@ impl Host {
             map_helpers: None,
             exe: ExeOwner { uid: exe.uid(), gid: exe.gid(), mode: exe.mode() & 0o7777 },
             modules: Modules::probe(),
+            landlock_abi: landlock::abi(),
         };
         if subids && !privileged {
             host.probe_subids()?;
@@ -145,12 +149,16 @@ fn read(path: &str) -> Result<String> {
 }
 
 fn check_kernel(release: &str) -> Result<()> {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
-    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if version < OLDEST_KERNEL {
+    if kernel_version(release) < OLDEST_KERNEL {
         bail!("Linux {release} is too old: rrunc needs {}.{} or newer", OLDEST_KERNEL.0, OLDEST_KERNEL.1);
     }
     Ok(())
+}
+
+/// The first two numbers of a kernel's release; zero for what is none.
+pub fn kernel_version(release: &str) -> (u32, u32) {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// Reads /proc/PID/uid_map or gid_map (user_namespaces(7)).

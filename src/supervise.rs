@@ -2,6 +2,7 @@
 use crate::notify;
 use crate::relay::Relay;
 use crate::sys::pidfd;
+use crate::watchdog::{Excess, Limits, Watchdog};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -26,18 +27,32 @@ pub struct Supervised<'a> {
     pub subreaper: bool,
     /// The service manager's socket, when READY is still to be passed on.
     pub notify: Option<notify::Proxy>,
+    /// What it may take.
+    pub limits: Limits,
 }
 
-/// Waits for the process, passing on signals and terminal; returns its exit code, or 128 + the signal that killed it.
+/// How a process that was waited for has ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Its exit code, or 128 + the signal that killed it.
+    pub status: i32,
+    /// The limit that it was ended for.
+    pub excess: Option<Excess>,
+    /// The most memory that was seen, in bytes, where it was watched.
+    pub peak: u64,
+}
+
+/// Waits for the process, passing on signals and terminal, and ending it when it passes a limit.
 ///
 /// Every signal must have been blocked before the process was cloned (`sys::signal::block_all`), and stays blocked.
 /// All are forwarded but SIGCHLD, SIGURG and SIGWINCH, which resizes the pty.
-pub fn supervise(supervised: Supervised<'_>) -> Result<i32> {
-    let Supervised { pid, pidfd, master, only_terminals, subreaper, notify } = supervised;
+pub fn supervise(supervised: Supervised<'_>) -> Result<Ended> {
+    let Supervised { pid, pidfd, master, only_terminals, subreaper, notify, limits } = supervised;
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     let signals = SignalFd::with_flags(&SigSet::all(), flags).context("create signalfd")?;
     let relay = master.map(|master| Relay::start(master, only_terminals)).transpose()?;
-    Loop { pid, pidfd, subreaper, notify, signals, relay, status: None }.run()
+    let watchdog = Watchdog::start(limits, pid.as_raw());
+    Loop { pid, pidfd, subreaper, notify, signals, relay, watchdog, status: None }.run()
 }
 
 struct Loop<'a> {
@@ -47,27 +62,31 @@ struct Loop<'a> {
     notify: Option<notify::Proxy>,
     signals: SignalFd,
     relay: Option<Relay>,
+    watchdog: Watchdog,
     /// Set once the process has been reaped; what is left then is to bring out the rest of its output.
     status: Option<i32>,
 }
 
 impl Loop<'_> {
-    fn run(mut self) -> Result<i32> {
+    fn run(mut self) -> Result<Ended> {
         self.reap()?;
         loop {
             if let Some(status) = self.status
                 && self.relay.as_ref().is_none_or(Relay::is_drained)
             {
-                return Ok(status);
+                return Ok(self.end(status));
             }
             self.sleep()?;
             while let Some(signal) = self.signals.read_signal().context("read signalfd")? {
                 if self.status.is_some() && ends_waiting(&signal) {
-                    return Ok(self.status.unwrap_or_default());
+                    return Ok(self.end(self.status.unwrap_or_default()));
                 }
                 self.on_signal(&signal)?;
             }
             self.reap()?;
+            if self.status.is_none() {
+                self.watchdog.pump(self.pidfd)?;
+            }
             if let Some(relay) = &mut self.relay {
                 relay.pump()?;
             }
@@ -77,17 +96,22 @@ impl Loop<'_> {
         }
     }
 
+    fn end(&self, status: i32) -> Ended {
+        Ended { status, excess: self.watchdog.excess, peak: self.watchdog.peak }
+    }
+
     fn sleep(&self) -> Result<()> {
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         if self.status.is_none() {
             fds.push(PollFd::new(self.pidfd, PollFlags::POLLIN));
             fds.extend(self.notify.as_ref().map(|n| PollFd::new(n.as_fd(), PollFlags::POLLIN)));
         }
-        let mut timeout = PollTimeout::NONE;
+        let mut rest = self.watchdog.rest().filter(|_| self.status.is_none());
         if let Some(relay) = &self.relay {
             relay.add_to(&mut fds);
-            timeout = relay.look_again().map_or(PollTimeout::NONE, to_timeout);
+            rest = rest.into_iter().chain(relay.look_again()).min();
         }
+        let timeout = rest.map_or(PollTimeout::NONE, to_timeout);
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(e) => Err(e).context("wait for the container"),
@@ -171,5 +195,6 @@ fn ends_waiting(signal: &siginfo) -> bool {
 }
 
 fn to_timeout(duration: Duration) -> PollTimeout {
-    PollTimeout::try_from(duration).unwrap_or(PollTimeout::MAX)
+    // Rounded up: a moment too early there is nothing to be done yet.
+    PollTimeout::try_from(duration + Duration::from_micros(999)).unwrap_or(PollTimeout::MAX)
 }

@@ -62,6 +62,10 @@ fn mistake(error: &clap::Error, args: Vec<OsString>) -> Refusal {
         let hint = Some("`rrunc profile ls` or `rrunc profile show NAME`".into());
         return Refusal { output: String::new(), message: Some(first_paragraph(error)), hint, status: 2, global };
     }
+    if verb.as_deref() == Some("doctor") {
+        let hint = Some("`rrunc doctor --help` shows the options and the checks".into());
+        return Refusal { output: String::new(), message: Some(first_paragraph(error)), hint, status: 2, global };
+    }
     let (heading, message) = in_runcs_words(error, verb.as_deref());
     let output = format!("{heading}\n\n{}", help(verb.as_deref()));
     Refusal { output, message: Some(message), hint: None, status: 1, global }
@@ -189,6 +193,14 @@ mod tests {
         let refusal = self::refusal(&["sandbox"]);
         assert_eq!(refusal.status, 125);
         assert_eq!(refusal.message.unwrap(), "the following required arguments were not provided: <CMD>...");
+    }
+
+    #[test]
+    fn a_mistake_in_doctors_options_exits_with_2_and_lists_the_checks() {
+        let refusal = refusal(&["doctor", "--require", "pasta,moon"]);
+        assert_eq!(refusal.status, 2);
+        let message = refusal.message.unwrap();
+        assert!(message.starts_with("invalid value 'moon'") && message.contains("user-namespaces, "), "{message}");
     }
 
     #[test]

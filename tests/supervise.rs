@@ -10,6 +10,7 @@ use nix::unistd::{Pid, tcsetpgrp};
 use rrunc::supervise::{Supervised, supervise};
 use rrunc::sys::terminal::{self, Size};
 use rrunc::sys::{pidfd, signal};
+use rrunc::watchdog::Limits;
 use rrunc::{console, relay};
 use std::fs::File;
 use std::io::{Read, Write, stdin};
@@ -97,10 +98,10 @@ fn supervised() -> u8 {
     };
     let pid = Pid::from_raw(child.id().cast_signed());
     let pidfd = pidfd::open(pid).unwrap();
-    let status =
-        supervise(Supervised { pid, pidfd: pidfd.as_fd(), master, only_terminals: false, subreaper, notify: None })
-            .unwrap();
-    u8::try_from(status).unwrap()
+    let limits = Limits::default();
+    let pidfd = pidfd.as_fd();
+    let ended = supervise(Supervised { pid, pidfd, master, only_terminals: false, subreaper, notify: None, limits });
+    u8::try_from(ended.unwrap().status).unwrap()
 }
 
 fn payload() -> u8 {

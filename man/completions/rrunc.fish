@@ -49,7 +49,9 @@ complete -c rrunc -n "__fish_rrunc_needs_command" -f -a "delete" -d 'Remove a co
 complete -c rrunc -n "__fish_rrunc_needs_command" -f -a "spec" -d 'Write a config.json to start a bundle from'
 complete -c rrunc -n "__fish_rrunc_needs_command" -f -a "features" -d 'Show what this runtime supports, as OCI features JSON'
 complete -c rrunc -n "__fish_rrunc_needs_command" -f -a "sandbox" -d 'Run a command with the host\'s tools but none of its secrets'
-complete -c rrunc -n "__fish_rrunc_needs_command" -f -a "profile" -d 'Show the profiles that come with rrunc'
+complete -c rrunc -n "__fish_rrunc_needs_command" -f -a "profile" -d 'Show and check profiles of the sandbox and of seccomp'
+complete -c rrunc -n "__fish_rrunc_needs_command" -f -a "trust" -d 'Accept the profile that a project brings along'
+complete -c rrunc -n "__fish_rrunc_needs_command" -f -a "doctor" -d 'Show what this host offers, and how to mend what it lacks'
 complete -c rrunc -n "__fish_rrunc_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c rrunc -n "__fish_rrunc_using_subcommand create" -s b -l bundle -d 'Directory that holds config.json' -r -F
 complete -c rrunc -n "__fish_rrunc_using_subcommand create" -l console-socket -d 'Send the terminal\'s master end to the unix socket PATH' -r -F
@@ -114,31 +116,123 @@ complete -c rrunc -n "__fish_rrunc_using_subcommand spec" -s v -l version -d 'Sh
 complete -c rrunc -n "__fish_rrunc_using_subcommand spec" -s h -l help -d 'Print help'
 complete -c rrunc -n "__fish_rrunc_using_subcommand features" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand features" -s h -l help -d 'Print help'
-complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l network -d '`none`, or `host` to share the host\'s network' -r -f -a "none\t'An empty network namespace, loopback only'
-host\t'The host\'s network'"
 complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l bind -d 'Make SRC of the host writable in the sandbox, at DST if given' -r
 complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l ro-bind -d 'Make SRC of the host readable in the sandbox, at DST if given' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l bind-try -d 'As --bind, and nothing if there is no SRC' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l ro-bind-try -d 'As --ro-bind, and nothing if there is no SRC' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -s v -l volume -d 'As --bind, or --ro-bind with `:ro`; docker\'s spelling' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l tmpfs -d 'Put an empty private file system at DST' -r -F
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l size -d 'Size of each private file system, /tmp and HOME too' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l symlink -d 'Make a symbolic link at LINK' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l hide -d 'Hide what matches GLOB wherever it was granted, such as `**/*.pem`' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l protect -d 'Make what matches GLOB in the project read-only' -r
 complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l project -d 'The project directory [default: the git root, else the current directory]' -r -F
-complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -s e -l env -d 'Set an environment variable, or pass the caller\'s when there is no `=`; may be given several times' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l cache -d 'Keep downloads of a package manager in a cache of the sandbox\'s own, one for each project' -r -f -a "cargo\t'cargo\'s registry and git checkouts'
+npm\t'npm\'s cache'
+pip\t'pip\'s cache'
+go\t'Go\'s modules and build cache'"
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -s w -l chdir -l workdir -d 'Start in DIR [default: the current directory if it is seen inside, else HOME]' -r -F
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -s e -l env -l setenv -d 'Set an environment variable, or pass the caller\'s when there is no `=`; may be given several times' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l env-file -d 'Take variables from FILE: a line `K=V` or `K` each, `#` begins a comment' -r -F
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l unsetenv -d 'Do not pass the variable K' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l hostname -d 'Name of the host inside' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l profile -d 'Use profile NAME, or a file whose path holds a slash; `auto` chooses by the project\'s lock files' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l network -l net -d '`none`, `pasta` to reach out but not the host itself, or `host` to share the host\'s network' -r -f -a "none\t'Nowhere: an own namespace, loopback only'
+pasta\t'Out, through pasta(1), but not to the host\'s loopback'
+host\t'The host\'s network'"
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l cap-add -d 'Give a capability in the sandbox\'s own user namespace, such as NET_BIND_SERVICE' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l cap-drop -d 'Take a capability away; there are none to begin with' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l security-opt -d '`seccomp=FILE` (OCI syntax), `seccomp=NAME` of a profile, or `no-new-privileges`, which always holds' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l require -d 'Fail unless these promises are kept in full (a list with commas)' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l allow-weaker -d 'Go on when this host cannot keep these promises (a list with commas)' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -s m -l memory -d 'Memory of all processes together, such as 512m or 50%' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l cpus -d 'Processors that may be used, such as 1.5' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l pids-limit -d 'Processes and threads' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l ulimit -d 'A resource limit as in `ulimit`, such as nofile=1024:2048' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l timeout -d 'End the command after this time, with exit status 124: 90, 90s, 10m, 1h' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l name -d 'Name of the container in `rrunc list`' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l report -d 'Write what came of it as JSON to FILE, or to descriptor N as `fd:N`' -r
 complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l write-bundle -d 'Write the whole OCI bundle to the new directory DIR instead of running it' -r -F
-complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l print-config -d 'Show the OCI config.json that would be run, and stop'
-complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l no-project -d 'Show no project directory at all'
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l json-status-fd -d 'Write bubblewrap\'s status lines to descriptor N' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l info-fd -d 'Write bubblewrap\'s information to descriptor N' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l read-only -d 'Make the project read-only'
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l no-project -l private -d 'Show no project directory at all'
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l clearenv -d 'Pass no variable of the caller\'s but PATH, and set HOME, USER and LOGNAME'
 complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l as-root -d 'Be uid 0 inside'
-complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l userns -d 'Let the program make user namespaces of its own, as browsers and container tools do'
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l ssh-agent -d 'Let the program use the caller\'s ssh-agent: it can sign with every key in it'
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l wayland -d 'Show the caller\'s Wayland display'
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l gpu -d 'Show the graphics devices'
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -s q -l quiet -d 'No report on the terminal after the run'
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l explain-profile -d 'Show the policy that profiles and flags come to, each rule with where it is from, and stop'
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l print-config -d 'Show the OCI config.json that would be run, and stop'
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l die-with-parent -d 'End with the process that called rrunc, too; the sandbox always ends with rrunc'
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -s i -l interactive -d 'Accepted for docker\'s users: standard input is always the command\'s'
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -s t -l tty -d 'Fail unless there is a terminal; the command has one of its own whenever the caller has'
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l rm -d 'Accepted for docker\'s users: nothing is ever left'
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c rrunc -n "__fish_rrunc_using_subcommand profile" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
-complete -c rrunc -n "__fish_rrunc_using_subcommand profile" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile help" -f -a "create" -d 'Set a container up and leave it waiting for `start`'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile help" -f -a "start" -d 'Let the program of a created container run'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile help" -f -a "run" -d 'Create a container, start it, wait for it and delete it'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile help" -f -a "exec" -d 'Run another program inside a container'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile help" -f -a "state" -d 'Show the OCI state of a container as JSON'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile help" -f -a "list" -d 'List the containers of this user'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile help" -f -a "ps" -d 'Show the processes of a container'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile help" -f -a "kill" -d 'Send a signal to a container'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile help" -f -a "delete" -d 'Remove a container that has stopped'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile help" -f -a "spec" -d 'Write a config.json to start a bundle from'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile help" -f -a "features" -d 'Show what this runtime supports, as OCI features JSON'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile help" -f -a "sandbox" -d 'Run a command with the host\'s tools but none of its secrets'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile help" -f -a "profile" -d 'Show the profiles that come with rrunc'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and not __fish_seen_subcommand_from ls show check help" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
+complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and not __fish_seen_subcommand_from ls show check help" -s h -l help -d 'Print help'
+complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and not __fish_seen_subcommand_from ls show check help" -f -a "ls" -d 'List the profiles, those of the user first'
+complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and not __fish_seen_subcommand_from ls show check help" -f -a "show" -d 'Print the text of a profile'
+complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and not __fish_seen_subcommand_from ls show check help" -f -a "check" -d 'Read a profile and all that it extends, and tell what is wrong with it'
+complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and not __fish_seen_subcommand_from ls show check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and __fish_seen_subcommand_from ls" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
+complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help'
+complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and __fish_seen_subcommand_from show" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
+complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and __fish_seen_subcommand_from check" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
+complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
+complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and __fish_seen_subcommand_from help" -f -a "ls" -d 'List the profiles, those of the user first'
+complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print the text of a profile'
+complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and __fish_seen_subcommand_from help" -f -a "check" -d 'Read a profile and all that it extends, and tell what is wrong with it'
+complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c rrunc -n "__fish_rrunc_using_subcommand trust" -s y -l yes -d 'Trust it without asking'
+complete -c rrunc -n "__fish_rrunc_using_subcommand trust" -l forget -d 'Trust it no longer'
+complete -c rrunc -n "__fish_rrunc_using_subcommand trust" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
+complete -c rrunc -n "__fish_rrunc_using_subcommand trust" -s h -l help -d 'Print help'
+complete -c rrunc -n "__fish_rrunc_using_subcommand doctor" -l require -d 'Exit with 1 unless all of these checks, separated by commas, are ok' -r -f -a "kernel-version\t''
+user-namespaces\t''
+other-namespaces\t''
+time-namespaces\t''
+subordinate-ids\t''
+proc-mount\t''
+overlayfs\t''
+idmapped-tmpfs\t''
+binary-protection\t''
+seccomp-filter\t''
+seccomp-notify\t''
+landlock\t''
+security-modules\t''
+session-keyring\t''
+resource-limits\t''
+cgroup-delegation\t''
+systemd-user-bus\t''
+runtime-directory\t''
+pasta\t''"
+complete -c rrunc -n "__fish_rrunc_using_subcommand doctor" -l payload -d 'What `--attack` runs inside' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand doctor" -l bait -d 'What it is to look for there' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand doctor" -l json -d 'Print JSON'
+complete -c rrunc -n "__fish_rrunc_using_subcommand doctor" -l attack -d 'Attack the promises of `rrunc sandbox` on this machine, and show which hold'
+complete -c rrunc -n "__fish_rrunc_using_subcommand doctor" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
+complete -c rrunc -n "__fish_rrunc_using_subcommand doctor" -s h -l help -d 'Print help'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile trust doctor help" -f -a "create" -d 'Set a container up and leave it waiting for `start`'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile trust doctor help" -f -a "start" -d 'Let the program of a created container run'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile trust doctor help" -f -a "run" -d 'Create a container, start it, wait for it and delete it'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile trust doctor help" -f -a "exec" -d 'Run another program inside a container'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile trust doctor help" -f -a "state" -d 'Show the OCI state of a container as JSON'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile trust doctor help" -f -a "list" -d 'List the containers of this user'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile trust doctor help" -f -a "ps" -d 'Show the processes of a container'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile trust doctor help" -f -a "kill" -d 'Send a signal to a container'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile trust doctor help" -f -a "delete" -d 'Remove a container that has stopped'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile trust doctor help" -f -a "spec" -d 'Write a config.json to start a bundle from'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile trust doctor help" -f -a "features" -d 'Show what this runtime supports, as OCI features JSON'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile trust doctor help" -f -a "sandbox" -d 'Run a command with the host\'s tools but none of its secrets'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile trust doctor help" -f -a "profile" -d 'Show and check profiles of the sandbox and of seccomp'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile trust doctor help" -f -a "trust" -d 'Accept the profile that a project brings along'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile trust doctor help" -f -a "doctor" -d 'Show what this host offers, and how to mend what it lacks'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill delete spec features sandbox profile trust doctor help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and __fish_seen_subcommand_from profile" -f -a "ls" -d 'List the profiles, those of the user first'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and __fish_seen_subcommand_from profile" -f -a "show" -d 'Print the text of a profile'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and __fish_seen_subcommand_from profile" -f -a "check" -d 'Read a profile and all that it extends, and tell what is wrong with it'

@@ -5,6 +5,7 @@
 use super::credentials::set_affinity;
 use super::execve::{become_process, exec, load_late_filter};
 use super::labels;
+use super::landlock;
 use super::listener::Host;
 use super::namespaces::join_keyring;
 use super::procfs::Procfs;
@@ -146,6 +147,10 @@ fn set_up_and_execute(plan: &Plan, wire: &Wire, namespaces: i32, signals: &Saved
     let ready = become_process(&plan.process, own_ids, false, &Host::Exec(wire))?;
     wire.ready()?;
 
+    step.begin("landlock");
+    if let Some(landlock) = &plan.landlock {
+        landlock::confine(landlock, 3 + plan.passed_fds as RawFd)?;
+    }
     step.begin("seccomp");
     load_late_filter(&plan.process, &Host::Exec(wire))?;
     step.begin("");

@@ -1,6 +1,7 @@
 //! The plan of `exec`: another process for a container that is there, from the container's own copy of its
 //! configuration and what the command line changes of it; or from a whole process document.
 use super::ids::View;
+use super::landlock::{self, Landlock};
 use super::{Findings, Process, process, scheduling};
 use crate::bundle::{self, Bundle};
 use crate::cpulist::Set;
@@ -58,6 +59,8 @@ pub struct Plan {
     pub process: Process,
     /// The processors it runs on until it has joined.
     pub initial_affinity: Option<Set>,
+    /// What it gives up with Landlock, as the container's program does.
+    pub landlock: Option<Landlock>,
     /// A session keyring of this name is joined.
     pub keyring: Option<String>,
     /// Our binary is writable by an id of the container.
@@ -66,6 +69,8 @@ pub struct Plan {
     pub passed_fds: u32,
     /// To be logged.
     pub warnings: Vec<String>,
+    /// For the debug log.
+    pub notes: Vec<String>,
 }
 
 /// Computes the plan from the container's configuration.
@@ -82,6 +87,8 @@ pub fn plan(container: &Bundle, request: &Request, ids: &Ids, host: &Host) -> Re
     let mut findings = Findings { warnings, ..Findings::default() };
     let planned = process::plan(&document, container.spec.linux().as_ref(), &view, host.modules, &[], &mut findings);
     let affinity = document.exec_cpu_affinity().as_ref().map(|a| scheduling::exec_affinity(a, &mut findings));
+    let landlock =
+        planned.as_ref().and_then(|process| landlock::plan(&container.spec, process, host.landlock_abi, &mut findings));
     findings.check("process")?;
     let mut process = planned.context("no process")?;
     let initial_affinity = affinity.and_then(|(initial, after)| {
@@ -92,10 +99,12 @@ pub fn plan(container: &Bundle, request: &Request, ids: &Ids, host: &Host) -> Re
     Ok(Plan {
         process,
         initial_affinity,
+        landlock,
         keyring: request.keyring.clone(),
         replace_exe: view.may_write(&host.exe),
         passed_fds: request.passed_fds,
         warnings: findings.warnings,
+        notes: findings.notes,
     })
 }
 

@@ -139,6 +139,12 @@ pub(super) fn plan(spec: &Spec, host: &Host, namespaces: &Namespaces, findings: 
         findings.problem("linux", format!("rootless containers requires at least one {missing} mapping"));
         return None;
     }
+    for (field, map) in [("linux.uidMappings", &uid), ("linux.gidMappings", &gid)] {
+        if let Some(problem) = impossible(map) {
+            findings.problem(field, problem);
+            return None;
+        }
+    }
     if host.uid == 0 && !host.rootless_namespace {
         findings.warn("running as real root: root of the container owns on the host what root owns".to_owned());
     }
@@ -155,6 +161,27 @@ pub(super) fn plan(spec: &Spec, host: &Host, namespaces: &Namespaces, findings: 
 pub(super) fn given(mappings: Option<&Vec<LinuxIdMapping>>) -> Vec<IdMap> {
     let convert = |m: &LinuxIdMapping| IdMap { inside: m.container_id(), outside: m.host_id(), size: m.size() };
     mappings.map_or_else(Vec::new, |list| list.iter().map(convert).collect())
+}
+
+/// What the kernel would answer with a bare EINVAL (user_namespaces(7)): ids that do not exist, or that mean two.
+pub(super) fn impossible(map: &[IdMap]) -> Option<String> {
+    let end = |first: u32, m: &IdMap| u64::from(first) + u64::from(m.size);
+    for (at, m) in map.iter().enumerate() {
+        let IdMap { inside, outside, size } = m;
+        if *size == 0 {
+            return Some(format!("containerID {inside}, hostID {outside}: size is 0"));
+        }
+        if end((*inside).max(*outside), m) > u64::from(u32::MAX) {
+            return Some(format!("containerID {inside}, hostID {outside}, size {size}: there are no such ids"));
+        }
+        let crosses = |a: u32, other: &IdMap, b: u32| u64::from(a) < end(b, other) && u64::from(b) < end(a, m);
+        let before = &map[..at];
+        if let Some(other) = before.iter().find(|o| crosses(*inside, o, o.inside) || crosses(*outside, o, o.outside)) {
+            let (first, second) = ((other.inside, other.outside), (inside, outside));
+            return Some(format!("the mappings {first:?} and {second:?} (containerID, hostID) overlap"));
+        }
+    }
+    None
 }
 
 /// Root of the container is the caller; then as much of the subordinate ranges as there is, from 1 on.
@@ -212,6 +239,28 @@ fn check_granted(kind: &str, map: &[IdMap], own: u32, granted: &[Range], host: &
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mappings_that_cannot_be_are_told_apart() {
+        let map = |runs: &[(u32, u32, u32)]| -> Vec<IdMap> {
+            runs.iter().map(|&(inside, outside, size)| IdMap { inside, outside, size }).collect()
+        };
+        for (runs, expected) in [
+            (&[(0, 1000, 0)][..], "size is 0"),
+            (&[(0, u32::MAX, 1)], "no such ids"),
+            (&[(5, 0, u32::MAX)], "no such ids"),
+            (&[(0, 1000, 1), (0, 2000, 1)], "overlap"),
+            (&[(0, 1000, 10), (10, 1009, 1)], "overlap"),
+        ] {
+            let problem = impossible(&map(runs));
+            assert!(problem.as_ref().is_some_and(|text| text.contains(expected)), "{runs:?}: {problem:?}");
+        }
+        assert_eq!(
+            impossible(&map(&[(0, 1000, 1), (1, 100_000, 65536), (65537, 5, u32::MAX - 65537)])),
+            Some("the mappings (0, 1000) and (65537, 5) (containerID, hostID) overlap".into())
+        );
+        assert_eq!(impossible(&map(&[(0, 1000, 1), (1, 100_000, 65536)])), None);
+    }
 
     #[test]
     fn a_run_of_host_ids_may_be_several_inside() {

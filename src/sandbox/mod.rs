@@ -1,291 +1,275 @@
-//! `rrunc sandbox`: flags and a profile become an OCI bundle, and nothing more; `run` executes it like any other.
+//! `rrunc sandbox`: flags and profiles become an OCI bundle, and nothing more; `run` executes it like any other.
 //!
-//! The private bundle holds config.json, an empty rootfs and the made-up /etc. Everything else comes from the host by
+//! First everything is decided (`choose`): the policy, the project, what is granted. Then the private bundle is written:
+//! config.json, the made-up /etc, and a root that holds nothing but symbolic links. All else comes from the host by
 //! mounts that `view` allows.
+pub mod caller;
+pub mod config;
+pub mod environment;
 pub mod etc;
+pub mod gitconfig;
+pub mod grants;
+pub mod hidden;
+pub mod pasta;
+pub mod policy;
 pub mod profile;
 pub mod project;
+pub mod promises;
+pub mod quantity;
+pub mod report;
+pub mod sockets;
+pub mod status;
+pub mod trust;
 pub mod view;
 
 use crate::bundle::Bundle;
-use crate::cli::{Network, SandboxArgs};
-use crate::error::{WithHint, with_hint};
-use crate::host::{home_of, user_name};
-use crate::plan::{KEEP_STREAMS, REAPER};
-use crate::seccomp::profiles;
-use anyhow::{Context, Result, anyhow, bail};
-use nix::sys::resource::{Resource, getrlimit};
-use nix::sys::stat::{Mode, umask};
-use profile::Profile;
+use crate::cli::SandboxArgs;
+use crate::error::with_hint;
+use crate::sys::landlock;
+use anyhow::{Context, Result, bail};
+pub use caller::Caller;
+use config::Inside;
+use policy::Policy;
+use profile::{Access, Allow, BASE, Deny, Limits, Named, Network, Profile};
 pub use project::Guarded;
-use serde_json::{Value, json};
-use std::ffi::{OsStr, OsString};
+use project::Project;
+use promises::Demands;
+use sockets::Sockets;
+use std::ffi::OsStr;
 use std::fs;
-use std::io::IsTerminal;
-use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
-use view::{Grant, View};
+use view::View;
 
-/// What is known of the caller, taken once.
-pub struct Caller {
-    /// User id.
-    pub uid: u32,
-    /// Group id.
-    pub gid: u32,
-    /// Login name.
-    pub name: String,
-    /// Home directory, without links.
-    pub home: PathBuf,
-    /// The one of the account, whatever HOME says: secrets are there as well.
-    pub account_home: Option<PathBuf>,
-    /// Working directory, without links.
-    pub cwd: PathBuf,
-    /// Environment.
-    pub env: Vec<(OsString, OsString)>,
-    /// Some standard stream is a terminal: the program gets one of its own.
-    pub terminal: bool,
-    /// File mode creation mask.
-    pub umask: u32,
-    /// Core dumps may be limited to one byte, which they cannot be by whom they are forbidden altogether.
-    pub core_limit: bool,
+/// How rules that come from flags are called.
+pub const COMMAND_LINE: &str = "command line";
+
+/// Files by which `--profile auto` knows what a project is made with.
+const MADE_WITH: [(&str, &[&str]); 4] = [
+    ("go", &["go.mod"]),
+    ("node", &["package-lock.json", "yarn.lock", "pnpm-lock.yaml", "npm-shrinkwrap.json"]),
+    ("python", &["pyproject.toml", "requirements.txt", "poetry.lock", "uv.lock"]),
+    ("rust", &["Cargo.lock", "Cargo.toml"]),
+];
+
+/// What has been decided for one sandbox.
+pub struct Choice {
+    /// What profiles and flags come to.
+    pub policy: Policy,
+    /// The project, if there is one.
+    pub project: Option<Project>,
+    /// What no project may be, and what is hidden.
+    pub guarded: Guarded,
+    /// What of the caller's session is opened.
+    pub sockets: Sockets,
+    /// The outer /proc is seen, since no other can be mounted.
+    pub host_proc: bool,
 }
 
-impl Caller {
-    /// The caller of this process.
-    pub fn probe() -> Result<Caller> {
-        refuse_directories()?;
-        let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
-        let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let name = user_name(&passwd, uid).map_or_else(|| format!("user{uid}"), str::to_owned);
-        let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
-        let home = home.and_then(|home| home.canonicalize().ok()).filter(|home| home != Path::new("/"));
-        let account_home = home_of(&passwd, uid).and_then(|home| Path::new(home).canonicalize().ok());
-        let account_home = account_home.filter(|home| home != Path::new("/"));
-        let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-        let streams = [stderr.as_fd(), stdout.as_fd(), stdin.as_fd()];
-        let terminal = streams.iter().any(|stream| stream.is_terminal());
-        Ok(Caller {
-            uid,
-            gid,
-            home: home.or_else(|| account_home.clone()).unwrap_or_else(|| PathBuf::from("/home").join(&name)),
-            account_home,
-            name,
-            cwd: std::env::current_dir().context("current directory")?,
-            env: std::env::vars_os().collect(),
-            terminal,
-            umask: own_umask().bits(),
-            core_limit: getrlimit(Resource::RLIMIT_CORE).context("RLIMIT_CORE")?.1 > 0,
-        })
+impl Choice {
+    /// Whether the program may change the project.
+    pub fn writes_project(&self) -> bool {
+        self.policy.project.as_ref().is_some_and(|project| project.value == Access::Write)
     }
-}
 
-/// There is no way to only ask for it.
-fn own_umask() -> Mode {
-    let mask = umask(Mode::empty());
-    umask(mask);
-    mask
-}
-
-/// A directory on a standard stream would be a way out of the sandbox, through /proc/self/fd.
-fn refuse_directories() -> Result<()> {
-    for (fd, name) in ["stdin", "stdout", "stderr"].iter().enumerate() {
-        let mode = crate::sys::descriptor::stat(fd as i32).with_context(|| (*name).to_owned())?.st_mode;
-        if mode & libc::S_IFMT == libc::S_IFDIR {
-            return Err(anyhow!("{name} is a directory of the host")).hint(|| "redirect it from /dev/null or a file");
+    /// What there is in the project now of what runs later on the host.
+    pub fn protected(&self) -> Result<Vec<PathBuf>> {
+        match &self.project {
+            Some(project) if self.writes_project() => {
+                hidden::matching(&project.root, &View::globs(&self.policy.protect)?)
+            }
+            _ => Ok(Vec::new()),
         }
     }
-    Ok(())
 }
 
-/// Writes the bundle for `args` into the existing, empty directory `dir`. `state` is where containers are kept.
-pub fn write_bundle(args: &SandboxArgs, caller: &Caller, state: &Path, dir: &Path) -> Result<Bundle> {
-    let profile = Profile::base()?;
-    let guarded = &Guarded::of(caller, state, &profile);
-    let project = match (&args.project, args.no_project) {
+/// Decides. `state` is where containers are kept.
+pub fn choose(args: &SandboxArgs, caller: &Caller, state: &Path) -> Result<Choice> {
+    let root = match (&args.files.project, args.files.no_project) {
         (_, true) => None,
-        (Some(root), _) => Some(project::at(root, guarded)?),
-        (None, _) => Some(project::find(&caller.cwd, &caller.home, guarded)?),
+        (Some(root), _) => Some(root.canonicalize().with_context(|| format!("project {}", root.display()))?),
+        (None, _) => Some(project::root_around(&caller.cwd, &caller.home)?),
     };
-    let grants = grants(args, caller)?;
+    let mut profiles = chosen_profiles(args, root.as_deref())?;
+    let guarded = Guarded::of(caller, state, &Policy::of(&profiles)?);
+    // Refused before anything in it is read.
+    let mut project = root.map(|root| project::at(&root, &guarded)).transpose()?;
+    if let Some(project) = &project {
+        profiles.extend(trust::profile(&project.root)?);
+    }
+    profiles.push(Named { name: COMMAND_LINE.to_owned(), profile: of_flags(args, caller)? });
+    let policy = Policy::of(&profiles)?;
+    project = project.filter(|_| policy.project.is_some());
+    let guarded = Guarded::of(caller, state, &policy);
+    let sockets = sockets::find(&args.rights, caller)?;
+    let demands = Demands { require: &args.rights.require, allow_weaker: &args.rights.allow_weaker };
+    let host_proc = demands.allows_weaker("proc") && promises::proc_is_covered();
+    Ok(Choice { policy, project, guarded, sockets, host_proc })
+}
+
+/// `base`, or the profiles that --profile names, each with what it extends, and no profile twice.
+fn chosen_profiles(args: &SandboxArgs, root: Option<&Path>) -> Result<Vec<Named>> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in &args.rights.profile {
+        match (name.as_str(), root) {
+            ("auto", Some(root)) => {
+                let made_with = |files: &[&str]| files.iter().any(|file| root.join(file).is_file());
+                names.extend(MADE_WITH.iter().filter(|(_, files)| made_with(files)).map(|(name, _)| *name));
+            }
+            ("auto", None) => bail!("--profile auto: without a project there is nothing to choose by"),
+            (name, _) => names.push(name),
+        }
+    }
+    if names.is_empty() {
+        names.push(BASE);
+    }
+    let mut profiles: Vec<Named> = Vec::new();
+    for name in names {
+        for one in profile::chain(profile::find(name)?)? {
+            if !profiles.iter().any(|known| known.name == one.name) {
+                profiles.push(one);
+            }
+        }
+    }
+    Ok(profiles)
+}
+
+/// The flags as the last profile of the chain.
+fn of_flags(args: &SandboxArgs, caller: &Caller) -> Result<Profile> {
+    let SandboxArgs { files, rights, limits, environment, .. } = args;
+    if let Some(cpus) = &limits.cpus {
+        let error =
+            anyhow::anyhow!("--cpus {cpus}: the share of a processor is a cgroup's to limit, and there is none");
+        return Err(with_hint(
+            error,
+            "leave it out, or start the sandbox under `systemd-run --user --scope -p CPUQuota=`",
+        ));
+    }
+    let [read, write] = grants::of_flags(files, &caller.cwd)?;
+    let deny_project = if files.no_project { Some(Access::Read) } else { files.read_only.then_some(Access::Write) };
+    Ok(Profile {
+        allow: Allow {
+            read,
+            write,
+            network: rights.network,
+            caches: files.cache.clone(),
+            user_namespaces: rights.userns,
+            capabilities: rights.cap_add.clone(),
+            limits: Limits {
+                tmpfs: files.size.clone(),
+                memory: limits.memory.clone(),
+                processes: limits.pids_limit,
+                time: limits.timeout.clone(),
+                ..Limits::default()
+            },
+            ..Allow::default()
+        },
+        deny: Deny {
+            project: deny_project,
+            pass: environment.unsetenv.clone(),
+            hide: files.hide.clone(),
+            protect: files.protect.clone(),
+            ..Deny::default()
+        },
+        ..Profile::default()
+    })
+}
+
+/// Writes the bundle of `choice` into the existing, empty directory `dir`.
+pub fn write_bundle(args: &SandboxArgs, caller: &Caller, choice: &Choice, dir: &Path) -> Result<Bundle> {
+    let demands = Demands { require: &args.rights.require, allow_weaker: &args.rights.allow_weaker };
+    promises::shut_abstract_sockets(choice, landlock::abi(), demands.allows_weaker("network"))?;
+    let mut grants = grants::all(choice, caller)?;
+    grants.extend(choice.sockets.grants.iter().cloned());
+    let links = links(args)?;
+    let git = gitconfig::taken_over(&caller.home, caller.path_in("XDG_CONFIG_HOME"), &choice.policy.gitconfig);
+    let files: Vec<_> = git.iter().map(|_| ("gitconfig", caller.home.join(".gitconfig"))).collect();
+    let places: Vec<PathBuf> = links.iter().map(|(link, _)| link.clone()).collect();
     let view = View {
-        profile: &profile,
+        policy: &choice.policy,
         home: &caller.home,
-        project: project.as_ref(),
+        project: choice.project.as_ref(),
         grants: &grants,
-        host_network: args.network == Network::Host,
+        tmpfs: &args.files.tmpfs,
+        files: &files,
+        links: &places,
+        host_proc: choice.host_proc,
+        guarded: &choice.guarded,
     };
-    let config = config(args, caller, &view, guarded)?;
-    let (uid, gid) = inside_ids(args, caller);
-    let name = if uid == 0 { "root" } else { &caller.name };
+    let inside = match args.rights.as_root {
+        true => Inside { uid: 0, gid: 0, name: "root" },
+        false => Inside { uid: caller.uid, gid: caller.gid, name: &caller.name },
+    };
+    let config = config::config(args, caller, choice, &view, &inside)?;
+    let Inside { uid, gid, name } = inside;
+    let hostname = args.environment.hostname.as_deref().unwrap_or(etc::HOSTNAME);
     let user = etc::User { name, uid, gid, home: &caller.home };
-    etc::write(&dir.join("etc"), &user, &view.shown_of_etc(), view.host_network)?;
-    fs::create_dir(dir.join("rootfs")).context("make the empty root")?;
+    etc::write(&dir.join("etc"), &user, hostname, &view.shown_of_etc(), &resolv_conf(choice))?;
+    if let Some(text) = git {
+        fs::write(dir.join("gitconfig"), text).context("write the git configuration")?;
+    }
+    make_root(&dir.join("rootfs"), &links).context("make the root")?;
     let bytes = serde_json::to_vec_pretty(&config).context("write config.json")?;
     fs::write(dir.join("config.json"), &bytes).context("write config.json")?;
     Bundle::parse(dir.to_owned(), bytes)
 }
 
-fn inside_ids(args: &SandboxArgs, caller: &Caller) -> (u32, u32) {
-    if args.as_root { (0, 0) } else { (caller.uid, caller.gid) }
+/// How names are looked up: as on the host, through pasta, or not at all.
+fn resolv_conf(choice: &Choice) -> String {
+    let host = || fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    match choice.policy.network() {
+        Network::None => String::new(),
+        Network::Host => host(),
+        Network::Pasta => pasta::resolver(&host()).map(|server| format!("nameserver {server}\n")).unwrap_or_default(),
+    }
 }
 
-fn grants(args: &SandboxArgs, caller: &Caller) -> Result<Vec<Grant>> {
-    let read_only = args.ro_bind.iter().map(|text| ("--ro-bind", text, false));
-    let all = read_only.chain(args.bind.iter().map(|text| ("--bind", text, true)));
-    all.map(|(flag, text, writable)| {
-        grant(text, writable, caller).with_context(|| format!("{flag} {}", text.display()))
-    })
-    .collect()
-}
-
-/// `SRC[:DST]`, the destination being the source's own place when it is not named.
-fn grant(text: &OsStr, writable: bool, caller: &Caller) -> Result<Grant> {
-    let bytes = text.as_bytes();
-    // As in docker: the last colon that is followed by an absolute path.
-    let colon = bytes.windows(2).rposition(|pair| pair == b":/");
-    let (source, destination) = match colon {
-        Some(at) => (&bytes[..at], Some(&bytes[at + 1..])),
-        None => (bytes, None),
+/// `--symlink TARGET:LINK`: where each link is to be, and what it says.
+fn links(args: &SandboxArgs) -> Result<Vec<(PathBuf, PathBuf)>> {
+    let link = |value: &std::ffi::OsString| {
+        let value = text("--symlink", value)?;
+        let (target, link) =
+            value.rsplit_once(":/").with_context(|| format!("--symlink {value}: write TARGET:/LINK"))?;
+        let link = Path::new("/").join(link);
+        if target.is_empty() || link.components().any(|part| part == Component::ParentDir) || link == Path::new("/") {
+            bail!("--symlink {value}: write TARGET:/LINK");
+        }
+        Ok((link, PathBuf::from(target)))
     };
-    let source = caller.cwd.join(OsStr::from_bytes(source));
-    let source = source.canonicalize().with_context(|| source.display().to_string())?;
-    let destination = destination.map_or_else(|| source.clone(), |path| PathBuf::from(OsStr::from_bytes(path)));
-    if destination.components().any(|part| part == Component::ParentDir) {
-        bail!("{} leads up again by `..`: name the place itself", destination.display());
-    }
-    if destination == Path::new("/") {
-        bail!("the root of the sandbox is made up: name the directories that are wanted");
-    }
-    Ok(Grant { source, destination, writable })
+    args.files.symlink.iter().map(link).collect()
 }
 
-/// The OCI configuration.
-fn config(args: &SandboxArgs, caller: &Caller, view: &View, guarded: &Guarded) -> Result<Value> {
-    let (uid, gid) = inside_ids(args, caller);
-    let command = args.command.iter().map(|arg| text("argument", arg)).collect::<Result<Vec<_>>>()?;
-    let cwd: &Path = if view.shows(&caller.cwd) { &caller.cwd } else { view.home };
-    let masked = masked(view, guarded);
-    // JSON has no other bytes.
-    for path in view.given().chain([cwd]).chain(masked.iter().map(PathBuf::as_path)) {
-        text("path", path.as_os_str())?;
-    }
-    let mut namespaces: Vec<_> =
-        ["pid", "ipc", "uts", "mount", "cgroup", "user"].map(|kind| json!({"type": kind})).into();
-    if !view.host_network {
-        namespaces.push(json!({"type": "network"}));
-    }
-    let seccomp: Value = serde_json::from_str(profiles::profile("sandbox").context("no seccomp profile")?)?;
-    let none: [&str; 0] = [];
-    Ok(json!({
-        "ociVersion": "1.0.2",
-        "process": {
-            "terminal": caller.terminal,
-            "user": {"uid": uid, "gid": gid, "umask": caller.umask},
-            "args": command,
-            "env": environment(args, caller, view)?,
-            "cwd": cwd,
-            "capabilities": {
-                "bounding": none, "effective": none, "inheritable": none, "permitted": none, "ambient": none
-            },
-            "rlimits": rlimits(caller),
-            "noNewPrivileges": true
-        },
-        "root": {"path": "rootfs", "readonly": true},
-        "hostname": etc::HOSTNAME,
-        "annotations": {REAPER: "true", KEEP_STREAMS: "true"},
-        "mounts": view.mounts()?,
-        "linux": {
-            "namespaces": namespaces,
-            "uidMappings": [{"containerID": uid, "hostID": caller.uid, "size": 1}],
-            "gidMappings": [{"containerID": gid, "hostID": caller.gid, "size": 1}],
-            "seccomp": seccomp,
-            "maskedPaths": masked,
-            "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+/// The root holds links only; where mounts are to be, init makes what is missing.
+fn make_root(root: &Path, links: &[(PathBuf, PathBuf)]) -> Result<()> {
+    fs::create_dir(root)?;
+    for (link, target) in links {
+        let place = root.join(link.strip_prefix("/").unwrap_or(link));
+        if let Some(parent) = place.parent() {
+            fs::create_dir_all(parent)?;
         }
-    }))
+        symlink(target, &place).with_context(|| format!("--symlink {}:{}", target.display(), link.display()))?;
+    }
+    Ok(())
 }
 
-/// 1, not 0: a core handler behind a pipe is stopped by a soft limit of 1 only (core(5)).
-fn rlimits(caller: &Caller) -> Value {
-    if caller.core_limit {
-        return json!([{"type": "RLIMIT_CORE", "hard": 1, "soft": 1}]);
-    }
-    if fs::read("/proc/sys/kernel/core_pattern").is_ok_and(|pattern| pattern.starts_with(b"|")) {
-        log::warn!("`ulimit -Hc 0` does not stop this host's core handler from reading the program's memory, 1 does");
-    }
-    json!([])
-}
-
-fn masked(view: &View, guarded: &Guarded) -> Vec<PathBuf> {
-    const KERNEL: [&str; 12] = [
-        "/proc/acpi",
-        "/proc/asound",
-        "/proc/kcore",
-        "/proc/keys",
-        "/proc/key-users",
-        "/proc/latency_stats",
-        "/proc/timer_list",
-        "/proc/timer_stats",
-        "/proc/sched_debug",
-        "/proc/scsi",
-        "/sys/firmware",
-        "/sys/fs/cgroup",
-    ];
-    KERNEL.iter().map(PathBuf::from).chain(view.masked(guarded)).collect()
-}
-
-fn environment(args: &SandboxArgs, caller: &Caller, view: &View) -> Result<Vec<String>> {
-    let mut env: Vec<(String, String)> = Vec::new();
-    let mut set = |name: &str, value: String| match env.iter_mut().find(|(known, _)| known == name) {
-        Some(entry) => entry.1 = value,
-        None => env.push((name.to_owned(), value)),
-    };
-    for (name, value) in &caller.env {
-        // One that is not UTF-8 has no place in a JSON document, and is no setting that a tool depends on.
-        if let (Some(name), Some(value)) = (name.to_str(), value.to_str())
-            && view.profile.environment.passes(name)
-        {
-            set(name, value.to_owned());
-        }
-    }
-    set("HOME", text("HOME", caller.home.as_os_str())?);
-    let name = if args.as_root { "root" } else { &caller.name };
-    for variable in ["USER", "LOGNAME"] {
-        set(variable, name.to_owned());
-    }
-    for entry in &args.env {
-        let entry = text("-e", entry)?;
-        match entry.split_once('=') {
-            Some((name, value)) => set(name, value.to_owned()),
-            None => {
-                let own = caller.env.iter().find(|(name, _)| *name == *entry).map(|(_, value)| value);
-                let own = own.with_context(|| format!("-e {entry}: the variable is not set"))?;
-                set(&entry, text("-e", own)?);
-            }
-        }
-    }
-    if !env.iter().any(|(name, _)| name == "PATH") {
-        env.push(("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned()));
-    }
-    Ok(env.into_iter().map(|(name, value)| format!("{name}={value}")).collect())
-}
-
-fn text(what: &str, value: &OsStr) -> Result<String> {
+/// A text that JSON can hold.
+pub fn text(what: &str, value: &OsStr) -> Result<String> {
     value.to_str().map(str::to_owned).with_context(|| format!("{what} {value:?} is not UTF-8"))
 }
 
 impl Guarded {
-    /// HOME; the runtime, state and configuration directories; the secrets of `profile`. Each by its name and by the
+    /// HOME; the runtime, state, configuration and data directories; the secrets of `policy`. Each by its name and by the
     /// place that leads to: a project or grant is known without links.
-    pub fn of(caller: &Caller, state: &Path, profile: &Profile) -> Guarded {
-        let config = directories::BaseDirs::new().map(|dirs| dirs.config_dir().to_owned());
+    pub fn of(caller: &Caller, state: &Path, policy: &Policy) -> Guarded {
+        let dirs = directories::BaseDirs::new();
+        let config = dirs.as_ref().map(|dirs| dirs.config_dir().to_owned());
+        let data = dirs.as_ref().map(|dirs| dirs.data_dir().to_owned());
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
         let live = || [Some(state.to_owned()), runtime.clone()].into_iter().flatten();
         let homes = || std::iter::once(&caller.home).chain(&caller.account_home);
         let around = homes().cloned().chain(config.clone()).chain(live());
-        let own = live().chain(config.map(|dir| dir.join("rrunc")));
-        let secrets = homes().flat_map(|home| profile.filesystem.secrets.iter().map(|path| home.join(path)));
+        let own = live().chain([config, data].into_iter().flatten().map(|dir| dir.join("rrunc")));
+        let secrets = homes().flat_map(|home| policy.secrets.iter().map(|rule| home.join(&rule.value)));
         let real = |dir: PathBuf| dir.canonicalize().unwrap_or(dir);
         let both = |dir: PathBuf| {
             let real = dir.canonicalize().ok().filter(|real| *real != dir);
@@ -299,6 +283,11 @@ impl Guarded {
 pub fn explain(error: anyhow::Error, args: &SandboxArgs) -> anyhow::Error {
     let missing = crate::error::errno_of(&error) == Some(nix::errno::Errno::ENOENT);
     let program = args.command.first().map(Path::new).filter(|program| program.is_absolute() && program.exists());
+    let covered = !args.rights.allow_weaker.iter().any(|name| name == "proc") && promises::proc_is_covered();
+    if covered && let Some(hint) = crate::error::hint_of(&error).filter(|hint| hint.contains("masked")) {
+        let hint = format!("{hint}; or show the outer /proc, read-only, with --allow-weaker proc");
+        return with_hint(error, hint);
+    }
     match program {
         Some(program) if missing => {
             let hint = format!("{0} is not in the sandbox's view: show it with --ro-bind {0}", program.display());

@@ -36,16 +36,16 @@ pub struct Guarded {
 /// Directories that no project may be or contain, beside the root.
 const SYSTEM: [&str; 6] = ["/usr", "/etc", "/proc", "/dev", "/sys", "/run"];
 
-/// The project of `cwd`: the root of the git checkout it is in, else `cwd` itself. `guarded` are HOME, the runtime, the
-/// state and the configuration directories, and secrets.
-pub fn find(cwd: &Path, home: &Path, guarded: &Guarded) -> Result<Project> {
+/// The directory that is the project of `cwd`, if `at` lets it be one: the root of the git checkout it is in, else `cwd`
+/// itself.
+pub fn root_around(cwd: &Path, home: &Path) -> Result<PathBuf> {
     let cwd = cwd.canonicalize().with_context(|| cwd.display().to_string())?;
     // A checkout at HOME (dotfiles) or above is no project: the search ends below it.
     // Nor is one that somebody else has put above our directory, in /tmp say (git's safe.directory, CVE-2022-24765).
     let own = nix::unistd::geteuid().as_raw();
     let is_ours = |dir: &Path| fs::symlink_metadata(dir.join(".git")).is_ok_and(|meta| meta.uid() == own);
     let root = cwd.ancestors().take_while(|dir| !home.starts_with(dir)).find(|dir| is_ours(dir));
-    at(root.unwrap_or(&cwd), guarded)
+    Ok(root.unwrap_or(&cwd).to_owned())
 }
 
 /// The project at `root`.
@@ -120,6 +120,10 @@ fn named(file: &Path, prefix: &str, base: &Path) -> Result<PathBuf> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    fn find(cwd: &Path, home: &Path, guarded: &Guarded) -> Result<Project> {
+        at(&root_around(cwd, home)?, guarded)
+    }
 
     struct Place(PathBuf);
 

@@ -1,48 +1,55 @@
 //! What a sandboxed program sees of the host: the mounts, in order, as OCI has them. An allow-list: what is not named
 //! here is not there.
-use super::profile::Profile;
+use super::grants::Grant;
+use super::hidden::{Glob, matching};
+use super::policy::{Policy, Rule};
+use super::profile::{Access, Network};
 use super::project::{Guarded, Project, Repository};
 use crate::error::with_hint;
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// A directory or file of the host that the user has granted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grant {
-    /// On the host, absolute.
-    pub source: PathBuf,
-    /// Inside, absolute.
-    pub destination: PathBuf,
-    /// May be written.
-    pub writable: bool,
-}
+/// A private file system takes this much where no limit says otherwise, in bytes.
+const TMPFS_SIZE: u64 = 1 << 30;
 
 /// All that the view is made from.
 pub struct View<'a> {
-    /// The profile.
-    pub profile: &'a Profile,
+    /// The policy.
+    pub policy: &'a Policy,
     /// The caller's home directory, at its own path inside.
     pub home: &'a Path,
     /// The project, if there is one.
     pub project: Option<&'a Project>,
     /// What else was granted, in order.
     pub grants: &'a [Grant],
-    /// The host's network is shared.
-    pub host_network: bool,
+    /// Further private file systems.
+    pub tmpfs: &'a [PathBuf],
+    /// Files of the bundle and the places in HOME they are shown at.
+    pub files: &'a [(&'static str, PathBuf)],
+    /// What the private file systems already hold (symbolic links), in the bundle's rootfs.
+    pub links: &'a [PathBuf],
+    /// The outer /proc is shown instead of one of its own.
+    pub host_proc: bool,
+    /// HOME, what rrunc trusts, and secrets.
+    pub guarded: &'a Guarded,
 }
 
 fn mount(destination: &Path, kind: &str, source: &Path, options: &[&str]) -> Value {
     json!({"destination": destination, "type": kind, "source": source, "options": options})
 }
 
-fn read_only(path: &Path) -> Value {
+fn read_only_at(source: &Path, destination: &Path) -> Value {
     // rro and its like change every mount of the tree, where ro would change the top one only.
-    mount(path, "none", path, &["rbind", "rro", "rnosuid", "rnodev"])
+    mount(destination, "none", source, &["rbind", "rro", "rnosuid", "rnodev"])
 }
 
-fn writable(source: &Path, destination: &Path) -> Value {
-    mount(destination, "none", source, &["rbind", "rnosuid", "rnodev"])
+fn read_only(path: &Path) -> Value {
+    read_only_at(path, path)
+}
+
+fn writable(path: &Path) -> Value {
+    mount(path, "none", path, &["rbind", "rnosuid", "rnodev"])
 }
 
 impl View<'_> {
@@ -50,23 +57,31 @@ impl View<'_> {
     /// but at its very place.
     pub fn mounts(&self) -> Result<Vec<Value>> {
         let mut all = self.kernel_file_systems();
-        let files = &self.profile.filesystem;
-        all.extend(existing(files.programs.iter().map(PathBuf::from)).map(|path| read_only(&path)));
+        all.extend(existing(self.policy.programs.iter().map(path_of)).map(|path| read_only(&path)));
         all.push(mount(Path::new("/etc"), "none", Path::new("etc"), &["bind", "ro", "nosuid", "nodev", "noexec"]));
         all.extend(self.shown_of_etc().iter().map(|path| read_only(Path::new(path))));
         for (path, mode) in [("/run", "0755"), ("/tmp", "1777"), ("/var", "0755"), ("/var/tmp", "1777")] {
             all.push(self.private(Path::new(path), mode));
         }
         all.push(self.private(self.home, "0700"));
-        let tools = files.toolchains.iter().map(|path| self.home.join(path));
-        all.extend(existing(tools).map(|path| read_only(&path)));
-        if let Some(project) = self.project {
-            all.extend(self.project_mounts(project));
+        all.extend(self.toolchains().map(|(source, place)| read_only_at(&source, &place)));
+        for (file, place) in self.files {
+            all.push(mount(place, "none", Path::new(file), &["bind", "ro", "nosuid", "nodev", "noexec"]));
         }
+        if let Some(project) = self.project {
+            all.extend(self.project_mounts(project)?);
+        }
+        all.extend(self.tmpfs.iter().map(|path| self.private(path, "0755")));
         // Last, so that they win at the same place: they are the user's own words.
         all.extend(self.grants.iter().map(grant));
         all.sort_by(|a, b| destination(a).cmp(destination(b)));
-        self.grants.iter().try_for_each(|grant| refuse_stub(grant, &all))?;
+        self.grants.iter().try_for_each(|grant| refuse_stub(&grant.destination, &all))?;
+        self.tmpfs.iter().try_for_each(|path| refuse_stub(path, &all))?;
+        for link in self.links {
+            if nearest(link, &all).is_some_and(|around| around["type"] == "none") {
+                return Err(anyhow!("--symlink {}: the host's files are there", link.display()));
+            }
+        }
         Ok(all)
     }
 
@@ -74,8 +89,14 @@ impl View<'_> {
         let none = |destination: &str, kind: &str, options: &[&str]| {
             mount(Path::new(destination), kind, Path::new(kind), options)
         };
+        let proc = match self.host_proc {
+            true => {
+                mount(Path::new("/proc"), "none", Path::new("/proc"), &["rbind", "rro", "rnosuid", "rnoexec", "rnodev"])
+            }
+            false => none("/proc", "proc", &["nosuid", "noexec", "nodev"]),
+        };
         vec![
-            none("/proc", "proc", &["nosuid", "noexec", "nodev"]),
+            proc,
             none("/dev", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
             none("/dev/pts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]),
             none("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", &self.size()]),
@@ -85,36 +106,59 @@ impl View<'_> {
     }
 
     fn size(&self) -> String {
-        format!("size={}", self.profile.process.tmpfs_size)
+        format!("size={}", self.policy.bounds.tmpfs.as_ref().map_or(TMPFS_SIZE, |size| size.value))
     }
 
+    /// A file system of the sandbox's own. One that links are to be in starts with a copy of what it covers.
     fn private(&self, path: &Path, mode: &str) -> Value {
-        mount(path, "tmpfs", Path::new("tmpfs"), &["nosuid", "nodev", &format!("mode={mode}"), &self.size()])
+        let (mode, size) = (format!("mode={mode}"), self.size());
+        let mut options = vec!["nosuid", "nodev", &mode, &size];
+        if self.links.iter().any(|link| link.starts_with(path)) {
+            options.push("tmpcopyup");
+        }
+        mount(path, "tmpfs", Path::new("tmpfs"), &options)
     }
 
     /// The parts of the host's /etc that are there to be shown.
     pub fn shown_of_etc(&self) -> Vec<&str> {
-        self.profile.filesystem.etc.iter().map(String::as_str).filter(|path| Path::new(path).exists()).collect()
+        self.policy.etc.iter().map(|rule| rule.value.as_str()).filter(|path| Path::new(path).exists()).collect()
+    }
+
+    /// Toolchains, each with its place inside. One that is a link is shown as what it leads to, but never shows a secret
+    /// or the home directory (`~/.local/bin -> ~/.ssh`).
+    fn toolchains(&self) -> impl Iterator<Item = (PathBuf, PathBuf)> {
+        self.policy.toolchains.iter().filter_map(|rule| {
+            let place = self.home.join(&rule.value);
+            let source = place.canonicalize().ok()?;
+            let secret = self.guarded.within.iter().find(|dir| source.starts_with(dir) || dir.starts_with(&source));
+            let around = || self.guarded.around.iter().find(|dir| dir.starts_with(&source));
+            if let Some(kept) = secret.or_else(around) {
+                log::warn!("{} is not shown: it leads to {}", place.display(), kept.display());
+                return None;
+            }
+            Some((source, place))
+        })
     }
 
     /// The project at its own path; in it, read-only, what runs later on the host.
-    fn project_mounts(&self, project: &Project) -> Vec<Value> {
+    fn project_mounts(&self, project: &Project) -> Result<Vec<Value>> {
         let root = &project.root;
-        let mut all = vec![writable(root, root)];
-        let mut protected: Vec<PathBuf> =
-            self.profile.filesystem.runs_later.iter().map(|path| root.join(path)).collect();
+        if self.policy.project.as_ref().is_none_or(|project| project.value == Access::Read) {
+            let common = project.repository.iter().map(|repository| read_only(&repository.common));
+            return Ok(std::iter::once(read_only(root)).chain(common).collect());
+        }
+        let mut all = vec![writable(root)];
+        let mut protected = self.protected(project)?;
         match &project.repository {
             Some(Repository { common, entry }) => {
-                all.push(writable(common, common));
+                all.push(writable(common));
                 protected.extend(["hooks", "config", "config.worktree"].map(|name| common.join(name)));
                 // These and the worktree's own file decide which repository the host's git will take its hooks from.
                 protected.extend(["commondir", "gitdir", "config.worktree"].map(|name| entry.join(name)));
                 protected.push(root.join(".git"));
             }
             // A mount of its own cannot be renamed, with all that is protected in it, to make room for another.
-            None if is_plain_directory(&root.join(".git")) => {
-                all.push(writable(&root.join(".git"), &root.join(".git")));
-            }
+            None if is_plain_directory(&root.join(".git")) => all.push(writable(&root.join(".git"))),
             None => {}
         }
         for path in protected {
@@ -126,26 +170,44 @@ impl View<'_> {
                 Err(_) => {}
             }
         }
-        all
+        Ok(all)
     }
 
-    /// Secrets, and what rrunc itself trusts, inside what is granted: masked.
-    pub fn masked(&self, guarded: &Guarded) -> Vec<PathBuf> {
+    /// What is in the project at this moment of what runs later on the host.
+    pub fn protected(&self, project: &Project) -> Result<Vec<PathBuf>> {
+        matching(&project.root, &View::globs(&self.policy.protect)?)
+    }
+
+    /// Secrets, hidden files, and what rrunc itself trusts, inside what is granted: masked.
+    pub fn masked(&self) -> Result<Vec<PathBuf>> {
         let sources = self.grants.iter().map(|g| (&g.source, &g.destination));
         let granted: Vec<_> = sources.chain(self.project.iter().map(|p| (&p.root, &p.root))).collect();
+        let globs = View::globs(&self.policy.hide)?;
         let mut all = Vec::new();
-        for hidden in existing(guarded.within.iter().cloned()) {
-            for (source, destination) in &granted {
-                let Ok(rest) = hidden.strip_prefix(source) else { continue };
-                let place = destination.join(rest);
-                // What is granted by its own name is meant.
-                let meant = granted.iter().any(|(_, own)| **own == place);
-                if !meant && !all.contains(&place) {
-                    all.push(place);
+        let mut hide = |hidden: &Path, source: &Path, destination: &Path| {
+            let Ok(rest) = hidden.strip_prefix(source) else { return };
+            let place = destination.join(rest);
+            // What is granted by its own name is meant.
+            let meant = granted.iter().any(|(_, own)| **own == place);
+            // A mask cannot lie on a link; what it leads to has its own.
+            if !meant && !is_link(hidden) && !all.contains(&place) {
+                all.push(place);
+            }
+        };
+        for (source, destination) in &granted {
+            for hidden in existing(self.guarded.within.iter().cloned()) {
+                hide(&hidden, source, destination);
+            }
+            if source.is_dir() {
+                for hidden in matching(source, &globs)? {
+                    let target = hidden.canonicalize().ok().filter(|_| is_link(&hidden));
+                    for (source, destination) in &granted {
+                        hide(target.as_ref().unwrap_or(&hidden), source, destination);
+                    }
                 }
             }
         }
-        all
+        Ok(all)
     }
 
     /// The paths in it that the caller's surroundings have given, each of them the beginning of what is mounted.
@@ -155,7 +217,7 @@ impl View<'_> {
             let repository = project.repository.iter().flat_map(|r| [&r.common, &r.entry]);
             std::iter::once(&project.root).chain(repository)
         });
-        std::iter::once(self.home).chain(grants.chain(project).map(PathBuf::as_path))
+        std::iter::once(self.home).chain(grants.chain(project).chain(self.tmpfs).map(PathBuf::as_path))
     }
 
     /// Whether the directory `path` of the host is seen inside at the same place.
@@ -164,10 +226,24 @@ impl View<'_> {
         let covered = |dir: &Path| path.starts_with(self.home) && self.home.starts_with(dir) && dir != self.home;
         let grants = self.grants.iter().filter(|g| g.source == g.destination).map(|g| g.source.as_path());
         let grants = grants.filter(|dir| !covered(dir));
-        let programs = self.profile.filesystem.programs.iter().map(Path::new);
+        let programs = self.policy.programs.iter().map(|rule| Path::new(&rule.value));
         let project = self.project.map(|p| p.root.as_path());
         path == self.home || grants.chain(programs).chain(project).any(|shown| path.starts_with(shown))
     }
+
+    /// The patterns of some rules.
+    pub fn globs(rules: &[Rule]) -> Result<Vec<Glob>> {
+        rules.iter().map(|rule| Glob::parse(&rule.value).with_context(|| format!("pattern of {}", rule.from))).collect()
+    }
+
+    /// The host's network is shared.
+    pub fn host_network(&self) -> bool {
+        self.policy.network() == Network::Host
+    }
+}
+
+fn path_of(rule: &Rule) -> PathBuf {
+    PathBuf::from(&rule.value)
 }
 
 fn grant(grant: &Grant) -> Value {
@@ -180,12 +256,14 @@ fn destination(mount: &Value) -> &Path {
     Path::new(mount["destination"].as_str().unwrap_or_default())
 }
 
+/// The mount around a place: in their order the last one.
+fn nearest<'a>(place: &Path, mounts: &'a [Value]) -> Option<&'a Value> {
+    mounts.iter().rfind(|m| place.starts_with(destination(m)) && destination(m) != place)
+}
+
 /// A mount point that is missing in a directory of the host would be made there, and stay behind.
-fn refuse_stub(grant: &Grant, mounts: &[Value]) -> Result<()> {
-    let place = &grant.destination;
-    // In order of the mounts the last one around it is the nearest.
-    let nearest = mounts.iter().rfind(|m| place.starts_with(destination(m)) && destination(m) != place);
-    let Some(around) = nearest.filter(|m| m["type"] == "none") else { return Ok(()) };
+fn refuse_stub(place: &Path, mounts: &[Value]) -> Result<()> {
+    let Some(around) = nearest(place, mounts).filter(|m| m["type"] == "none") else { return Ok(()) };
     let Some(source) = around["source"].as_str().map(Path::new).filter(|source| source.is_absolute()) else {
         return Ok(());
     };
@@ -195,6 +273,10 @@ fn refuse_stub(grant: &Grant, mounts: &[Value]) -> Result<()> {
     }
     let error = anyhow!("{} is not there in {} of the host", place.display(), source.display());
     Err(with_hint(error, "make it first, or choose another place: nothing is made in the host's directories"))
+}
+
+fn is_link(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|meta| meta.is_symlink())
 }
 
 fn is_plain_directory(path: &Path) -> bool {

@@ -10,6 +10,13 @@ pub fn flags(fd: RawFd) -> nix::Result<FdFlag> {
     Errno::result(unsafe { libc::fcntl(fd, libc::F_GETFD) }).map(FdFlag::from_bits_retain)
 }
 
+/// Whether `fd` was opened for writing. EBADF: it is not open.
+pub fn is_writable(fd: RawFd) -> nix::Result<bool> {
+    // SAFETY: only asks; a closed descriptor is an error.
+    let flags = Errno::result(unsafe { libc::fcntl(fd, libc::F_GETFL) })?;
+    Ok(matches!(flags & libc::O_ACCMODE, libc::O_WRONLY | libc::O_RDWR))
+}
+
 /// Marks everything from 3 on close-on-exec. Not closed at once: std reports a failing exec through such a descriptor.
 pub fn close_on_exec() -> io::Result<()> {
     // SAFETY: changes descriptor flags only.

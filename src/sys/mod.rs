@@ -1,11 +1,13 @@
 //! The only unsafe code of rrunc: thin typed wrappers around system calls that nix and std do not offer.
 //! Each file is named after the kernel's own term for what it wraps.
+pub mod attempt;
 pub mod capability;
 pub mod clone;
 pub mod descriptor;
 pub mod exe;
 pub mod ioprio;
 pub mod keyctl;
+pub mod landlock;
 pub mod latch;
 pub mod mempolicy;
 pub mod mount;

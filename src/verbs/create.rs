@@ -12,6 +12,7 @@ use crate::spawn::{self, Spawned, gate};
 use crate::state::{Container, OCI_VERSION, Root, STATE_VERSION, State};
 use crate::sys::signal::Saved;
 use anyhow::{Context, Result};
+use nix::unistd::{getegid, geteuid};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -123,15 +124,15 @@ pub fn create(container: Container, bundle: Bundle, request: &Request, signals: 
     }
 }
 
-/// Subordinate ids are looked up only when more than the caller's own id may get mapped.
+/// Subordinate ids are looked up only when more than the caller's own id, or another one, may get mapped.
 fn wants_subids(bundle: &Bundle) -> bool {
     let linux = bundle.spec.linux().as_ref();
-    let own_only = |mappings: Option<&Vec<oci_spec::runtime::LinuxIdMapping>>| {
-        mappings.is_some_and(|list| matches!(list.as_slice(), [one] if one.size() == 1))
+    let own_only = |mappings: Option<&Vec<oci_spec::runtime::LinuxIdMapping>>, own: u32| {
+        mappings.is_some_and(|list| matches!(list.as_slice(), [one] if one.size() == 1 && one.host_id() == own))
     };
     let uid = linux.and_then(|l| l.uid_mappings().as_ref());
     let gid = linux.and_then(|l| l.gid_mappings().as_ref());
-    !(own_only(uid) && own_only(gid))
+    !(own_only(uid, geteuid().as_raw()) && own_only(gid, getegid().as_raw()))
 }
 
 fn record(bundle: &Bundle, request: &Request) -> State {

@@ -13,6 +13,7 @@ use crate::spawn::{Spawned, exec as spawn};
 use crate::state::{Root, Status, process};
 use crate::supervise::{Supervised, supervise};
 use crate::sys::signal;
+use crate::watchdog::Limits;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::unistd::Pid;
 use std::ffi::OsString;
@@ -44,6 +45,9 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
     for warning in &plan.warnings {
         log::warn!("{warning}");
     }
+    for note in &plan.notes {
+        log::debug!("{note}");
+    }
     check_terminal(plan.process.terminal, args.detach, console_socket.is_some())?;
 
     // From before the clone on: see `run`.
@@ -72,15 +76,16 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
 }
 
 fn wait(process: Spawned) -> Result<Outcome> {
-    let status = supervise(Supervised {
+    let ended = supervise(Supervised {
         pid: Pid::from_raw(process.pid),
         pidfd: process.pidfd.as_fd(),
         master: process.terminal,
         only_terminals: false,
         subreaper: false,
         notify: None,
+        limits: Limits::default(),
     })?;
-    Ok(Outcome::from(status.clamp(0, 255) as u8))
+    Ok(Outcome::from(ended.status.clamp(0, 255) as u8))
 }
 
 fn refuse_unsupported(args: &ExecArgs) -> Result<()> {

@@ -1,6 +1,7 @@
 //! One thin file a verb; here is what several of them share.
 pub mod create;
 pub mod delete;
+pub mod doctor;
 pub mod exec;
 pub mod features;
 pub mod kill;
@@ -12,6 +13,7 @@ pub mod sandbox;
 pub mod spec;
 pub mod start;
 pub mod state;
+pub mod trust;
 
 use crate::sys::pidfd;
 use anyhow::{Context, Result, bail};

@@ -1,39 +1,98 @@
-//! `profile`: the profiles that are compiled in. Those of the sandbox have plain names, those of seccomp `seccomp/NAME`.
+//! `profile`: those that come with rrunc, and the user's own. Those of the sandbox have plain names, those of seccomp
+//! `seccomp/NAME`.
 use super::Outcome;
 use crate::cli::{ProfileAction, ProfileArgs};
 use crate::error::WithHint;
-use crate::sandbox::profile::BASE;
+use crate::sandbox::hidden::Glob;
+use crate::sandbox::policy::Policy;
+use crate::sandbox::profile::{self, BUILT_IN, Profile};
 use crate::seccomp::profiles::PROFILES;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// Where seccomp's profiles are.
 const SECCOMP: &str = "seccomp/";
 
 /// Runs the verb.
 pub fn run(args: &ProfileArgs) -> Result<Outcome> {
-    match (args.action, &args.name) {
-        (ProfileAction::Ls, None) => Ok(list().into()),
-        (ProfileAction::Ls, Some(_)) => bail!("profile ls takes no name"),
-        (ProfileAction::Show, Some(name)) => {
-            let text = find(name).with_context(|| format!("there is no profile {name}"));
-            text.hint(|| "`rrunc profile ls` lists them").map(|text| text.to_owned().into())
-        }
-        (ProfileAction::Show, None) => {
-            Err(anyhow::anyhow!("profile show takes the name of a profile")).hint(|| "`rrunc profile ls` lists them")
-        }
+    match &args.action {
+        ProfileAction::Ls => Ok(list().into()),
+        ProfileAction::Show { name } => text(name).map(Outcome::from),
+        ProfileAction::Check { name } => check(name).map(Outcome::from),
     }
 }
 
-/// One name a line.
+/// One a line: name, where it is from, what it is for.
 fn list() -> String {
-    let seccomp = PROFILES.iter().map(|(name, _)| format!("{SECCOMP}{name}\n"));
-    std::iter::once("base\n".to_owned()).chain(seccomp).collect()
+    let own = own_files().into_iter().map(|path| {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let described = profile::read(&path).map(|named| named.profile.description.unwrap_or_default());
+        (name, path.display().to_string(), described.unwrap_or_else(|_| "cannot be read: see `profile check`".into()))
+    });
+    let built_in = BUILT_IN.iter().map(|(name, text)| {
+        let described = Profile::parse(text).ok().and_then(|profile| profile.description).unwrap_or_default();
+        ((*name).to_owned(), "rrunc".to_owned(), described)
+    });
+    let seccomp = PROFILES.iter().map(|(name, _)| {
+        let described = match *name {
+            "default" => "system calls of containers",
+            "sandbox" => "system calls of developers' tools",
+            _ => "system calls of programs that only compute",
+        };
+        (format!("{SECCOMP}{name}"), "rrunc".to_owned(), described.to_owned())
+    });
+    let rows: Vec<_> = own.chain(built_in).chain(seccomp).collect();
+    let width = |column: fn(&(String, String, String)) -> &String| {
+        rows.iter().map(|row| column(row).chars().count()).max().unwrap_or_default()
+    };
+    let (names, places) = (width(|row| &row.0).max(4), width(|row| &row.1).max(4));
+    let mut table = format!("{:names$}  {:places$}  DESCRIPTION\n", "NAME", "FROM");
+    for (name, place, described) in &rows {
+        writeln!(table, "{name:names$}  {place:places$}  {described}").expect("a String takes all");
+    }
+    table
 }
 
-fn find(name: &str) -> Option<&'static str> {
-    if name == "base" {
-        return Some(BASE);
+fn own_files() -> Vec<PathBuf> {
+    let entries = profile::own_directory().and_then(|dir| fs::read_dir(dir).ok()).into_iter().flatten();
+    let mut files: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    files.retain(|path| path.extension().is_some_and(|end| end == "toml"));
+    files.sort();
+    files
+}
+
+fn text(name: &str) -> Result<String> {
+    if let Some(name) = name.strip_prefix(SECCOMP)
+        && let Some((_, text)) = PROFILES.iter().find(|(known, _)| *known == name)
+    {
+        return Ok((*text).to_owned());
     }
-    let name = name.strip_prefix(SECCOMP)?;
-    PROFILES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+    let own = profile::own_directory().map(|dir| dir.join(format!("{name}.toml"))).filter(|path| path.is_file());
+    let named = if name.contains('/') { Some(PathBuf::from(name)) } else { own };
+    if let Some(path) = named.filter(|path| path.exists()) {
+        return profile::text_of(&path).with_context(|| path.display().to_string());
+    }
+    let found = BUILT_IN.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
+    found.with_context(|| format!("there is no profile {name}")).hint(|| "`rrunc profile ls` lists them")
+}
+
+/// Reads the whole chain; says what is not on this host, which is no mistake.
+fn check(name: &str) -> Result<String> {
+    if let Some(filter) = name.strip_prefix(SECCOMP) {
+        return text(name).map(|_| format!("{SECCOMP}{filter} is sound\n"));
+    }
+    let chain = profile::chain(profile::find(name)?)?;
+    let policy = Policy::of(&chain)?;
+    for rule in policy.hide.iter().chain(&policy.protect) {
+        Glob::parse(&rule.value).with_context(|| format!("profile {}", rule.from))?;
+    }
+    for rule in policy.programs.iter().chain(&policy.etc) {
+        if !Path::new(&rule.value).is_absolute() {
+            return Err(anyhow!("profile {}: {} is no absolute path", rule.from, rule.value));
+        }
+    }
+    let names: Vec<_> = chain.iter().map(|one| one.name.as_str()).collect();
+    Ok(format!("{name} is sound: {}\n", names.join(" -> ")))
 }

@@ -7,9 +7,10 @@ use crate::error::one_line;
 use crate::notify::Proxy;
 use crate::plan::KEEP_STREAMS;
 use crate::relay;
-use crate::state::{Container, Root};
-use crate::supervise::{Supervised, supervise};
+use crate::state::{Container, Root, State};
+use crate::supervise::{Ended, Supervised, supervise};
 use crate::sys::{prctl, signal};
+use crate::watchdog::{Excess, Limits};
 use anyhow::Result;
 use nix::unistd::Pid;
 use std::os::fd::AsFd;
@@ -24,7 +25,17 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<Outcome> {
     if args.detach {
         return detached(container, bundle, &request);
     }
-    foreground(&root, container, bundle, &request, args.keep, !args.no_subreaper).map(Outcome::from)
+    let foreground = Foreground { keep: args.keep, subreaper: !args.no_subreaper, created: &mut |_| Ok(()) };
+    let ended = foreground.run(&root, container, bundle, &request)?;
+    Ok(Outcome::from(status(&ended)))
+}
+
+/// The exit status of rrunc: the program's, or 124 as of timeout(1).
+pub fn status(ended: &Ended) -> u8 {
+    match ended.excess {
+        Some(Excess::Time) => 124,
+        _ => ended.status.clamp(0, 255) as u8,
+    }
 }
 
 fn detached(container: Container, bundle: Bundle, request: &Request) -> Result<Outcome> {
@@ -37,41 +48,57 @@ fn detached(container: Container, bundle: Bundle, request: &Request) -> Result<O
     Ok(Outcome::default())
 }
 
-/// Runs the container of `bundle`, new in `root`, to its end and returns its exit status.
-pub fn foreground(
-    root: &Root,
-    container: Container,
-    bundle: Bundle,
-    request: &Request,
-    keep: bool,
-    subreaper: bool,
-) -> Result<u8> {
-    // From before the clone on: a signal in between would end us and leave the container behind.
-    let signals = signal::block_all()?;
-    if subreaper {
-        prctl::set_child_subreaper()?;
-    }
-    let created = create::create(container, bundle, request, signals)?;
-    let (Created { container, state, init }, notify) = begin(created, true, keep)?;
-    // Others may look at it, signal it, and delete it while it runs.
-    container.unlock()?;
-    let status = supervise(Supervised {
-        pid: Pid::from_raw(init.pid),
-        pidfd: init.pidfd.as_fd(),
-        master: init.terminal,
-        only_terminals: state.annotations.get(KEEP_STREAMS).is_some_and(|value| value == "true"),
-        subreaper,
-        notify,
-    })?;
-    if !keep && let Ok(container) = root.lock(&state.id) {
-        // Only ours: it may have been deleted and its id used again meanwhile.
-        if container.load().is_ok_and(|now| now.pid == state.pid && now.start_time == state.start_time)
-            && let Err(e) = delete::remove(container, &state)
-        {
-            log::warn!("delete {}: {}", state.id, one_line(&e));
+/// How a container is run to its end.
+pub struct Foreground<'a> {
+    /// It stays behind, stopped.
+    pub keep: bool,
+    /// Orphans of the container come to us.
+    pub subreaper: bool,
+    /// Told the pid of the first process, before the program runs.
+    pub created: &'a mut dyn FnMut(i32) -> Result<()>,
+}
+
+impl Foreground<'_> {
+    /// Runs the container of `bundle`, new in `root`, to its end.
+    pub fn run(self, root: &Root, container: Container, bundle: Bundle, request: &Request) -> Result<Ended> {
+        // From before the clone on: a signal in between would end us and leave the container behind.
+        let signals = signal::block_all()?;
+        if self.subreaper {
+            prctl::set_child_subreaper()?;
         }
+        let created = create::create(container, bundle, request, signals)?;
+        let limits = Limits::of(|name| created.state.annotations.get(name))?;
+        if let Err(error) = (self.created)(created.init.pid) {
+            created.undo();
+            return Err(error);
+        }
+        let (Created { container, state, init }, notify) = begin(created, true, self.keep)?;
+        // Others may look at it, signal it, and delete it while it runs.
+        container.unlock()?;
+        let ended = supervise(Supervised {
+            pid: Pid::from_raw(init.pid),
+            pidfd: init.pidfd.as_fd(),
+            master: init.terminal,
+            only_terminals: state.annotations.get(KEEP_STREAMS).is_some_and(|value| value == "true"),
+            subreaper: self.subreaper,
+            notify,
+            limits,
+        })?;
+        if !self.keep {
+            remove(root, &state);
+        }
+        Ok(ended)
     }
-    Ok(status.clamp(0, 255) as u8)
+}
+
+/// Removes what has ended. Only ours: it may have been deleted and its id used again meanwhile.
+fn remove(root: &Root, state: &State) {
+    if let Ok(container) = root.lock(&state.id)
+        && container.load().is_ok_and(|now| now.pid == state.pid && now.start_time == state.start_time)
+        && let Err(e) = delete::remove(container, state)
+    {
+        log::warn!("delete {}: {}", state.id, one_line(&e));
+    }
 }
 
 /// Lets the program run, and the poststart hooks after it. On failure the container is undone, or left stopped with

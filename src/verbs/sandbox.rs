@@ -1,44 +1,118 @@
-//! `sandbox`: a bundle made from flags, run in the foreground.
+//! `sandbox`: a bundle made from flags and profiles, run in the foreground, and what came of it told.
 use super::create::{Request, Waiting};
-use super::{Outcome, delete, run};
+use super::run::{self, Foreground};
+use super::{Outcome, delete};
 use crate::cli::{Global, SandboxArgs};
-use crate::error::{self, NotExecuted, one_line};
-use crate::sandbox::{self, Caller};
-use crate::state::{Root, process};
-use anyhow::{Context, Result};
+use crate::error::{self, NotExecuted, WithHint, one_line};
+use crate::sandbox::pasta::Pasta;
+use crate::sandbox::profile::Network;
+use crate::sandbox::promises::{self, Demands};
+use crate::sandbox::report::Report;
+use crate::sandbox::status::Status;
+use crate::sandbox::{self, Caller, Choice};
+use crate::state::{Container, Root, process};
+use crate::sys::{descriptor, prctl};
+use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
+use std::fs::{self, File};
+use std::io::{IsTerminal, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-/// What the ids of sandboxes begin with.
+/// What the ids of sandboxes begin with that were given no name.
 const PREFIX: &str = "sandbox-";
+/// In the private bundle of one that was given a name: who made it.
+const MAKER: &str = "bundle/maker";
 
 /// Runs the verb.
 pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
+    let began = Instant::now();
+    let demands = Demands { require: &args.rights.require, allow_weaker: &args.rights.allow_weaker };
+    demands.check()?;
     let caller = Caller::probe()?;
     let mut root = Root::open(global.root.as_deref())?;
-    if let Some(dir) = &args.write_bundle {
-        std::fs::create_dir(dir).with_context(|| format!("--write-bundle {}", dir.display()))?;
-        sandbox::write_bundle(args, &caller, root.path(), &dir.canonicalize()?)?;
+    let choice = sandbox::choose(args, &caller, root.path())?;
+    if args.running.explain_profile {
+        return Ok(choice.policy.explain().into());
+    }
+    let only_written = args.running.write_bundle.is_some() || args.running.print_config;
+    if only_written && choice.policy.network() == Network::Pasta {
+        log::warn!("the bundle has no network but its own: pasta is started by `rrunc sandbox`");
+    }
+    if let Some(dir) = &args.running.write_bundle {
+        fs::create_dir(dir).with_context(|| format!("--write-bundle {}", dir.display()))?;
+        sandbox::write_bundle(args, &caller, &choice, &dir.canonicalize()?)?;
         return Ok(Outcome::default());
     }
+    if args.running.print_config {
+        return print_config(&mut root, args, &caller, &choice);
+    }
+    let weakened = promises::weakened(&choice);
+    demands.judge(&weakened)?;
+    check_terminal(args, &caller)?;
+    let report = args.running.report.as_deref().map(open_report).transpose()?;
+    let mut status = Status::open(&args.running)?;
+    if args.running.die_with_parent {
+        prctl::set_parent_death_signal().context("--die-with-parent")?;
+    }
+    let before = choice.protected()?;
+
     sweep(&root);
-    let id = own_id()?;
+    let maker = maker()?;
+    let id = args.running.name.clone().unwrap_or_else(|| format!("{PREFIX}{maker}"));
     let container = root.create(&id)?;
-    let dir = container.path.join("bundle");
-    let made = std::fs::create_dir(&dir)
-        .context("make the private bundle")
-        .and_then(|()| sandbox::write_bundle(args, &caller, root.path(), &dir));
-    let bundle = match made {
-        Ok(bundle) if args.print_config => {
-            container.destroy()?;
-            return Ok(Outcome::from(format!("{}\n", String::from_utf8_lossy(&bundle.bytes))));
+    let (container, bundle) = undone_on_failure(container, |dir| {
+        fs::create_dir(dir).context("make the private bundle")?;
+        if args.running.name.is_some() {
+            fs::write(dir.join("maker"), &maker).context("write the private bundle")?;
         }
-        Ok(bundle) => bundle,
+        sandbox::write_bundle(args, &caller, &choice, dir)
+    })?;
+    let mut network = None;
+    let mut created = |pid| {
+        if choice.policy.network() == Network::Pasta {
+            network = Some(Pasta::start(pid).context("--network pasta")?);
+        }
+        status.created(pid)
+    };
+    let foreground = Foreground { keep: false, subreaper: true, created: &mut created };
+    let ended =
+        foreground.run(&root, container, bundle, &request(id)).map_err(|error| sandbox::explain(error, args))?;
+    drop(network);
+    let exit = run::status(&ended);
+    status.ended(exit)?;
+    let told = Report::of(&choice, &ended, exit, began.elapsed(), weakened, &before);
+    // The program has run, and its status is what counts.
+    if let Err(error) = told.and_then(|told| tell(&told, report, args.running.quiet)) {
+        log::warn!("report: {}", one_line(&error));
+    }
+    Ok(Outcome::from(exit))
+}
+
+fn print_config(root: &mut Root, args: &SandboxArgs, caller: &Caller, choice: &Choice) -> Result<Outcome> {
+    let container = root.create(&format!("{PREFIX}{}", maker()?))?;
+    let (container, bundle) = undone_on_failure(container, |dir| {
+        fs::create_dir(dir).context("make the private bundle")?;
+        sandbox::write_bundle(args, caller, choice, dir)
+    })?;
+    container.destroy()?;
+    Ok(Outcome::from(format!("{}\n", String::from_utf8_lossy(&bundle.bytes))))
+}
+
+/// Makes the private bundle in the container's directory, which goes if that fails.
+fn undone_on_failure<T>(container: Container, make: impl FnOnce(&Path) -> Result<T>) -> Result<(Container, T)> {
+    match make(&container.path.join("bundle")) {
+        Ok(made) => Ok((container, made)),
         Err(error) => {
             container.destroy()?;
-            return Err(error);
+            Err(error)
         }
-    };
-    let request = Request {
+    }
+}
+
+fn request(id: String) -> Request {
+    Request {
         id,
         waiting: Waiting::Us,
         console_socket: None,
@@ -49,11 +123,42 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
         preserve_fds: 0,
         // They would let the program in at what the service manager has opened for us.
         service: false,
-    };
-    match run::foreground(&root, container, bundle, &request, false, true) {
-        Ok(status) => Ok(Outcome::from(status)),
-        Err(error) => Err(sandbox::explain(error, args)),
     }
+}
+
+fn check_terminal(args: &SandboxArgs, caller: &Caller) -> Result<()> {
+    if args.running.tty && !caller.terminal {
+        return Err(anyhow!("-t: none of stdin, stdout and stderr is a terminal"))
+            .hint(|| "leave -t out: the command has a terminal of its own whenever you have one");
+    }
+    Ok(())
+}
+
+/// The file of `--report`, opened before anything runs: it is not to fail when all is over.
+fn open_report(text: &str) -> Result<File> {
+    let open = || -> Result<File> {
+        match text.strip_prefix("fd:") {
+            Some(number) => Ok(File::from(own_descriptor(number.parse().context("write fd:3")?)?)),
+            None => Ok(File::create(text)?),
+        }
+    };
+    open().with_context(|| format!("--report {text}"))
+}
+
+/// A copy of a descriptor that the caller passes; the program gets neither.
+pub fn own_descriptor(number: i32) -> Result<OwnedFd> {
+    descriptor::duplicate(number).with_context(|| format!("descriptor {number} is not open"))
+}
+
+fn tell(report: &Report, file: Option<File>, quiet: bool) -> Result<()> {
+    if let Some(mut file) = file {
+        writeln!(file, "{:#}", report.json())?;
+    }
+    let mut stderr = std::io::stderr().lock();
+    if !quiet && stderr.is_terminal() {
+        stderr.write_all(report.text().as_bytes())?;
+    }
+    Ok(())
 }
 
 /// Exit status for a failure: 127 for a program that is not there, 126 for one that cannot be executed, as shells have
@@ -66,16 +171,19 @@ pub fn status(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// An id that tells for good who made the sandbox: a pid alone is used again, in a new pid namespace at once.
-fn own_id() -> Result<String> {
+/// What tells for good who made a sandbox: a pid alone is used again, in a new pid namespace at once.
+fn maker() -> Result<String> {
     let pid = std::process::id();
     let start = process::start_time(pid.cast_signed())?.context("our own process is not in /proc")?;
-    Ok(format!("{PREFIX}{pid}-{start}"))
+    Ok(format!("{pid}-{start}"))
 }
 
 /// Removes what sandboxes have left whose rrunc was killed. A program that has outlived its rrunc is ended.
 fn sweep(root: &Root) {
-    let left = root.list().unwrap_or_default().into_iter().filter(|id| maker_is_gone(id));
+    let left = root.list().unwrap_or_default().into_iter().filter(|id| {
+        let named = || fs::read_to_string(PathBuf::from(root.path()).join(id).join(MAKER)).ok();
+        id.strip_prefix(PREFIX).map(str::to_owned).or_else(named).is_some_and(|maker| is_gone(&maker))
+    });
     for id in left {
         if let Err(e) = delete::force(root, &id) {
             log::debug!("{id}: {}", one_line(&e));
@@ -83,8 +191,9 @@ fn sweep(root: &Root) {
     }
 }
 
-fn maker_is_gone(id: &str) -> bool {
-    let maker = id.strip_prefix(PREFIX).and_then(|maker| maker.split_once('-'));
-    let Some((Ok(pid), Ok(start))) = maker.map(|(pid, start)| (pid.parse(), start.parse())) else { return false };
+fn is_gone(maker: &str) -> bool {
+    let Some((Ok(pid), Ok(start))) = maker.split_once('-').map(|(pid, start)| (pid.parse(), start.parse())) else {
+        return false;
+    };
     matches!(process::live(pid, start), Ok(None))
 }

@@ -178,3 +178,31 @@ fn row_7_a_neighbour_cannot_look_into_a_container_that_joins_its_namespaces() {
     stage.remove("hostile");
     watching.wait();
 }
+
+#[test]
+fn row_17_a_fifo_swapped_for_a_link_to_a_file_of_the_host_changes_nothing_of_it() {
+    use serde_json::json;
+    use std::os::unix::fs::PermissionsExt;
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let private = stage.dir().join("private");
+    fs::write(&private, "private").expect("write");
+    let mode = |file: &Path| fs::metadata(file).expect("stat").permissions().mode() & 0o777;
+    let set = |bits: u32| fs::set_permissions(&private, fs::Permissions::from_mode(bits)).expect("chmod");
+    let (fifo, link) = (bundle.rootfs().join("p"), bundle.rootfs().join("p-swap"));
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).expect("mkfifo");
+    symlink(&private, &link).expect("symlink");
+    // The control: who changes the mode by the name of the link changes that of the file.
+    set(0o644);
+    fs::set_permissions(&link, fs::Permissions::from_mode(0o600)).expect("chmod");
+    assert_eq!(mode(&private), 0o600);
+    bundle.set("/linux/devices", json!([{"path": "/p", "type": "p", "fileMode": 0o666}]));
+    let mut finished = 0;
+    while_swapping(&fifo, &link, || {
+        for _ in 0..rounds() {
+            finished += usize::from(stage.run(&bundle).code == 0);
+            assert_eq!(mode(&private), 0o600, "the mode meant for the fifo");
+        }
+    });
+    assert!(finished > 0, "no round got through: the race was never run");
+}

@@ -1,10 +1,13 @@
-//! Rows 3, 5, 6, 14, 15, 16, 20b, 25b and 27 against `rrunc sandbox` with no flags.
+//! Rows 3, 5, 6, 8, 14, 15, 16, 20b, 25b and 27 against `rrunc sandbox` with no flags.
 use super::{identity, payloads};
 use crate::support::place::{SECRET, git, write};
 use crate::support::{Lacks, Place, Terminal, find_program, runtime, skip, wait_for};
 use nix::sys::signal::Signal;
+use rrunc::sys::landlock;
 use serde_json::{Value, json};
 use std::fs;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -43,6 +46,41 @@ fn edit(bundle: &Path, change: impl FnOnce(&mut Value)) {
 
 fn without_filter(config: &mut Value) {
     config["linux"].as_object_mut().expect("linux").remove("seccomp").expect("a filter");
+}
+
+fn without_landlock(config: &mut Value) {
+    config["annotations"].as_object_mut().expect("annotations").remove("org.rrunc.landlock").expect("Landlock");
+}
+
+#[test]
+fn row_8_abstract_sockets_outside_are_out_of_reach() {
+    let place = Place::new();
+    let name = place.dir().display().to_string();
+    let at = |name: &str| SocketAddr::from_abstract_name(name).expect("a name");
+    let _listener = UnixListener::bind_addr(&at(&name)).expect("bind");
+    let datagrams = UnixDatagram::bind_addr(&at(&format!("{name}-datagram"))).expect("bind");
+    datagrams.set_nonblocking(true).expect("nonblocking");
+    let arrived = || datagrams.recv(&mut [0]).is_ok();
+    let (variable, payload) = (format!("PAYLOAD_SOCKET={name}"), "calls::abstract_sockets");
+    let ends = |results: Vec<(String, String)>| {
+        let ends: Vec<_> = results.into_iter().map(|(_, end)| end).collect();
+        assert_eq!((ends.len(), ends[0].as_str()), (4, "Ok"), "a socket of its own: {ends:?}");
+        ends[1..].to_vec()
+    };
+    let alone = payloads::in_sandbox(&place, &["-e", &variable], payload).success();
+    assert_eq!(ends(results(&alone.stdout)), ["ECONNREFUSED"; 3]);
+    let options = ["--network", "host", "-e", &variable];
+    if landlock::abi() < 6 {
+        let texts = ["abstract unix sockets of your session", "leave out --network host"];
+        payloads::in_sandbox(&place, &options, payload).fails(125, &texts);
+        return skip(Lacks::Machine("Landlock ABI 6"));
+    }
+    let inside = payloads::in_sandbox(&place, &options, payload).success();
+    assert_eq!(ends(results(&inside.stdout)), ["EPERM"; 3]);
+    assert!(!arrived(), "a datagram came through");
+    // The control: the same bundle without Landlock reaches both.
+    assert_eq!(ends(changed(&place, &options, payload, without_landlock)), ["Ok"; 3]);
+    assert!(arrived());
 }
 
 #[test]
@@ -185,6 +223,30 @@ fn row_3_a_directory_as_standard_stream_is_refused() {
         let call = place.call_after(prelude, &["sandbox", "--", "sh", "-c", "exit 9"]).cwd(&place.project());
         assert_eq!(call.run().code, 9, "{prelude}");
     }
+}
+
+#[test]
+fn row_3_a_file_given_for_reading_cannot_be_written() {
+    if landlock::abi() < 3 {
+        return skip(Lacks::Machine("Landlock ABI 3"));
+    }
+    let place = Place::new();
+    let notes = place.home().join("notes");
+    let probe = "cat; echo changed > /proc/self/fd/0; truncate -s 0 /proc/self/fd/0";
+    let prelude = format!("exec <{}", notes.display());
+    let sandbox = |options: &[&str]| {
+        let arguments = [&["sandbox"], options, &["--", "sh", "-c", probe]].concat();
+        place.call_after(&prelude, &arguments).cwd(&place.project()).run()
+    };
+    let out = sandbox(&[]).exits(1);
+    assert_eq!((out.stdout.as_str(), fs::read_to_string(&notes).expect("read").as_str()), ("notes", "notes"));
+    assert_eq!(out.stderr.matches("Permission denied").count(), 2, "{}", out.stderr);
+    // The control: by its mount it can be, and is gone.
+    let dir = place.dir().join("written").display().to_string();
+    sandbox(&["--write-bundle", &dir]).success();
+    edit(Path::new(&dir), without_landlock);
+    place.call_after(&prelude, &["run", "-b", &dir, "c"]).run().success().prints("notes");
+    assert_eq!(fs::read_to_string(&notes).expect("read"), "");
 }
 
 #[test]

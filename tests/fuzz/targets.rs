@@ -10,6 +10,7 @@ use rrunc::bundle::{self, Bundle};
 use rrunc::error::{hint_of, one_line};
 use rrunc::host::{self, ExeOwner, Host, IdMap, Range};
 use rrunc::plan::{self, Options};
+use rrunc::sandbox::policy::Policy;
 use rrunc::sandbox::profile::Profile;
 use rrunc::seccomp::abi::Machine;
 use rrunc::seccomp::{compile_for, words};
@@ -84,6 +85,7 @@ fn host() -> Host {
         map_helpers: Some((PathBuf::from("/usr/bin/newuidmap"), PathBuf::from("/usr/bin/newgidmap"))),
         exe: ExeOwner { uid: 1000, gid: 1000, mode: 0o755 },
         modules: rrunc::host::Modules { apparmor: true, selinux: false },
+        landlock_abi: 7,
     }
 }
 
@@ -252,7 +254,12 @@ pub fn profile(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match Profile::parse(text) {
         Ok(profile) => {
-            profile.environment.passes("LC_ALL");
+            profile.widens();
+            let mut policy = Policy::default();
+            match policy.apply("fuzz", &profile) {
+                Ok(()) => assert!(!policy.explain().is_empty()),
+                Err(error) => assert!(!one_line(&error).is_empty()),
+            }
         }
         Err(error) => assert!(!one_line(&error).is_empty()),
     }

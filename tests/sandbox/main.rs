@@ -9,6 +9,7 @@ mod commands;
 mod grants;
 mod hygiene;
 mod kernel;
+mod landlock;
 mod project;
 mod scene;
 mod view;

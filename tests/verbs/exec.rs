@@ -88,6 +88,8 @@ fn defaults_come_from_the_config() {
         .set("/process/cwd", json!("/usr"))
         .set("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "soft": 77, "hard": 88}]));
     stage.running(&bundle, "c");
+    // Those it had when the container was made.
+    bundle.set("/process/env", json!(["PATH=/bin", "FROM=elsewhere"])).set("/process/noNewPrivileges", json!(false));
     let script = "echo $FROM; pwd; ulimit -n; grep -E 'CapBnd|CapEff|NoNewPrivs' /proc/self/status; echo $SECRET";
     let out = stage.call(&["exec", "c", "sh", "-c", script]).env("SECRET", "leak").run().success();
     let caps = "CapEff:\t0000000020000420\nCapBnd:\t0000000020000420\nNoNewPrivs:\t1\n";

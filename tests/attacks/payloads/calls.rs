@@ -4,6 +4,8 @@ use nix::errno::Errno;
 use std::ffi::CString;
 use std::fs;
 use std::os::fd::AsRawFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 
 fn outcome(result: libc::c_long) -> String {
     if result == -1 { format!("{:?}", Errno::last()) } else { "Ok".to_owned() }
@@ -190,4 +192,24 @@ fn foreign_process() {
         libc::SYS_sched_getaffinity,
         [pid, size_of_val(&mask), mask.as_mut_ptr() as usize, 0, 0, 0],
     );
+}
+
+/// Connects and sends to the abstract sockets PAYLOAD_SOCKET and PAYLOAD_SOCKET-datagram, and to one of its own.
+#[test]
+#[ignore = "runs inside a sandbox"]
+fn abstract_sockets() {
+    let name = std::env::var("PAYLOAD_SOCKET").expect("PAYLOAD_SOCKET");
+    let at = |name: &str| SocketAddr::from_abstract_name(name).expect("a name");
+    let told = |what: &str, result: std::io::Result<()>| {
+        let end =
+            result.map_or_else(|e| format!("{:?}", Errno::from_raw(e.raw_os_error().unwrap_or(0))), |()| "Ok".into());
+        say(format_args!("{what}: {end}"));
+    };
+    let own = format!("{name}-{}", std::process::id());
+    let _listener = UnixListener::bind_addr(&at(&own)).expect("bind");
+    told("own", UnixStream::connect_addr(&at(&own)).map(drop));
+    told("connect", UnixStream::connect_addr(&at(&name)).map(drop));
+    let datagram = at(&format!("{name}-datagram"));
+    told("connect a datagram socket", UnixDatagram::unbound().expect("a socket").connect_addr(&datagram));
+    told("send", UnixDatagram::unbound().expect("a socket").send_to_addr(b"x", &datagram).map(drop));
 }

@@ -2,9 +2,15 @@
 mod bundle;
 mod environment;
 mod files;
+mod flags;
+mod hidden;
+mod limits;
+mod network;
 mod process;
+mod profiles;
 mod programs;
 mod project;
+mod report;
 mod repository;
 mod status;
 mod terminal;

@@ -93,7 +93,7 @@ fn binary_input_from_a_pipe_is_unchanged_beside_a_terminal() {
     std::fs::write(place.project().join("bytes"), &bytes).expect("write");
     for redirection in ["", "2>/dev/null"] {
         let (code, shown) =
-            script(&place, &format!("cat bytes bytes | $RRUNC sandbox -- wc -c {redirection}; exit $?"));
+            script(&place, &format!("cat bytes bytes | $RRUNC sandbox -q -- wc -c {redirection}; exit $?"));
         assert_eq!((code, shown.trim()), (0, "512"), "{redirection}");
         let compare = format!("cat bytes | $RRUNC sandbox -- cmp - bytes {redirection}");
         assert_eq!(script(&place, &compare).0, 0, "{redirection}");

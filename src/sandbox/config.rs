@@ -1,0 +1,216 @@
+//! The OCI configuration of a sandbox.
+use super::caller::{Caller, hard_limit};
+use super::policy::Decided;
+use super::view::View;
+use super::{Choice, environment, etc, text};
+use crate::cli::SandboxArgs;
+use crate::error::WithHint;
+use crate::plan::landlock::LANDLOCK;
+use crate::plan::{KEEP_STREAMS, MEMORY, REAPER, TIMEOUT};
+use crate::seccomp::profiles;
+use anyhow::{Context, Result, anyhow, bail};
+use nix::sys::resource::Resource;
+use oci_spec::runtime::LinuxSeccomp;
+use serde_json::{Map, Value, json};
+use std::fs;
+use std::path::PathBuf;
+
+/// Who the program is inside.
+pub struct Inside<'a> {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Login name.
+    pub name: &'a str,
+}
+
+/// The whole of config.json.
+pub fn config(args: &SandboxArgs, caller: &Caller, choice: &Choice, view: &View, inside: &Inside) -> Result<Value> {
+    let command = args.command.iter().map(|arg| text("argument", arg)).collect::<Result<Vec<_>>>()?;
+    let cwd = working_directory(args, caller, view);
+    let masked = masked(view)?;
+    // JSON has no other bytes.
+    for path in view.given().chain([cwd.as_path()]).chain(masked.iter().map(PathBuf::as_path)) {
+        text("path", path.as_os_str())?;
+    }
+    let mut namespaces: Vec<_> =
+        ["pid", "ipc", "uts", "mount", "cgroup", "user"].map(|kind| json!({"type": kind})).into();
+    if !view.host_network() {
+        namespaces.push(json!({"type": "network"}));
+    }
+    let capabilities = capabilities(args, choice)?;
+    Ok(json!({
+        "ociVersion": "1.0.2",
+        "process": {
+            "terminal": caller.terminal,
+            "user": {"uid": inside.uid, "gid": inside.gid, "umask": caller.umask},
+            "args": command,
+            "env": environment::variables(&args.environment, choice, caller, inside.name)?,
+            "cwd": cwd,
+            "capabilities": {
+                "bounding": capabilities, "effective": capabilities, "inheritable": capabilities,
+                "permitted": capabilities, "ambient": capabilities
+            },
+            "rlimits": rlimits(args, choice)?,
+            "noNewPrivileges": true
+        },
+        "root": {"path": "rootfs", "readonly": true},
+        "hostname": args.environment.hostname.as_deref().unwrap_or(etc::HOSTNAME),
+        "annotations": annotations(choice),
+        "mounts": view.mounts()?,
+        "linux": {
+            "namespaces": namespaces,
+            "uidMappings": [{"containerID": inside.uid, "hostID": caller.uid, "size": 1}],
+            "gidMappings": [{"containerID": inside.gid, "hostID": caller.gid, "size": 1}],
+            "devices": choice.sockets.devices,
+            "seccomp": seccomp(args, choice)?,
+            "maskedPaths": masked,
+            "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+        }
+    }))
+}
+
+fn working_directory(args: &SandboxArgs, caller: &Caller, view: &View) -> PathBuf {
+    match &args.files.chdir {
+        // What is a directory inside is known only there.
+        Some(dir) if dir.is_absolute() => dir.clone(),
+        Some(dir) => caller.cwd.join(dir),
+        None if view.shows(&caller.cwd) => caller.cwd.clone(),
+        None => view.home.to_owned(),
+    }
+}
+
+/// What OCI has no word for.
+fn annotations(choice: &Choice) -> Map<String, Value> {
+    let mut all = Map::new();
+    for name in [REAPER, KEEP_STREAMS] {
+        all.insert(name.to_owned(), json!("true"));
+    }
+    // With rules for files nobody inside may mount anything, which is what own namespaces are for.
+    let files = if choice.policy.user_namespaces.is_none() { "files," } else { "" };
+    all.insert(LANDLOCK.to_owned(), json!(format!("{files}abstract-sockets,signals")));
+    let bounds = &choice.policy.bounds;
+    for (name, bound) in [(MEMORY, &bounds.memory), (TIMEOUT, &bounds.time)] {
+        if let Some(bound) = bound {
+            all.insert(name.to_owned(), json!(bound.value.to_string()));
+        }
+    }
+    all
+}
+
+fn capabilities(args: &SandboxArgs, choice: &Choice) -> Result<Vec<String>> {
+    let named = |name: &String| {
+        let upper = name.to_ascii_uppercase();
+        if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") }
+    };
+    let dropped: Vec<String> = args.rights.cap_drop.iter().map(named).collect();
+    let added = choice.policy.capabilities.iter().map(|rule| named(&rule.value));
+    let all: Vec<String> = added.filter(|name| !dropped.contains(name)).collect();
+    if all.iter().any(|name| name == "CAP_ALL") {
+        bail!("--cap-add: name the capabilities one by one");
+    }
+    Ok(all)
+}
+
+/// Docker's `--security-opt`, else the profile of the policy; with user namespaces if they are wanted.
+fn seccomp(args: &SandboxArgs, choice: &Choice) -> Result<LinuxSeccomp> {
+    let mut filter = None;
+    for option in &args.rights.security_opt {
+        filter = match option.split_once(['=', ':']) {
+            Some(("seccomp", "unconfined")) => {
+                return Err(anyhow!("--security-opt {option}: a sandbox always has a filter"))
+                    .hint(|| "seccomp=default is the widest profile there is");
+            }
+            Some(("seccomp", value)) => Some(named_filter(value).with_context(|| format!("--security-opt {option}"))?),
+            None if option.starts_with("no-new-privileges") => filter,
+            Some(("no-new-privileges", "true")) => filter,
+            _ => {
+                return Err(anyhow!("--security-opt {option} is not known"))
+                    .hint(|| "seccomp=FILE, seccomp=NAME and no-new-privileges are");
+            }
+        };
+    }
+    let mut filter = match filter {
+        Some(filter) => filter,
+        None => profiles::parsed(choice.policy.seccomp().name()).context("no such seccomp profile")?,
+    };
+    if choice.policy.user_namespaces.is_some() {
+        profiles::allow_namespaces(&mut filter);
+    }
+    Ok(filter)
+}
+
+fn named_filter(value: &str) -> Result<LinuxSeccomp> {
+    if let Some(filter) = profiles::parsed(value) {
+        return Ok(filter);
+    }
+    let text = fs::read_to_string(value).hint(|| "`rrunc profile ls` lists the profiles that come with rrunc")?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+/// Resource limits, none above what the caller has.
+fn rlimits(args: &SandboxArgs, choice: &Choice) -> Result<Value> {
+    let mut all: Vec<(String, u64, u64)> = core_limit()?;
+    let bounds = &choice.policy.bounds;
+    let mut bound = |name: &str, resource, bound: &Option<Decided<u64>>, more: u64| -> Result<()> {
+        let Some(bound) = bound else { return Ok(()) };
+        let value = bound.value.saturating_add(more);
+        let value = hard_limit(resource)?.map_or(value, |hard| hard.min(value));
+        all.push((name.to_owned(), value, value));
+        Ok(())
+    };
+    // The reaper counts as one.
+    bound("RLIMIT_NPROC", Resource::RLIMIT_NPROC, &bounds.processes, 1)?;
+    bound("RLIMIT_FSIZE", Resource::RLIMIT_FSIZE, &bounds.file_size, 0)?;
+    bound("RLIMIT_NOFILE", Resource::RLIMIT_NOFILE, &bounds.open_files, 0)?;
+    // Of a single process, and at once: what all of them have is watched.
+    bound("RLIMIT_DATA", Resource::RLIMIT_DATA, &bounds.memory, 0)?;
+    for text in &args.limits.ulimit {
+        let limit = ulimit(text).with_context(|| format!("--ulimit {text}"))?;
+        all.retain(|(known, ..)| *known != limit.0);
+        all.push(limit);
+    }
+    Ok(all.into_iter().map(|(kind, soft, hard)| json!({"type": kind, "soft": soft, "hard": hard})).collect())
+}
+
+/// 1, not 0: a core handler behind a pipe is stopped by a soft limit of 1 only (core(5)).
+fn core_limit() -> Result<Vec<(String, u64, u64)>> {
+    if hard_limit(Resource::RLIMIT_CORE)? != Some(0) {
+        return Ok(vec![("RLIMIT_CORE".to_owned(), 1, 1)]);
+    }
+    if fs::read("/proc/sys/kernel/core_pattern").is_ok_and(|pattern| pattern.starts_with(b"|")) {
+        log::warn!("`ulimit -Hc 0` does not stop this host's core handler from reading the program's memory, 1 does");
+    }
+    Ok(Vec::new())
+}
+
+/// Docker's `TYPE=SOFT[:HARD]`.
+fn ulimit(text: &str) -> Result<(String, u64, u64)> {
+    let usage = "write it as nofile=1024 or nofile=1024:2048";
+    let (kind, values) = text.split_once('=').context(usage)?;
+    let number = |text: &str| match text {
+        "unlimited" | "-1" => Ok(u64::MAX),
+        _ => text.parse::<u64>().context(usage),
+    };
+    let (soft, hard) = values.split_once(':').unwrap_or((values, values));
+    Ok((format!("RLIMIT_{}", kind.to_ascii_uppercase()), number(soft)?, number(hard)?))
+}
+
+fn masked(view: &View) -> Result<Vec<PathBuf>> {
+    const KERNEL: [&str; 12] = [
+        "/proc/acpi",
+        "/proc/asound",
+        "/proc/kcore",
+        "/proc/keys",
+        "/proc/key-users",
+        "/proc/latency_stats",
+        "/proc/timer_list",
+        "/proc/timer_stats",
+        "/proc/sched_debug",
+        "/proc/scsi",
+        "/sys/firmware",
+        "/sys/fs/cgroup",
+    ];
+    Ok(KERNEL.iter().map(PathBuf::from).chain(view.masked()?).collect())
+}

@@ -1,0 +1,78 @@
+//! The program's environment: an allow-list of the caller's, what profiles and flags set, and nothing else.
+use super::caller::Caller;
+use super::{Choice, text};
+use crate::cli::EnvironmentArgs;
+use anyhow::{Context, Result, bail};
+use std::fs;
+
+/// Where programs are looked up if nothing says otherwise.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// The variables, as `K=V`.
+pub fn variables(args: &EnvironmentArgs, choice: &Choice, caller: &Caller, user: &str) -> Result<Vec<String>> {
+    let mut env = Variables::default();
+    for (name, value) in &caller.env {
+        // One that is not UTF-8 has no place in a JSON document, and is no setting that a tool depends on.
+        if let (Some(name), Some(value)) = (name.to_str(), value.to_str())
+            && choice.policy.passes(name)
+            && (!args.clearenv || name == "PATH")
+        {
+            env.set(name, value.to_owned());
+        }
+    }
+    env.set("HOME", text("HOME", caller.home.as_os_str())?);
+    for variable in ["USER", "LOGNAME"] {
+        env.set(variable, user.to_owned());
+    }
+    for (name, value) in &choice.policy.set {
+        env.set(name, value.value.clone());
+    }
+    for path in &args.env_file {
+        let flag = format!("--env-file {}", path.display());
+        let lines = fs::read_to_string(path).with_context(|| flag.clone())?;
+        for line in lines.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            env.enter(line, caller, &flag)?;
+        }
+    }
+    for entry in &args.env {
+        env.enter(&text("-e", entry)?, caller, "-e")?;
+    }
+    for (name, value) in &choice.sockets.variables {
+        env.set(name, value.clone());
+    }
+    for name in &args.unsetenv {
+        env.0.retain(|(known, _)| known != name);
+    }
+    if !env.0.iter().any(|(name, _)| name == "PATH") {
+        env.set("PATH", PATH.to_owned());
+    }
+    Ok(env.0.into_iter().map(|(name, value)| format!("{name}={value}")).collect())
+}
+
+#[derive(Default)]
+struct Variables(Vec<(String, String)>);
+
+impl Variables {
+    fn set(&mut self, name: &str, value: String) {
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some(entry) => entry.1 = value,
+            None => self.0.push((name.to_owned(), value)),
+        }
+    }
+
+    /// `K=V`, or `K` for the caller's own value.
+    fn enter(&mut self, entry: &str, caller: &Caller, flag: &str) -> Result<()> {
+        let (name, value) = match entry.split_once('=') {
+            Some((name, value)) => (name, value.to_owned()),
+            None => {
+                let own = caller.variable(entry).with_context(|| format!("{flag} {entry}: the variable is not set"))?;
+                (entry, text(flag, own)?)
+            }
+        };
+        if name.is_empty() || entry.contains('\0') {
+            bail!("{flag} {entry:?} names no variable");
+        }
+        self.set(name, value);
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! What of the host's files is granted beside the project: flags and profiles, and caches of the sandbox's own.
+use super::Choice;
+use super::caller::Caller;
+use super::policy::Rule;
+use super::profile::Cache;
+use crate::cli::FileArgs;
+use anyhow::{Context, Result, bail};
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Component, Path, PathBuf};
+
+/// A directory or file of the host that is granted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// On the host, absolute.
+    pub source: PathBuf,
+    /// Inside, absolute.
+    pub destination: PathBuf,
+    /// May be written.
+    pub writable: bool,
+}
+
+/// The `SRC[:DST]` of every flag, with whether it may be written, made absolute by `cwd`: readable ones first, since
+/// the more generous word of the user's holds at one place.
+pub fn of_flags(args: &FileArgs, cwd: &Path) -> Result<[Vec<String>; 2]> {
+    let mut granted = [Vec::new(), Vec::new()];
+    for (flag, values, writable, optional) in [
+        ("--ro-bind", &args.ro_bind, false, false),
+        ("--ro-bind-try", &args.ro_bind_try, false, true),
+        ("--bind", &args.bind, true, false),
+        ("--bind-try", &args.bind_try, true, true),
+    ] {
+        for value in values {
+            let value = super::text(flag, value)?;
+            let (source, _) = split(&value);
+            if !optional || cwd.join(source).exists() {
+                granted[usize::from(writable)].push(absolute(&value, cwd));
+            }
+        }
+    }
+    for value in &args.volume {
+        let value = super::text("-v", value)?;
+        let (paths, writable) = match value.rsplit_once(':') {
+            Some((paths, "ro")) => (paths, false),
+            Some((paths, "rw")) => (paths, true),
+            _ => (value.as_str(), true),
+        };
+        if !paths.starts_with(['/', '.', '~']) {
+            bail!("-v {value}: {paths} is the name of a volume, and there are none: give the path of a directory");
+        }
+        granted[usize::from(writable)].push(absolute(paths, cwd));
+    }
+    Ok(granted)
+}
+
+/// As in docker: the last colon that is followed by an absolute path.
+fn split(text: &str) -> (&str, Option<&str>) {
+    match text.rmatch_indices(":/").next() {
+        Some((at, _)) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
+    }
+}
+
+/// The same grant with a source that does not depend on where we are.
+pub fn absolute(text: &str, base: &Path) -> String {
+    if text.starts_with(['/', '~']) { text.to_owned() } else { base.join(text).to_string_lossy().into_owned() }
+}
+
+/// All grants of a choice, in order. What a profile names and is not there is left out; what a flag names is missed.
+pub fn all(choice: &Choice, caller: &Caller) -> Result<Vec<Grant>> {
+    let policy = &choice.policy;
+    let readable = policy.read.iter().map(|rule| (rule, false));
+    let listed = readable.chain(policy.write.iter().map(|rule| (rule, true)));
+    let mut all = Vec::new();
+    for (rule, writable) in listed {
+        let granted = grant(rule, writable, caller);
+        all.extend(granted.with_context(|| {
+            let flag = if writable { "--bind" } else { "--ro-bind" };
+            let by = if rule.from == super::COMMAND_LINE { flag.to_owned() } else { format!("profile {}:", rule.from) };
+            format!("{by} {}", rule.value)
+        })?);
+    }
+    let project = choice.project.as_ref().map(|project| project.root.as_path());
+    for cache in &policy.caches {
+        match project {
+            Some(root) => all.extend(cached(cache.value, root, caller)?),
+            None if cache.from == super::COMMAND_LINE => {
+                bail!("--cache: without a project there is nothing to keep it for")
+            }
+            None => {}
+        }
+    }
+    Ok(all)
+}
+
+fn grant(rule: &Rule, writable: bool, caller: &Caller) -> Result<Option<Grant>> {
+    let (source, destination) = split(&rule.value);
+    let source = match source.strip_prefix('~') {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => caller.home.join(rest.trim_start_matches('/')),
+        _ => PathBuf::from(source),
+    };
+    if !source.is_absolute() {
+        bail!("a relative path: begin it with ~/ or /");
+    }
+    let source = match source.canonicalize() {
+        Ok(source) => source,
+        Err(e) if rule.from == super::COMMAND_LINE => return Err(e).with_context(|| source.display().to_string()),
+        Err(_) => return Ok(None),
+    };
+    let destination = destination.map_or_else(|| source.clone(), PathBuf::from);
+    if destination.components().any(|part| part == Component::ParentDir) {
+        bail!("{} leads up again by `..`: name the place itself", destination.display());
+    }
+    if destination == Path::new("/") {
+        bail!("the root of the sandbox is made up: name the directories that are wanted");
+    }
+    Ok(Some(Grant { source, destination, writable }))
+}
+
+/// Where a package manager keeps its downloads, from a directory of the project's own below the cache directory: another
+/// project's sandbox could have put anything into a shared one.
+fn cached(cache: Cache, project: &Path, caller: &Caller) -> Result<Vec<Grant>> {
+    let dirs = directories::BaseDirs::new().context("there is no home directory to keep caches in")?;
+    let own = dirs.cache_dir().join("rrunc").join(project.strip_prefix("/").unwrap_or(project));
+    let home = |name: &str| caller.home.join(name);
+    let place = |variable: &str, name: &str| caller.path_in(variable).map_or_else(|| home(name), Path::to_owned);
+    let places = match cache {
+        Cache::Cargo => {
+            let cargo = place("CARGO_HOME", ".cargo");
+            vec![("=cargo-registry", cargo.join("registry")), ("=cargo-git", cargo.join("git"))]
+        }
+        Cache::Npm => vec![("=npm", home(".npm"))],
+        Cache::Pip => vec![("=pip", home(".cache/pip"))],
+        Cache::Go => {
+            vec![("=go-modules", place("GOPATH", "go").join("pkg/mod")), ("=go-build", home(".cache/go-build"))]
+        }
+    };
+    places
+        .into_iter()
+        .map(|(name, destination)| {
+            let source = own.join(name);
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(&source);
+            made.with_context(|| format!("make the cache {}", source.display()))?;
+            Ok(Grant { source: fs::canonicalize(&source)?, destination, writable: true })
+        })
+        .collect()
+}

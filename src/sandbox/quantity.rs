@@ -1,0 +1,104 @@
+//! Sizes and times as people write them: `64m`, `80%`, `1h`.
+use anyhow::{Context, Result, bail};
+
+/// Bytes: a number with k, m, g or t, for powers of 1024, with or without `b` or `iB` behind.
+pub fn size(text: &str) -> Result<u64> {
+    let lower = text.trim().to_ascii_lowercase();
+    let number = lower.trim_end_matches("ib").trim_end_matches('b');
+    let (digits, factor) = match number.chars().last() {
+        Some('k') => (&number[..number.len() - 1], 1 << 10),
+        Some('m') => (&number[..number.len() - 1], 1 << 20),
+        Some('g') => (&number[..number.len() - 1], 1 << 30),
+        Some('t') => (&number[..number.len() - 1], 1 << 40),
+        _ => (number, 1),
+    };
+    times(digits, factor).with_context(|| format!("{text:?} is no size: write 512m or 2g"))
+}
+
+/// Bytes of memory: a size, or a share of the machine's memory in percent.
+pub fn memory(text: &str) -> Result<u64> {
+    let Some(percent) = text.trim().strip_suffix('%') else { return size(text) };
+    let percent: u64 = percent
+        .trim()
+        .parse()
+        .ok()
+        .filter(|p| (1..=100).contains(p))
+        .with_context(|| format!("{text:?} is no share of the memory: write 1% to 100%"))?;
+    let info = nix::sys::sysinfo::sysinfo().context("sysinfo")?;
+    Ok(info.ram_total() / 100 * percent)
+}
+
+/// Milliseconds: a number of seconds, or with ms, s, m, h or d.
+pub fn milliseconds(text: &str) -> Result<u64> {
+    let number = text.trim();
+    let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+    let unit = units.iter().find(|(unit, _)| number.ends_with(unit));
+    let (digits, factor) = unit.map_or((number, 1000), |(unit, factor)| (number.trim_end_matches(unit), *factor));
+    times(digits, factor)
+        .ok()
+        .filter(|time| *time > 0)
+        .with_context(|| format!("{text:?} is no time: write 90s, 10m or 1h"))
+}
+
+/// `digits`, which may have a decimal point, times `factor`.
+fn times(digits: &str, factor: u64) -> Result<u64> {
+    let plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match digits.split_once('.') {
+        None if plain(digits) => digits.parse::<u64>()?.checked_mul(factor).context("too large"),
+        Some((whole, part)) if plain(whole) && plain(part) => Ok((digits.parse::<f64>()? * factor as f64) as u64),
+        _ => bail!("no number"),
+    }
+}
+
+/// A number of bytes for people: `80.0 MiB`.
+pub fn show_size(bytes: u64) -> String {
+    let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    match units.iter().find(|(_, shift)| bytes >> shift > 0) {
+        Some((unit, shift)) => format!("{:.1} {unit}", bytes as f64 / (1_u64 << shift) as f64),
+        None => format!("{bytes} B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("512", 512),
+            ("64k", 65536),
+            ("1M", 1 << 20),
+            ("2g", 2 << 30),
+            ("1.5GiB", 3 << 29),
+            ("10kb", 10240),
+        ] {
+            assert_eq!(size(text).unwrap(), bytes, "{text}");
+        }
+        for bad in ["", "m", "-1", "1x", "1..5g", "99999999999t", "1 m m", "٣"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+        assert_eq!((show_size(1536).as_str(), show_size(12).as_str()), ("1.5 KiB", "12 B"));
+    }
+
+    #[test]
+    fn times_of_the_clock() {
+        for (text, time) in [("90", 90_000), ("90s", 90_000), ("250ms", 250), ("10m", 600_000), ("1.5h", 5_400_000)] {
+            assert_eq!(milliseconds(text).unwrap(), time, "{text}");
+        }
+        for bad in ["", "s", "0", "-5", "5w", "1h30m"] {
+            assert!(milliseconds(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn shares_of_the_memory() {
+        let all = memory("100%").unwrap();
+        assert!(all > 1 << 20 && memory("50%").unwrap().abs_diff(all / 2) < 100, "{all}");
+        assert_eq!(memory("3k").unwrap(), 3072);
+        for bad in ["0%", "101%", "%", "x%"] {
+            assert!(memory(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What came of a sandbox: a short block for people, JSON for machines.
+use super::policy::Decided;
+use super::promises::{PROMISES, Weakened};
+use super::quantity::show_size;
+use super::view::View;
+use super::{Choice, hidden};
+use crate::printable::printable;
+use crate::supervise::Ended;
+use crate::watchdog::Excess;
+use anyhow::{Context, Result};
+use nix::sys::resource::{UsageWho, getrusage};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// No more than this many paths are listed; the others are counted.
+const MOST: usize = 50;
+
+/// What is told.
+#[derive(Debug)]
+pub struct Report {
+    status: u8,
+    excess: Option<Excess>,
+    wall: Duration,
+    user: Duration,
+    system: Duration,
+    /// Bytes, and whether of all processes together.
+    peak: (u64, bool),
+    limits: Vec<(&'static str, Decided<u64>, &'static str)>,
+    weakened: Vec<Weakened>,
+    /// What runs later on the host and was not there before.
+    runs_later: Vec<PathBuf>,
+}
+
+impl Report {
+    /// Gathers it. `before` is what was protected in the project when the sandbox began.
+    pub fn of(
+        choice: &Choice,
+        ended: &Ended,
+        status: u8,
+        wall: Duration,
+        weakened: Vec<Weakened>,
+        before: &[PathBuf],
+    ) -> Result<Report> {
+        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("getrusage")?;
+        let time = |time: nix::sys::time::TimeVal| {
+            Duration::new(time.tv_sec().unsigned_abs(), (time.tv_usec().unsigned_abs() as u32) * 1000)
+        };
+        let largest = usage.max_rss().unsigned_abs() * 1024;
+        // What was seen of all between two looks may be less than what one alone had.
+        let peak = if ended.peak > largest { (ended.peak, true) } else { (largest, false) };
+        let bounds = &choice.policy.bounds;
+        let all = [
+            ("memory", &bounds.memory, "watched by rrunc"),
+            ("processes", &bounds.processes, "RLIMIT_NPROC"),
+            ("time", &bounds.time, "rrunc's clock"),
+            ("tmpfs", &bounds.tmpfs, "size of each tmpfs"),
+            ("file-size", &bounds.file_size, "RLIMIT_FSIZE"),
+            ("open-files", &bounds.open_files, "RLIMIT_NOFILE"),
+        ];
+        let limits = all.into_iter().filter_map(|(name, bound, tier)| Some((name, bound.clone()?, tier))).collect();
+        let mut runs_later = match &choice.project {
+            Some(project) if choice.writes_project() => {
+                hidden::matching(&project.root, &View::globs(&choice.policy.protect)?)?
+            }
+            _ => Vec::new(),
+        };
+        runs_later.retain(|path| !before.contains(path));
+        let (user, system) = (time(usage.user_time()), time(usage.system_time()));
+        Ok(Report { status, excess: ended.excess, wall, user, system, peak, limits, weakened, runs_later })
+    }
+
+    /// The block for the terminal.
+    pub fn text(&self) -> String {
+        let mut text = format!("rrunc: exit {} after {}", self.status, seconds(self.wall));
+        let of = if self.peak.1 { "all processes" } else { "the largest process" };
+        writeln!(text, ", {} at the peak ({of})", show_size(self.peak.0)).expect("a String takes all");
+        if let Some(name) = self.excess() {
+            let limit = self.limits.iter().find(|(limit, ..)| *limit == name);
+            if let Some((_, bound, tier)) = limit {
+                let value =
+                    if name == "time" { seconds(Duration::from_millis(bound.value)) } else { show_size(bound.value) };
+                writeln!(text, "rrunc: ended at its limit of {name}, {value} ({}; {tier})", bound.from)
+                    .expect("a String takes all");
+            }
+        }
+        for path in self.runs_later.iter().take(MOST) {
+            writeln!(text, "rrunc: new, and runs later on your host: {}", printable(&path.to_string_lossy()))
+                .expect("a String takes all");
+        }
+        if let Some(more) = self.runs_later.len().checked_sub(MOST).filter(|more| *more > 0) {
+            writeln!(text, "rrunc: and {more} more").expect("a String takes all");
+        }
+        for Weakened { name, why } in self.weakened.iter().filter(|weak| weak.name != "limits") {
+            writeln!(text, "rrunc: weaker than promised: {name}: {}", printable(why)).expect("a String takes all");
+        }
+        text
+    }
+
+    /// The document of `--report`, version 1.
+    pub fn json(&self) -> Value {
+        let limits: Vec<Value> = self
+            .limits
+            .iter()
+            .map(|(name, bound, tier)| {
+                let hit = self.excess() == Some(name);
+                json!({"name": name, "value": bound.value, "from": bound.from, "tier": tier, "hit": hit})
+            })
+            .collect();
+        let promises: Vec<Value> = PROMISES
+            .iter()
+            .map(|(name, _)| {
+                let weak = self.weakened.iter().find(|weak| weak.name == *name);
+                json!({"name": name, "kept": weak.is_none(), "why": weak.map(|weak| &weak.why)})
+            })
+            .collect();
+        let listed: Vec<_> = self.runs_later.iter().take(MOST).map(|path| path.to_string_lossy()).collect();
+        json!({
+            "version": 1,
+            "exitStatus": self.status,
+            "endedBy": self.excess().unwrap_or("program"),
+            "seconds": {
+                "wall": self.wall.as_secs_f64(), "user": self.user.as_secs_f64(), "system": self.system.as_secs_f64()
+            },
+            "peakMemory": {"bytes": self.peak.0, "of": if self.peak.1 { "all" } else { "largest process" }},
+            "limits": limits,
+            "promises": promises,
+            "runsLater": listed,
+            "runsLaterNotListed": self.runs_later.len().saturating_sub(MOST),
+        })
+    }
+
+    fn excess(&self) -> Option<&'static str> {
+        self.excess.map(|excess| match excess {
+            Excess::Time => "time",
+            Excess::Memory => "memory",
+        })
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    match time.as_secs() {
+        0..60 => format!("{:.2} s", time.as_secs_f64()),
+        all => format!("{} min {} s", all / 60, all % 60),
+    }
+}

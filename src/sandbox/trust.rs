@@ -1,0 +1,96 @@
+//! A project's own profile, `.rrunc.toml`: whoever writes the project's files may have written it, so it counts only
+//! once the user has read it, and only as it was then.
+use super::profile::{Named, Profile, text_of};
+use anyhow::{Context, Result};
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// Name of the file in the project's directory.
+pub const FILE: &str = ".rrunc.toml";
+
+/// What is known of a project's profile.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// There is none.
+    Absent,
+    /// It is as it was when the user trusted it: its text.
+    Trusted(String),
+    /// The user has never trusted it: its text.
+    Unknown(String),
+    /// It was another one that the user trusted: the text now, and the text then.
+    Changed(String, String),
+}
+
+/// Where the user's copy of a trusted profile is kept: the copy itself, not a digest, can be shown beside the new one.
+fn copy_of(project: &Path) -> Result<PathBuf> {
+    let dirs = directories::BaseDirs::new().context("there is no home directory to keep it in")?;
+    let place = dirs.data_dir().join("rrunc/trusted").join(project.strip_prefix("/").unwrap_or(project));
+    Ok(place.join("=profile.toml"))
+}
+
+/// How the profile of the project at `root` stands.
+pub fn standing(root: &Path) -> Result<Standing> {
+    let path = root.join(FILE);
+    // Not followed if it is a link: what it leads to may be nobody's business.
+    if !path.symlink_metadata().is_ok_and(|meta| meta.is_file()) {
+        return Ok(Standing::Absent);
+    }
+    let text = text_of(&path).with_context(|| path.display().to_string())?;
+    Ok(match fs::read_to_string(copy_of(root)?) {
+        Ok(copy) if copy == text => Standing::Trusted(text),
+        Ok(copy) => Standing::Changed(text, copy),
+        Err(_) => Standing::Unknown(text),
+    })
+}
+
+/// The profile of the project at `root`, if it is trusted. If it is not, that is said once.
+pub fn profile(root: &Path) -> Result<Option<Named>> {
+    let path = root.join(FILE);
+    match standing(root)? {
+        Standing::Absent => Ok(None),
+        Standing::Trusted(text) => parse(root, &text).map(Some),
+        Standing::Unknown(_) => {
+            log::warn!("{} is ignored: read it, then `rrunc trust`", path.display());
+            Ok(None)
+        }
+        Standing::Changed(..) => {
+            log::warn!("{} is ignored: it has changed since you trusted it; see `rrunc trust`", path.display());
+            Ok(None)
+        }
+    }
+}
+
+/// Reads it; its paths start at the project's directory. What it would extend is the user's to choose, with --profile.
+pub fn parse(root: &Path, text: &str) -> Result<Named> {
+    let path = root.join(FILE);
+    let read = || -> Result<Profile> {
+        let mut profile = Profile::parse(text)?;
+        anyhow::ensure!(profile.extends.is_none(), "`extends` has no place in a project's profile");
+        for value in profile.allow.read.iter_mut().chain(&mut profile.allow.write) {
+            *value = super::grants::absolute(value, root);
+        }
+        Ok(profile)
+    };
+    let profile = read().with_context(|| path.display().to_string())?;
+    Ok(Named { name: path.display().to_string(), profile })
+}
+
+/// Keeps `text` as what the user trusts for the project at `root`.
+pub fn keep(root: &Path, text: &str) -> Result<()> {
+    let copy = copy_of(root)?;
+    let dir = copy.parent().context("a directory")?;
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| dir.display().to_string())?;
+    let new = copy.with_extension("new");
+    fs::write(&new, text).and_then(|()| fs::rename(&new, &copy)).with_context(|| copy.display().to_string())
+}
+
+/// Trusts the profile of `root` no longer; whether it was trusted.
+pub fn forget(root: &Path) -> Result<bool> {
+    let copy = copy_of(root)?;
+    match fs::remove_file(&copy) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e).with_context(|| copy.display().to_string()),
+    }
+}

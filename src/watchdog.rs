@@ -1,0 +1,186 @@
+//! Ends a foreground container that takes too much: time, or memory where no cgroup counts it.
+//!
+//! What is counted of memory is what only these processes have: anonymous and shared memory, in memory or swapped out.
+//! Copies that fork(2) shares are counted once, from smaps_rollup (proc_pid_smaps(5)), before anything is ended.
+use crate::plan::{MEMORY, TIMEOUT};
+use crate::sys::pidfd;
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use std::fs;
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+/// Between asking a program to end and ending it.
+const GRACE: Duration = Duration::from_secs(2);
+/// Memory is looked at no more and no less often than this.
+const LOOKS: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(1)];
+/// No program fills memory faster, in bytes a second: so long the limit cannot be reached.
+const FASTEST: u64 = 4 << 30;
+
+/// What may be taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// From the start of the program to its end.
+    pub time: Option<Duration>,
+    /// Bytes of memory of all processes together.
+    pub memory: Option<u64>,
+}
+
+impl Limits {
+    /// Those that a container's annotations name.
+    ///
+    /// # Errors
+    /// What is no number, by the name of the annotation.
+    pub fn of<'a>(annotation: impl Fn(&str) -> Option<&'a String>) -> Result<Limits> {
+        let number = |name: &str| {
+            let value = annotation(name).map(|value| value.parse::<u64>());
+            value.transpose().with_context(|| format!("annotation {name} is no number"))
+        };
+        Ok(Limits { time: number(TIMEOUT)?.map(Duration::from_millis), memory: number(MEMORY)? })
+    }
+}
+
+/// The limit that was passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Excess {
+    /// Of time.
+    Time,
+    /// Of memory.
+    Memory,
+}
+
+/// Watches over one container.
+#[derive(Debug)]
+pub struct Watchdog {
+    limits: Limits,
+    /// The container's first process, as this process counts.
+    pid: i32,
+    end: Option<Instant>,
+    look: Option<Instant>,
+    kill: Option<Instant>,
+    /// The limit that was passed, if one was.
+    pub excess: Option<Excess>,
+    /// The most memory that was seen, in bytes; 0 where memory is not watched.
+    pub peak: u64,
+}
+
+impl Watchdog {
+    /// Starts the clock.
+    pub fn start(limits: Limits, pid: i32) -> Watchdog {
+        let now = Instant::now();
+        let end = limits.time.and_then(|time| now.checked_add(time));
+        Watchdog { limits, pid, end, look: limits.memory.map(|_| now), kill: None, excess: None, peak: 0 }
+    }
+
+    /// How long there is nothing to be done.
+    pub fn rest(&self) -> Option<Duration> {
+        let next = [self.end, self.look, self.kill].into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+
+    /// Does what is due.
+    pub fn pump(&mut self, init: BorrowedFd) -> Result<()> {
+        let now = Instant::now();
+        let due = |time: Option<Instant>| time.is_some_and(|time| time <= now);
+        if due(self.end) {
+            self.excess.get_or_insert(Excess::Time);
+            self.end = None;
+            self.kill = Some(now + GRACE);
+            signal(init, libc::SIGTERM)?;
+        }
+        if due(self.kill) {
+            self.kill = None;
+            signal(init, libc::SIGKILL)?;
+        }
+        if let Some(limit) = self.limits.memory.filter(|_| due(self.look)) {
+            let used = self.used(limit);
+            self.peak = self.peak.max(used);
+            self.look = None;
+            if used > limit {
+                self.excess.get_or_insert(Excess::Memory);
+                return signal(init, libc::SIGKILL);
+            }
+            let safe = Duration::from_millis((limit - used) / (FASTEST / 1000));
+            self.look = Some(now + safe.clamp(LOOKS[0], LOOKS[1]));
+        }
+        Ok(())
+    }
+
+    /// Bytes that all processes have; exactly only if it matters for `limit`.
+    fn used(&self, limit: u64) -> u64 {
+        let all = descendants(self.pid);
+        let rough: u64 = all.iter().map(|pid| resident(*pid).unwrap_or_default()).sum();
+        if rough <= limit {
+            return rough;
+        }
+        // Of a process that has made itself undumpable there is only the rough figure.
+        all.iter().map(|pid| proportional(*pid).or_else(|| resident(*pid)).unwrap_or_default()).sum()
+    }
+}
+
+fn signal(init: BorrowedFd, number: i32) -> Result<()> {
+    match pidfd::send_signal(init, number) {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(e) => Err(e).context("end the container that has passed a limit"),
+    }
+}
+
+/// The process and all that come from it: orphans are the first process's children, so none is missed for long.
+fn descendants(pid: i32) -> Vec<i32> {
+    let mut all = vec![pid];
+    let mut at = 0;
+    while let Some(pid) = all.get(at).copied() {
+        at += 1;
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().filter_map(Result::ok);
+        for task in tasks {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            for child in children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()) {
+                if !all.contains(&child) {
+                    all.push(child);
+                }
+            }
+        }
+    }
+    all
+}
+
+fn resident(pid: i32) -> Option<u64> {
+    sum(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, &["RssAnon:", "RssShmem:", "VmSwap:"])
+}
+
+fn proportional(pid: i32) -> Option<u64> {
+    sum(&fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?, &["Pss_Anon:", "Pss_Shmem:", "SwapPss:"])
+}
+
+/// The bytes in the lines `NAME: N kB`.
+fn sum(text: &str, names: &[&str]) -> Option<u64> {
+    let kilobytes = |line: &str| {
+        let value = names.iter().find_map(|name| line.strip_prefix(name))?;
+        value.strip_suffix(" kB")?.trim().parse::<u64>().ok()
+    };
+    let lines: Vec<u64> = text.lines().filter_map(kilobytes).collect();
+    (!lines.is_empty()).then(|| lines.iter().sum::<u64>() * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_from_the_kernels_tables() {
+        let status =
+            "Name:\tx\nVmRSS:\t 900 kB\nRssAnon:\t     120 kB\nRssFile:\t 10 kB\nRssShmem:\t 8 kB\nVmSwap:\t 4 kB\n";
+        assert_eq!(sum(status, &["RssAnon:", "RssShmem:", "VmSwap:"]), Some(132 * 1024));
+        assert_eq!(sum("", &["RssAnon:"]), None);
+        let own = std::process::id().cast_signed();
+        assert!(resident(own).unwrap() > 0 && proportional(own).unwrap() > 0);
+        assert_eq!(descendants(own)[0], own);
+    }
+
+    #[test]
+    fn there_is_nothing_to_do_without_limits() {
+        assert_eq!(Watchdog::start(Limits::default(), 1).rest(), None);
+        let timed = Watchdog::start(Limits { time: Some(Duration::from_secs(60)), memory: None }, 1);
+        assert!(timed.rest().is_some_and(|rest| rest > Duration::from_secs(50)));
+    }
+}

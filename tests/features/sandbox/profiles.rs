@@ -1,0 +1,164 @@
+//! Profiles: which there are, what they come to, and a project's own one.
+use crate::support::place::write;
+use crate::support::{Output, Place};
+use std::fs;
+
+/// A profile of the user's own.
+fn own(place: &Place, name: &str, text: &str) {
+    write(&place.home().join(format!(".config/rrunc/profiles/{name}.toml")), text);
+}
+
+fn rrunc(place: &Place, args: &[&str]) -> Output {
+    place.call(args).cwd(&place.project()).run()
+}
+
+#[test]
+fn each_that_is_listed_is_sound_and_runs() {
+    let place = Place::new();
+    let list = rrunc(&place, &["profile", "ls"]).success().stdout;
+    let names: Vec<&str> = list.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
+    assert!(names.len() >= 12 && names.contains(&"judge"), "{list}");
+    for name in names {
+        assert!(rrunc(&place, &["profile", "check", name]).success().stdout.contains("is sound"), "{name}");
+        assert!(!rrunc(&place, &["profile", "show", name]).success().stdout.is_empty(), "{name}");
+        if !name.starts_with("seccomp/") {
+            place.sh(&["--profile", name], "echo ran").success().prints("ran\n");
+        }
+    }
+}
+
+#[test]
+fn untrusted_changes_nothing_and_judge_sees_nothing() {
+    let place = Place::new();
+    write(&place.project().join("input"), "text\n");
+    place.sh(&["--profile", "untrusted"], "cat input; echo x > input").exits(2).prints("text\n");
+    place.sh(&["--profile", "judge"], "test -e input || echo nothing").success().prints("nothing\n");
+    place
+        .sh(&["--profile", "judge", "--ro-bind", "input"], &format!("cat {}/input", place.project().display()))
+        .prints("text\n");
+    // A rule of the strict filter, and the control.
+    let system_v = "import ctypes; print(ctypes.CDLL(None, use_errno=True).msgget(0, 0o1600))";
+    if crate::support::find_program("python3").is_some() {
+        place.sandbox(&["--profile", "untrusted", "--", "python3", "-c", system_v]).run().success().prints("-1\n");
+        assert_ne!(place.sandbox(&["--", "python3", "-c", system_v]).run().success().stdout, "-1\n");
+    }
+}
+
+#[test]
+fn later_ones_narrow_unless_they_allow() {
+    let place = Place::new();
+    own(&place, "narrow", "[deny]\npass = [\"LANG\"]\n[limits]\nprocesses = 99999\ntmpfs = \"8m\"\n");
+    own(
+        &place,
+        "wide",
+        "extends = \"narrow\"\n[allow]\npass = [\"TOKEN\"]\nset = { FROM = \"wide\" }\nlimits = { tmpfs = \"16m\" }\n",
+    );
+    let show = "echo $LANG $TOKEN $FROM; df -P -k /tmp | tail -1 | awk '{ print $2 }'";
+    let run = |options: &[&str]| {
+        let args = [options, &["--", "sh", "-c", show]].concat();
+        place.sandbox(&args).env("LANG", "C").env("TOKEN", "secret").run().success().stdout
+    };
+    assert_eq!(run(&[]), "C\n1048576\n");
+    assert_eq!(run(&["--profile", "narrow"]), "\n8192\n");
+    assert_eq!(run(&["--profile", "wide"]), "secret wide\n16384\n");
+    // The larger limit of processes did not replace the smaller one.
+    let explained = place.sandbox(&["--profile", "wide", "--explain-profile", "--", "true"]).run().success().stdout;
+    let line = |start: &str| explained.lines().find(|line| line.trim_start().starts_with(start)).map(str::to_owned);
+    assert!(line("processes: 4096").is_some_and(|line| line.ends_with("base")), "{explained}");
+    assert!(line("TOKEN").is_some_and(|line| line.ends_with("wide.toml")), "{explained}");
+    // Flags are the user's last word.
+    assert_eq!(run(&["--profile", "wide", "--size", "4m", "--unsetenv", "TOKEN"]), "wide\n4096\n");
+}
+
+#[test]
+fn mistakes_are_told_with_file_line_and_column() {
+    let place = Place::new();
+    own(&place, "typo", "[allow]\nread = [\"~/x\"]\n\nprograms = 3\n");
+    own(&place, "loop", "extends = \"loop\"\n");
+    own(&place, "size", "[limits]\nmemory = \"many\"\n");
+    own(&place, "up", "[deny]\nhide = [\"../*\"]\n");
+    for (name, texts) in [
+        ("typo", &["typo.toml", "line 4, column 12"][..]),
+        ("loop", &["it extends itself"]),
+        ("size", &["size.toml", "limits: memory", "\"many\" is no size"]),
+        ("up", &["up.toml", "\"../*\" leads upwards"]),
+        ("none", &["there is no profile none"]),
+        ("./none.toml", &["./none.toml", "no such file"]),
+    ] {
+        rrunc(&place, &["profile", "check", name]).fails(1, texts);
+        place.sandbox(&["--profile", name, "--", "true"]).run().fails(125, &texts[..1]);
+    }
+}
+
+#[test]
+fn auto_chooses_by_the_files_of_the_project() {
+    let place = Place::new();
+    let explain = || place.sandbox(&["--profile", "auto", "--explain-profile", "--", "true"]).run().success().stdout;
+    assert!(!explain().contains("caches"));
+    write(&place.project().join("Cargo.lock"), "");
+    write(&place.project().join("package-lock.json"), "{}");
+    let explained = explain();
+    assert!(explained.contains("cargo  rust") && explained.contains("npm    node"), "{explained}");
+    place.sandbox(&["--profile", "auto", "--no-project", "--", "true"]).run().fails(125, &["--profile auto"]);
+}
+
+#[test]
+fn row_25_a_projects_own_profile_counts_only_once_it_is_trusted() {
+    let place = Place::new();
+    let secret = place.home().join("plain.txt");
+    write(&secret, "outside\n");
+    let file = place.project().join(".rrunc.toml");
+    write(&file, &format!("[allow]\nread = [\"{}\"]\nnetwork = \"host\"\n", secret.display()));
+    let look = format!("cat {}", secret.display());
+    place.sh(&[], &look).fails(1, &["No such file"]);
+    let warned = place.sh(&[], "true").success().stderr;
+    assert!(warned.contains(".rrunc.toml is ignored"), "{warned}");
+    rrunc(&place, &["trust"]).fails(1, &["stays untrusted"]);
+    place.sh(&[], &look).fails(1, &["No such file"]);
+    // The control: trusted, it is what counts.
+    let shown = rrunc(&place, &["trust", "--yes"]).success();
+    assert!(
+        shown.stderr.contains("network = \"host\"") && shown.stderr.contains("gives every sandbox"),
+        "{}",
+        shown.stderr
+    );
+    place.sh(&[], &look).success().prints("outside\n");
+    // The program cannot change it, and when it has changed it counts no longer.
+    place.sh(&[], "echo >> .rrunc.toml").fails(2, &["Read-only"]);
+    fs::write(&file, "[allow]\nwrite = [\"~/\"]\n").expect("write");
+    place.sh(&[], &look).fails(1, &["No such file"]);
+    let changed = rrunc(&place, &["trust"]).fails(1, &["stays untrusted"]).stderr;
+    assert!(changed.contains("has changed") && changed.contains("+ write"), "{changed}");
+    rrunc(&place, &["trust", "--forget"]).success();
+    fs::write(&file, "extends = \"dev\"\n").expect("write");
+    rrunc(&place, &["trust", "--yes"]).fails(1, &["`extends` has no place"]);
+}
+
+#[test]
+fn row_25_a_profile_that_is_a_link_or_huge_is_not_read() {
+    let place = Place::new();
+    let file = place.project().join(".rrunc.toml");
+    std::os::unix::fs::symlink("/etc/passwd", &file).expect("link");
+    rrunc(&place, &["trust", "--yes"]).fails(1, &["is not there"]);
+    fs::remove_file(&file).expect("remove");
+    fs::write(&file, vec![b'#'; 2 << 20]).expect("write");
+    place.sandbox(&["--", "true"]).run().fails(125, &["larger than"]);
+}
+
+#[test]
+fn row_24_the_program_changes_neither_profiles_nor_trust_nor_its_report() {
+    let place = Place::new();
+    own(&place, "mine", "[allow]\nset = { A = \"1\" }\n");
+    let report = place.project().join("report.json");
+    let deeds = "echo x > ~/.config/rrunc/profiles/mine.toml; mkdir -p ~/.config/rrunc/profiles; \
+                 echo x > ~/.config/rrunc/profiles/mine.toml; ls $XDG_RUNTIME_DIR; true";
+    let args = ["--profile", "mine", "--report", report.to_str().expect("text"), "--", "sh", "-c", deeds];
+    place.sandbox(&args).run().success();
+    let text = fs::read_to_string(place.home().join(".config/rrunc/profiles/mine.toml")).expect("still there");
+    assert!(text.contains("set = "), "{text}");
+    // Its HOME is another one; also where HOME itself is granted nothing of rrunc's is in it.
+    let home = place.home().display().to_string();
+    let granted = ["--no-project", "--bind", &home, "--", "ls", "-A"];
+    let inside = place.sandbox(&granted).arg(place.home().join(".config/rrunc")).run();
+    assert_eq!(inside.stdout, "", "{}", inside.stderr);
+}
