@@ -82,6 +82,8 @@ fn pasta_ends_with_the_sandbox_however_that_ends() {
     run.wait();
     wait_for("pasta to end", || (!is_stack(&stack[0])).then_some(()));
     wait_for("its minder to end", || (name(&minder) != "rrunc:[pasta]").then_some(()));
+    // Sweeps up what the killed one has left.
+    place.sandbox(&["--network", "pasta", "--", "true"]).run().success();
 }
 
 fn children(pid: &str) -> Vec<String> {
