@@ -47,7 +47,8 @@ fn mistake(error: &clap::Error, args: Vec<OsString>) -> Refusal {
     let lenient = Cli::command().ignore_errors(true).try_get_matches_from(args).ok();
     let verb = lenient.as_ref().and_then(|matches| matches.subcommand_name()).map(str::to_owned);
     let global = lenient.as_ref().and_then(|matches| Global::from_arg_matches(matches).ok()).unwrap_or_default();
-    if error.kind() == ErrorKind::InvalidSubcommand {
+    let of_profile = verb.as_deref() == Some("profile");
+    if error.kind() == ErrorKind::InvalidSubcommand && !of_profile {
         let message = format!("No help topic for '{}'", context(error, ContextKind::InvalidSubcommand));
         let meant = context(error, ContextKind::SuggestedSubcommand);
         let hint =
@@ -58,8 +59,8 @@ fn mistake(error: &clap::Error, args: Vec<OsString>) -> Refusal {
         let hint = Some("`rrunc sandbox --help` shows the options".into());
         return Refusal { output: String::new(), message: Some(first_paragraph(error)), hint, status: 125, global };
     }
-    if verb.as_deref() == Some("profile") {
-        let hint = Some("`rrunc profile ls` or `rrunc profile show NAME`".into());
+    if of_profile {
+        let hint = Some("`rrunc profile ls`, `show NAME` or `check NAME`".into());
         return Refusal { output: String::new(), message: Some(first_paragraph(error)), hint, status: 2, global };
     }
     if verb.as_deref() == Some("doctor") {

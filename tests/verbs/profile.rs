@@ -40,7 +40,7 @@ fn mistakes_are_told_with_what_to_do() {
     let stage = Stage::new();
     stage.rrunc(&["profile", "show", "nonesuch"]).fails(1, &["there is no profile nonesuch", "profile ls"]);
     stage.rrunc(&["profile", "show", "seccomp/../base"]).fails(1, &["there is no profile"]);
-    stage.rrunc(&["profile", "show"]).fails(2, &["<NAME>", "profile ls"]);
+    stage.rrunc(&["profile", "show"]).fails(2, &["<NAME>", "`show NAME`"]);
     stage.rrunc(&["profile", "ls", "base"]).fails(2, &["base"]);
     stage.rrunc(&["profile", "frob"]).fails(2, &["frob"]);
     stage.rrunc(&["profile", "ls", "--no-such"]).exits(2);
