@@ -2,8 +2,8 @@
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::fmt;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Seek};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,16 +23,24 @@ pub fn seccomp() -> io::Result<Value> {
 pub struct Case {
     /// Who runs it.
     pub name: &'static str,
-    /// `plain`, `net` (and cgroup namespaces), `full` (and a seccomp profile), or the profile's name.
+    /// `plain`, `net` (and cgroup namespaces), `full` (and a seccomp profile), the profile's name, or a project.
     pub bundle: &'static str,
-    program: PathBuf,
-    arguments: Vec<OsString>,
-    // OCI runtimes want a fresh id for every call, at the end of the arguments.
-    takes_id: bool,
-    cwd: PathBuf,
-    runtime_dir: PathBuf,
-    // What the call before has kept, and this one must not find.
-    forgotten: Option<PathBuf>,
+    /// What is called.
+    pub program: PathBuf,
+    /// And how.
+    pub arguments: Vec<OsString>,
+    /// OCI runtimes want a fresh id for every call, at the end of the arguments.
+    pub takes_id: bool,
+    /// Where.
+    pub cwd: PathBuf,
+    /// XDG_RUNTIME_DIR.
+    pub runtime_dir: PathBuf,
+    /// HOME, if it has one.
+    pub home: Option<PathBuf>,
+    /// What the call before has kept, and this one must not find.
+    pub forgotten: Option<PathBuf>,
+    /// A file that the command inherits and reads from the beginning.
+    pub filter: Option<File>,
 }
 
 impl fmt::Display for Case {
@@ -49,9 +57,13 @@ impl Case {
         {
             fs::remove_dir_all(kept).expect("a directory of ours");
         }
+        if let Some(mut filter) = self.filter.as_ref() {
+            filter.rewind().expect("a file of ours");
+        }
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).current_dir(&self.cwd);
         command.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").env("XDG_RUNTIME_DIR", &self.runtime_dir);
+        command.envs(self.home.iter().map(|home| ("HOME", home)));
         if self.takes_id {
             command.arg(format!("bench-{round}"));
         }
@@ -60,15 +72,19 @@ impl Case {
 }
 
 /// Where all commands find what they need.
-struct Place {
-    runtime_dir: PathBuf,
-    rootfs: PathBuf,
-    busybox: PathBuf,
+pub struct Place {
+    /// XDG_RUNTIME_DIR.
+    pub runtime_dir: PathBuf,
+    /// busybox alone.
+    pub rootfs: PathBuf,
+    /// It, on the host.
+    pub busybox: PathBuf,
     /// rrunc, as a file of the caller's own.
-    owned: PathBuf,
+    pub owned: PathBuf,
 }
 
-fn prepare(dir: &Path) -> io::Result<Place> {
+/// Makes the place in `dir`.
+pub fn prepare(dir: &Path) -> io::Result<Place> {
     let runtime_dir = dir.join("run");
     fs::DirBuilder::new().mode(0o700).create(&runtime_dir)?;
     let rootfs = dir.join("rootfs");
@@ -92,7 +108,18 @@ pub fn all(dir: &Path) -> io::Result<Vec<Case>> {
     let mut add = |name, bundle, program: PathBuf, arguments: Vec<OsString>, takes_id, cwd: &Path| {
         let runtime_dir = runtime_dir.clone();
         let cwd = cwd.to_owned();
-        cases.push(Case { name, bundle, program, arguments, takes_id, cwd, runtime_dir, forgotten: None });
+        cases.push(Case {
+            name,
+            bundle,
+            program,
+            arguments,
+            takes_id,
+            cwd,
+            runtime_dir,
+            home: None,
+            forgotten: None,
+            filter: None,
+        });
     };
     add("spawn alone", "none", busybox, vec!["true".into()], false, dir);
     for bundle in ["plain", "net", "full"] {
@@ -145,7 +172,9 @@ pub fn with_profiles(dir: &Path, profiles: &[(&'static str, Value)]) -> io::Resu
             takes_id: true,
             cwd: cwd.clone(),
             runtime_dir: runtime_dir.clone(),
+            home: None,
             forgotten,
+            filter: None,
         };
         cases.push(case("rrunc", &owned, vec!["run".into()], None));
         let Some(crun) = &crun else { continue };
@@ -168,7 +197,8 @@ fn make_bundle(path: &Path, rootfs: &Path, own_network: bool, profile: Option<Va
     fs::write(path.join("config.json"), config.to_string())
 }
 
-fn find(name: &str) -> io::Result<PathBuf> {
+/// A program of the host.
+pub fn find(name: &str) -> io::Result<PathBuf> {
     let places = ["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin"].map(|dir| Path::new(dir).join(name));
     let missing = || io::Error::other(format!("{name} is missing: tests/bench/run installs it"));
     places.into_iter().find(|file| file.is_file()).ok_or_else(missing)

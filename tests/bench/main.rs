@@ -3,9 +3,11 @@
 //! the ratio to the floor. `tests/bench/run` is the command: it builds for release, and gives every runtime the plain
 //! cgroup2 hierarchy that crun insists on.
 //!
-//! `tests/bench/run seccomp` measures the seccomp filter alone instead: see `seccomp.rs`.
+//! `tests/bench/run seccomp` measures the seccomp filter alone instead: see `seccomp.rs`; `tests/bench/run
+//! sandbox` measures `rrunc sandbox` beside bubblewrap: see `sandbox.rs`.
 //!
-//! `RRUNC_BENCH_ROUNDS` (200) sets the rounds, `RRUNC_BENCH_ROOT_OWNED` names a copy of rrunc that belongs to root.
+//! `RRUNC_BENCH_ROUNDS` (200) sets the rounds, `RRUNC_BENCH_ROOT_OWNED` names a copy of rrunc that belongs to root,
+//! `RRUNC_BENCH_BEFORE` another build of it.
 #![allow(clippy::disallowed_methods, reason = "the rules are for the product")]
 
 mod cases;
@@ -15,6 +17,7 @@ mod floor;
 mod libseccomp;
 mod measure;
 mod sample;
+mod sandbox;
 mod seccomp;
 
 use cases::Case;
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
     let result = match arguments.first().map(String::as_str) {
         Some("floor") => return floor::main(&arguments[1..]),
         Some("sample") => return sample::main(&arguments[1..]),
+        Some("sandbox") => bench(sandbox::run),
         Some("seccomp") => bench(seccomp::run),
         _ => bench(|dir, rounds| run(&cases::all(dir)?, rounds)),
     };

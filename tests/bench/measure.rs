@@ -57,11 +57,15 @@ fn wait(pid: i32) -> io::Result<(i32, i64)> {
     if waited == pid { Ok((status, usage.ru_maxrss)) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Every case in every round, one after the other.
+/// Every case in every round, one after the other. Everyone is the first in turn, and follows two others in turn: what
+/// comes after a costly start is at a disadvantage.
 pub fn round_robin(cases: &[Case], rounds: usize) -> io::Result<Vec<Samples>> {
     let mut samples: Vec<Samples> = cases.iter().map(|_| Samples::default()).collect();
     for round in 0..rounds + WARM_UP {
-        for (case, sample) in cases.iter().zip(&mut samples) {
+        for turn in 0..cases.len() {
+            let at = (round + turn) % cases.len();
+            let at = if round % 2 == 0 { at } else { cases.len() - 1 - at };
+            let (case, sample) = (&cases[at], &mut samples[at]);
             let (milliseconds, rss) =
                 once(case, round + 1).map_err(|error| io::Error::other(format!("{case}, round {round}: {error}")))?;
             if round >= WARM_UP {
