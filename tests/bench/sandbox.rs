@@ -1,6 +1,9 @@
 //! `rrunc sandbox -- true` beside bubblewrap with an equivalent view: the mounts of the configuration that rrunc itself
 //! writes for an empty project, put into bubblewrap's words. Once with these mounts alone, once with the masked paths and
 //! the seccomp filter as well. Limits, Landlock, the keyring, the hidden files and the report are what rrunc does beyond.
+//!
+//! XDG_RUNTIME_DIR is on a tmpfs, as where somebody has logged in; one row has it on this disk, since making and removing
+//! the private bundle costs what the file system makes of it.
 use crate::cases::{Case, Place, find, prepare};
 use crate::filter;
 use crate::measure;
@@ -13,6 +16,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// The row that the ratios are to.
@@ -20,9 +24,27 @@ const YARDSTICK: &str = "bubblewrap, masks and filter";
 /// Directories of the large project, and files in each.
 const LARGE: (usize, usize) = (200, 100);
 
+/// A runtime directory on a tmpfs, and gone with this value.
+struct InMemory(PathBuf);
+
+impl InMemory {
+    fn new() -> io::Result<InMemory> {
+        let path = PathBuf::from(format!("/dev/shm/rrunc-bench-{}", std::process::id()));
+        fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(InMemory(path))
+    }
+}
+
+impl Drop for InMemory {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
 /// The whole of it.
 pub fn run(dir: &Path, rounds: usize) -> io::Result<()> {
-    let cases = cases(dir)?;
+    let memory = InMemory::new()?;
+    let cases = cases(dir, &memory.0)?;
     for case in &cases {
         // A peer that does not work is an error, not a blank: its figure would be that of a failure.
         measure::once(case, 0).map_err(|error| io::Error::other(format!("{case} does not run here: {error}")))?;
@@ -42,8 +64,8 @@ pub fn run(dir: &Path, rounds: usize) -> io::Result<()> {
     Ok(())
 }
 
-fn cases(dir: &Path) -> io::Result<Vec<Case>> {
-    let Place { runtime_dir, owned, .. } = prepare(dir)?;
+fn cases(dir: &Path, memory: &Path) -> io::Result<Vec<Case>> {
+    let Place { runtime_dir: disk, owned, .. } = prepare(dir)?;
     let home = dir.join("home");
     let (empty, large) = (home.join("empty"), home.join("large"));
     fs::create_dir_all(&empty)?;
@@ -56,7 +78,7 @@ fn cases(dir: &Path) -> io::Result<Vec<Case>> {
         arguments,
         takes_id,
         cwd: cwd.to_owned(),
-        runtime_dir: runtime_dir.clone(),
+        runtime_dir: memory.to_owned(),
         home: Some(home.clone()),
         forgotten: None,
         filter: None,
@@ -81,12 +103,16 @@ fn cases(dir: &Path) -> io::Result<Vec<Case>> {
         let before = PathBuf::from(before);
         cases.push(case("rrunc sandbox (before)", "empty", &before, sandbox(), false, &empty));
         cases.push(case("rrunc sandbox (before)", "20000", &before, sandbox(), false, &large));
+        let on_disk = case("rrunc sandbox (before), on disk", "empty", &before, sandbox(), false, &empty);
+        cases.push(Case { runtime_dir: disk.clone(), ..on_disk });
     }
     if let Some(program) = std::env::var_os("RRUNC_BENCH_ROOT_OWNED") {
         cases.push(case("rrunc sandbox (root's binary)", "empty", Path::new(&program), sandbox(), false, &empty));
     }
     cases.push(case("rrunc sandbox (caller's binary)", "empty", &owned, sandbox(), false, &empty));
     cases.push(case("rrunc sandbox (caller's binary)", "20000", &owned, sandbox(), false, &large));
+    let on_disk = case("rrunc sandbox, state on disk", "empty", &owned, sandbox(), false, &empty);
+    cases.push(Case { runtime_dir: disk, ..on_disk });
     let run = vec!["run".into(), "--bundle".into(), written.clone().into()];
     cases.push(case("rrunc run of the written bundle", "empty", &owned, run, true, &empty));
     Ok(cases)
