@@ -50,14 +50,19 @@ impl Bundle {
 
     /// Reads configuration `bytes` as those of the bundle at the absolute `path`.
     pub fn parse(path: PathBuf, bytes: Vec<u8>) -> Result<Bundle> {
+        let Unique(value) = serde_json::from_slice(&bytes).context("config.json")?;
+        Bundle::of(path, bytes, value)
+    }
+
+    /// The same for who has just written `value` as `bytes`, and need not read them again.
+    pub fn of(path: PathBuf, bytes: Vec<u8>, value: Value) -> Result<Bundle> {
         let mut warnings = Vec::new();
-        let spec = parse_spec(&bytes, &mut warnings).context("config.json")?;
+        let spec = spec_of(value, &mut warnings).context("config.json")?;
         Ok(Bundle { path, bytes, spec, warnings })
     }
 }
 
-fn parse_spec(bytes: &[u8], warnings: &mut Vec<String>) -> Result<Spec> {
-    let Unique(mut value) = serde_json::from_slice(bytes)?;
+fn spec_of(mut value: Value, warnings: &mut Vec<String>) -> Result<Spec> {
     if !value.is_object() {
         bail!("config cannot be {}", if value.is_null() { "null" } else { "anything but an object" });
     }
@@ -86,6 +91,10 @@ pub fn parse_process(bytes: &[u8], warnings: &mut Vec<String>) -> Result<oci_spe
 
 /// Deserializes with the path of the member that does not fit in the error.
 fn deserialize<T: de::DeserializeOwned>(value: Value) -> Result<T> {
+    // To keep the path costs as much as to deserialize, and is for errors only.
+    if let Ok(fits) = T::deserialize(&value) {
+        return Ok(fits);
+    }
     serde_path_to_error::deserialize(value).map_err(|e| match e.path().to_string() {
         path if path == "." => anyhow!("{}", e.inner()),
         path => anyhow!("{path}: {}", e.inner()),
@@ -211,6 +220,17 @@ mod tests {
         assert_eq!(b.warnings, ["ignoring unknown or unavailable capabilities: [CAP_NEW]"]);
         let sets = b.spec.process().as_ref().unwrap().capabilities().as_ref().unwrap();
         assert_eq!(sets.bounding().as_ref().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_value_says_the_same_as_its_text() {
+        let text = r#"{"ociVersion":"1.0.0","process":{"cwd":"/","args":["a"],"user":{"uid":7,"gid":7}},
+            "linux":{"seccomp":{},"resources":{"memory":{"limit":-1}}},"annotations":{"a":"b"}}"#;
+        let value: Value = serde_json::from_str(text).unwrap();
+        let of = Bundle::of(PathBuf::from("/b"), text.as_bytes().to_vec(), value).unwrap();
+        let parsed = parse(text).unwrap();
+        assert_eq!((of.spec, of.warnings), (parsed.spec, parsed.warnings));
+        assert!(Bundle::of(PathBuf::from("/b"), Vec::new(), Value::Null).is_err());
     }
 
     #[test]

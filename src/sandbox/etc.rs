@@ -1,6 +1,8 @@
 //! The made-up /etc of a sandbox: who the user is and how names are looked up, and nothing else of the host's.
+use super::view::Shown;
 use anyhow::{Context, Result};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Name of the host inside, if nobody gives another.
@@ -20,7 +22,7 @@ pub struct User<'a> {
 
 /// Writes the files into the new directory `dir`, and empty places for `shown`, the parts of the host's /etc that are
 /// mounted there. `resolv_conf` is its file of name servers.
-pub fn write(dir: &Path, user: &User, hostname: &str, shown: &[&str], resolv_conf: &str) -> Result<()> {
+pub fn write(dir: &Path, user: &User, hostname: &str, shown: &[Shown], resolv_conf: &str) -> Result<()> {
     fs::create_dir(dir).with_context(|| dir.display().to_string())?;
     let put = |name: &str, text: String| fs::write(dir.join(name), text).with_context(|| format!("write {name}"));
     let User { name, uid, gid, home } = user;
@@ -36,16 +38,23 @@ pub fn write(dir: &Path, user: &User, hostname: &str, shown: &[&str], resolv_con
     put("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n".to_owned())?;
     put("hostname", format!("{hostname}\n"))?;
     put("resolv.conf", resolv_conf.to_owned())?;
-    for path in shown {
+    for Shown { path, directory } in shown {
         let place = dir.join(path.trim_start_matches("/etc/"));
-        if let Some(parent) = place.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        if Path::new(path).is_dir() {
-            fs::create_dir_all(&place)?;
-        } else {
-            fs::write(&place, "")?;
-        }
+        let made = make_place(&place, *directory).or_else(|error| match (error.kind(), place.parent()) {
+            (ErrorKind::NotFound, Some(parent)) => {
+                fs::create_dir_all(parent)?;
+                make_place(&place, *directory)
+            }
+            _ => Err(error),
+        });
+        made.with_context(|| format!("make a place for {path}"))?;
     }
     Ok(())
+}
+
+fn make_place(place: &Path, directory: bool) -> std::io::Result<()> {
+    match directory {
+        false => fs::write(place, ""),
+        true => fs::create_dir(place).or_else(|error| if place.is_dir() { Ok(()) } else { Err(error) }),
+    }
 }

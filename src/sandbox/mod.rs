@@ -34,6 +34,7 @@ use profile::{Access, Allow, BASE, Deny, Limits, Named, Network, Profile};
 pub use project::Guarded;
 use project::Project;
 use promises::Demands;
+use serde_json::Value;
 use sockets::Sockets;
 use std::ffi::OsStr;
 use std::fs;
@@ -91,7 +92,8 @@ pub fn choose(args: &SandboxArgs, caller: &Caller, state: &Path) -> Result<Choic
         (None, _) => Some(project::root_around(&caller.cwd, &caller.home)?),
     };
     let mut profiles = chosen_profiles(args, root.as_deref())?;
-    let guarded = Guarded::of(caller, state, &Policy::of(&profiles)?);
+    let first = Policy::of(&profiles)?;
+    let mut guarded = Guarded::of(caller, state, &first);
     // Refused before anything in it is read.
     let mut project = root.map(|root| project::at(&root, &guarded)).transpose()?;
     if let Some(project) = &project {
@@ -100,7 +102,9 @@ pub fn choose(args: &SandboxArgs, caller: &Caller, state: &Path) -> Result<Choic
     profiles.push(Named { name: COMMAND_LINE.to_owned(), profile: of_flags(args, caller)? });
     let policy = Policy::of(&profiles)?;
     project = project.filter(|_| policy.project.is_some());
-    let guarded = Guarded::of(caller, state, &policy);
+    if policy.secrets != first.secrets {
+        guarded = Guarded::of(caller, state, &policy);
+    }
     let sockets = sockets::find(&args.rights, caller)?;
     let demands = Demands { require: &args.rights.require, allow_weaker: &args.rights.allow_weaker };
     let host_proc = demands.allows_weaker("proc") && promises::proc_is_covered();
@@ -175,8 +179,17 @@ fn of_flags(args: &SandboxArgs, caller: &Caller) -> Result<Profile> {
     })
 }
 
+/// How config.json becomes text: on lines of its own for people, or as short as it can be.
+pub type AsText = fn(&Value) -> serde_json::Result<Vec<u8>>;
+
 /// Writes the bundle of `choice` into the existing, empty directory `dir`.
-pub fn write_bundle(args: &SandboxArgs, caller: &Caller, choice: &Choice, dir: &Path) -> Result<Bundle> {
+pub fn write_bundle(
+    args: &SandboxArgs,
+    caller: &Caller,
+    choice: &Choice,
+    dir: &Path,
+    as_text: AsText,
+) -> Result<Bundle> {
     let demands = Demands { require: &args.rights.require, allow_weaker: &args.rights.allow_weaker };
     promises::shut_abstract_sockets(choice, landlock::abi(), demands.allows_weaker("network"))?;
     let mut grants = grants::all(choice, caller)?;
@@ -185,8 +198,10 @@ pub fn write_bundle(args: &SandboxArgs, caller: &Caller, choice: &Choice, dir: &
     let git = gitconfig::taken_over(&caller.home, caller.path_in("XDG_CONFIG_HOME"), &choice.policy.gitconfig);
     let files: Vec<_> = git.iter().map(|_| ("gitconfig", caller.home.join(".gitconfig"))).collect();
     let places: Vec<PathBuf> = links.iter().map(|(link, _)| link.clone()).collect();
+    let etc = view::shown_of_etc(&choice.policy);
     let view = View {
         policy: &choice.policy,
+        etc: &etc,
         home: &caller.home,
         project: choice.project.as_ref(),
         grants: &grants,
@@ -204,14 +219,14 @@ pub fn write_bundle(args: &SandboxArgs, caller: &Caller, choice: &Choice, dir: &
     let Inside { uid, gid, name } = inside;
     let hostname = args.environment.hostname.as_deref().unwrap_or(etc::HOSTNAME);
     let user = etc::User { name, uid, gid, home: &caller.home };
-    etc::write(&dir.join("etc"), &user, hostname, &view.shown_of_etc(), &resolv_conf(choice))?;
+    etc::write(&dir.join("etc"), &user, hostname, &etc, &resolv_conf(choice))?;
     if let Some(text) = git {
         fs::write(dir.join("gitconfig"), text).context("write the git configuration")?;
     }
     make_root(&dir.join("rootfs"), &links).context("make the root")?;
-    let bytes = serde_json::to_vec_pretty(&config).context("write config.json")?;
+    let bytes = as_text(&config).context("write config.json")?;
     fs::write(dir.join("config.json"), &bytes).context("write config.json")?;
-    Bundle::parse(dir.to_owned(), bytes)
+    Bundle::of(dir.to_owned(), bytes, config)
 }
 
 /// How names are looked up: as on the host, through pasta, or not at all.
@@ -252,6 +267,12 @@ fn make_root(root: &Path, links: &[(PathBuf, PathBuf)]) -> Result<()> {
     Ok(())
 }
 
+/// The path without links of what is there. To look first is one call, to follow one for each part of the name; and most
+/// of what is asked for here is not there.
+pub fn real_path(path: &Path) -> Option<PathBuf> {
+    if path.exists() { path.canonicalize().ok() } else { None }
+}
+
 /// A text that JSON can hold.
 pub fn text(what: &str, value: &OsStr) -> Result<String> {
     value.to_str().map(str::to_owned).with_context(|| format!("{what} {value:?} is not UTF-8"))
@@ -272,7 +293,7 @@ impl Guarded {
         let secrets = homes().flat_map(|home| policy.secrets.iter().map(|rule| home.join(&rule.value)));
         let real = |dir: PathBuf| dir.canonicalize().unwrap_or(dir);
         let both = |dir: PathBuf| {
-            let real = dir.canonicalize().ok().filter(|real| *real != dir);
+            let real = real_path(&dir).filter(|real| *real != dir);
             std::iter::once(dir).chain(real)
         };
         Guarded { around: around.map(real).collect(), within: own.chain(secrets).flat_map(both).collect() }

@@ -5,6 +5,7 @@ use super::hidden::{Glob, matching};
 use super::policy::{Policy, Rule};
 use super::profile::{Access, Network};
 use super::project::{Guarded, Project, Repository};
+use super::real_path;
 use crate::error::with_hint;
 use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
@@ -13,10 +14,27 @@ use std::path::{Path, PathBuf};
 /// A private file system takes this much where no limit says otherwise, in bytes.
 const TMPFS_SIZE: u64 = 1 << 30;
 
+/// A part of the host's /etc that is there to be shown.
+pub struct Shown<'a> {
+    /// Its path.
+    pub path: &'a str,
+    /// It is a directory.
+    pub directory: bool,
+}
+
+/// The parts of the host's /etc that `policy` lets be shown and that are there.
+pub fn shown_of_etc(policy: &Policy) -> Vec<Shown<'_>> {
+    let shown = |rule: &'_ Rule| -> Option<bool> { Some(std::fs::metadata(&rule.value).ok()?.is_dir()) };
+    let all = policy.etc.iter();
+    all.filter_map(|rule| Some(Shown { path: &rule.value, directory: shown(rule)? })).collect()
+}
+
 /// All that the view is made from.
 pub struct View<'a> {
     /// The policy.
     pub policy: &'a Policy,
+    /// What of the host's /etc is shown.
+    pub etc: &'a [Shown<'a>],
     /// The caller's home directory, at its own path inside.
     pub home: &'a Path,
     /// The project, if there is one.
@@ -59,7 +77,7 @@ impl View<'_> {
         let mut all = self.kernel_file_systems();
         all.extend(existing(self.policy.programs.iter().map(path_of)).map(|path| read_only(&path)));
         all.push(mount(Path::new("/etc"), "none", Path::new("etc"), &["bind", "ro", "nosuid", "nodev", "noexec"]));
-        all.extend(self.shown_of_etc().iter().map(|path| read_only(Path::new(path))));
+        all.extend(self.etc.iter().map(|shown| read_only(Path::new(shown.path))));
         for (path, mode) in [("/run", "0755"), ("/tmp", "1777"), ("/var", "0755"), ("/var/tmp", "1777")] {
             all.push(self.private(Path::new(path), mode));
         }
@@ -119,17 +137,12 @@ impl View<'_> {
         mount(path, "tmpfs", Path::new("tmpfs"), &options)
     }
 
-    /// The parts of the host's /etc that are there to be shown.
-    pub fn shown_of_etc(&self) -> Vec<&str> {
-        self.policy.etc.iter().map(|rule| rule.value.as_str()).filter(|path| Path::new(path).exists()).collect()
-    }
-
     /// Toolchains, each with its place inside. One that is a link is shown as what it leads to, but never shows a secret
     /// or the home directory (`~/.local/bin -> ~/.ssh`).
     fn toolchains(&self) -> impl Iterator<Item = (PathBuf, PathBuf)> {
         self.policy.toolchains.iter().filter_map(|rule| {
             let place = self.home.join(&rule.value);
-            let source = place.canonicalize().ok()?;
+            let source = real_path(&place)?;
             let secret = self.guarded.within.iter().find(|dir| source.starts_with(dir) || dir.starts_with(&source));
             let around = || self.guarded.around.iter().find(|dir| dir.starts_with(&source));
             if let Some(kept) = secret.or_else(around) {
@@ -195,8 +208,8 @@ impl View<'_> {
             }
         };
         for (source, destination) in &granted {
-            for hidden in existing(self.guarded.within.iter().cloned()) {
-                hide(&hidden, source, destination);
+            for hidden in self.guarded.within.iter().filter(|dir| dir.starts_with(source) && dir.exists()) {
+                hide(hidden, source, destination);
             }
             if source.is_dir() {
                 for hidden in matching(source, &globs)? {

@@ -3,7 +3,7 @@ use crate::sys::pidfd;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::unistd::Pid;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -21,9 +21,11 @@ pub struct Stat {
 /// Reads /proc/PID/stat; `None` when there is no such process.
 pub fn stat(pid: i32) -> Result<Option<Stat>> {
     let path = format!("/proc/{pid}/stat");
-    match std::fs::read(&path) {
-        Ok(bytes) => {
-            let stat = parse_stat(&String::from_utf8_lossy(&bytes));
+    // In one read: the fields that count come first.
+    let mut bytes = [0; 1024];
+    match std::fs::File::open(&path).and_then(|mut file| file.read(&mut bytes)) {
+        Ok(length) => {
+            let stat = parse_stat(&String::from_utf8_lossy(&bytes[..length]));
             Ok(Some(stat.with_context(|| format!("read {path}: fewer fields than expected"))?))
         }
         // ESRCH when it goes between open and read.

@@ -42,7 +42,7 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
     }
     if let Some(dir) = &args.running.write_bundle {
         fs::create_dir(dir).with_context(|| format!("--write-bundle {}", dir.display()))?;
-        sandbox::write_bundle(args, &caller, &choice, &dir.canonicalize()?)?;
+        sandbox::write_bundle(args, &caller, &choice, &dir.canonicalize()?, serde_json::to_vec_pretty)?;
         return Ok(Outcome::default());
     }
     if args.running.print_config {
@@ -67,7 +67,7 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
         if args.running.name.is_some() {
             fs::write(dir.join("maker"), &maker).context("write the private bundle")?;
         }
-        sandbox::write_bundle(args, &caller, &choice, dir)
+        sandbox::write_bundle(args, &caller, &choice, dir, serde_json::to_vec)
     })?;
     let mut network = None;
     let mut created = |pid| {
@@ -94,7 +94,7 @@ fn print_config(root: &mut Root, args: &SandboxArgs, caller: &Caller, choice: &C
     let container = root.create(&format!("{PREFIX}{}", maker()?))?;
     let (container, bundle) = undone_on_failure(container, |dir| {
         fs::create_dir(dir).context("make the private bundle")?;
-        sandbox::write_bundle(args, caller, choice, dir)
+        sandbox::write_bundle(args, caller, choice, dir, serde_json::to_vec_pretty)
     })?;
     container.destroy()?;
     Ok(Outcome::from(format!("{}\n", String::from_utf8_lossy(&bundle.bytes))))
