@@ -11,6 +11,7 @@ pub mod hooks;
 pub mod host;
 pub mod init;
 pub mod log;
+pub mod nameserver;
 pub mod notify;
 pub mod plan;
 pub mod printable;

@@ -100,7 +100,16 @@ fn supervised() -> u8 {
     let pidfd = pidfd::open(pid).unwrap();
     let limits = Limits::default();
     let pidfd = pidfd.as_fd();
-    let ended = supervise(Supervised { pid, pidfd, master, only_terminals: false, subreaper, notify: None, limits });
+    let ended = supervise(Supervised {
+        pid,
+        pidfd,
+        master,
+        only_terminals: false,
+        subreaper,
+        notify: None,
+        names: None,
+        limits,
+    });
     u8::try_from(ended.unwrap().status).unwrap()
 }
 

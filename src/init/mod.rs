@@ -22,6 +22,7 @@ pub mod stdio;
 use crate::console;
 use crate::error::WithHint;
 use crate::hooks::{self, Inherit};
+use crate::nameserver;
 use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
 use crate::spawn::gate::{self, Opened};
@@ -31,6 +32,7 @@ use crate::sys::{self, exe, netdevice, prctl, process, signal::Saved};
 use anyhow::{Context, Result, bail};
 use execve::Ready;
 use listener::Host;
+use nix::sys::socket::{SockaddrIn, bind};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{getpid, sethostname, setsid};
 use procfs::Procfs;
@@ -173,7 +175,11 @@ fn set_up(
 
     step.begin("network");
     if plan.namespaces.is_new(Kind::Network) {
-        netdevice::loopback_up().context("bring up the loopback interface")?;
+        let socket = netdevice::loopback_up().context("bring up the loopback interface")?;
+        if plan.no_names {
+            bind(socket.as_raw_fd(), &SockaddrIn::from(nameserver::ADDRESS)).context("bind the port for names")?;
+            wire.names(socket.as_fd())?;
+        }
     }
 
     step.begin("mounts");

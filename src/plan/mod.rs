@@ -41,6 +41,10 @@ pub const REAPER: &str = "org.rrunc.reaper";
 /// `terminal` replaces all three, and a pipe would lose its bytes to the line discipline.
 pub const KEEP_STREAMS: &str = "org.rrunc.keep-streams";
 
+/// The annotation that has rrunc answer all who look up a name in a network of the container's own, while it runs in the
+/// foreground: `true`. The answer is that there is none.
+pub const NO_NAMES: &str = "org.rrunc.no-names";
+
 /// Annotation: bytes of memory that all processes of a foreground container may have together. One that takes more is
 /// ended.
 pub const MEMORY: &str = "org.rrunc.memory";
@@ -116,6 +120,8 @@ pub struct Plan {
     pub keep_streams: bool,
     /// Pid 1 is a reaper of ours, and the program its child (annotation `org.rrunc.reaper`).
     pub reaper: bool,
+    /// Look-ups of names are answered by us (annotation `org.rrunc.no-names`).
+    pub no_names: bool,
     /// What the program gives up with Landlock (annotation `org.rrunc.landlock`).
     pub landlock: Option<landlock::Landlock>,
     /// The binary is writable by an id of the container and must not be reachable from it (CVE-2019-5736).
@@ -226,6 +232,8 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     findings.check("config.json")?;
     // Without an own pid namespace there is nobody to reap for.
     let reaper = annotated(spec, REAPER) && namespaces.is_new(namespaces::Kind::Pid);
+    // Nor without somebody who stays anyone to answer.
+    let no_names = annotated(spec, NO_NAMES) && options.die_with_parent && namespaces.is_new(namespaces::Kind::Network);
 
     Ok(Plan {
         id: options.id.clone(),
@@ -250,6 +258,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         passed_fds: options.passed_fds,
         keep_streams: annotated(spec, KEEP_STREAMS),
         reaper,
+        no_names,
         landlock,
         hooks: Hooks::of(spec),
         warnings: findings.warnings,

@@ -6,7 +6,7 @@ use super::{Choice, environment, etc, text};
 use crate::cli::SandboxArgs;
 use crate::error::WithHint;
 use crate::plan::landlock::LANDLOCK;
-use crate::plan::{KEEP_STREAMS, MEMORY, REAPER, TIMEOUT};
+use crate::plan::{KEEP_STREAMS, MEMORY, NO_NAMES, REAPER, TIMEOUT};
 use crate::seccomp::profiles;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::resource::Resource;
@@ -86,6 +86,9 @@ fn annotations(choice: &Choice) -> Map<String, Value> {
     let mut all = Map::new();
     for name in [REAPER, KEEP_STREAMS] {
         all.insert(name.to_owned(), json!("true"));
+    }
+    if super::answers_names(choice) {
+        all.insert(NO_NAMES.to_owned(), json!("true"));
     }
     // With rules for files nobody inside may mount anything, which is what own namespaces are for.
     let files = if choice.policy.user_namespaces.is_none() { "files," } else { "" };

@@ -1,5 +1,6 @@
 //! The program's environment: an allow-list of the caller's, what profiles and flags set, and nothing else.
 use super::caller::Caller;
+use super::profile::Network;
 use super::{Choice, text};
 use crate::cli::EnvironmentArgs;
 use anyhow::{Context, Result, bail};
@@ -8,9 +9,16 @@ use std::fs;
 /// Where programs are looked up if nothing says otherwise.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
+/// What keeps package managers from trying again where there is no network: npm takes more than a minute to give up.
+const NO_RETRIES: [(&str, &str); 3] =
+    [("npm_config_fetch_retries", "0"), ("PIP_RETRIES", "0"), ("CARGO_NET_RETRY", "0")];
+
 /// The variables, as `K=V`.
 pub fn variables(args: &EnvironmentArgs, choice: &Choice, caller: &Caller, user: &str) -> Result<Vec<String>> {
     let mut env = Variables::default();
+    if choice.policy.network() == Network::None && !args.clearenv {
+        NO_RETRIES.iter().for_each(|(name, value)| env.set(name, (*value).to_owned()));
+    }
     for (name, value) in &caller.env {
         // One that is not UTF-8 has no place in a JSON document, and is no setting that a tool depends on.
         if let (Some(name), Some(value)) = (name.to_str(), value.to_str())

@@ -7,6 +7,7 @@ pub mod caller;
 pub mod config;
 pub mod environment;
 pub mod etc;
+pub mod explain;
 pub mod gitconfig;
 pub mod grants;
 pub mod hidden;
@@ -25,10 +26,12 @@ pub mod view;
 use crate::bundle::Bundle;
 use crate::cli::SandboxArgs;
 use crate::error::with_hint;
+use crate::nameserver;
 use crate::sys::landlock;
 use anyhow::{Context, Result, bail};
 pub use caller::Caller;
 use config::Inside;
+pub use explain::explain;
 use policy::Policy;
 use profile::{Access, Allow, BASE, Deny, Limits, Named, Network, Profile};
 pub use project::Guarded;
@@ -214,10 +217,16 @@ pub fn write_bundle(args: &SandboxArgs, caller: &Caller, choice: &Choice, dir: &
     Bundle::parse(dir.to_owned(), bytes)
 }
 
+/// Whether whoever looks up a name is answered that there is none. With capabilities the program may want the port itself.
+fn answers_names(choice: &Choice) -> bool {
+    choice.policy.network() == Network::None && choice.policy.capabilities.is_empty()
+}
+
 /// How names are looked up: as on the host, through pasta, or not at all.
 fn resolv_conf(choice: &Choice) -> String {
     let host = || fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     match choice.policy.network() {
+        Network::None if answers_names(choice) => format!("nameserver {}\n", nameserver::ADDRESS.ip()),
         Network::None => String::new(),
         Network::Host => host(),
         Network::Pasta => pasta::resolver(&host()).map(|server| format!("nameserver {server}\n")).unwrap_or_default(),
@@ -276,23 +285,5 @@ impl Guarded {
             std::iter::once(dir).chain(real)
         };
         Guarded { around: around.map(real).collect(), within: own.chain(secrets).flat_map(both).collect() }
-    }
-}
-
-/// Adds what a sandbox's user should know to an error of setting it up.
-pub fn explain(error: anyhow::Error, args: &SandboxArgs) -> anyhow::Error {
-    let missing = crate::error::errno_of(&error) == Some(nix::errno::Errno::ENOENT);
-    let program = args.command.first().map(Path::new).filter(|program| program.is_absolute() && program.exists());
-    let covered = !args.rights.allow_weaker.iter().any(|name| name == "proc") && promises::proc_is_covered();
-    if covered && let Some(hint) = crate::error::hint_of(&error).filter(|hint| hint.contains("masked")) {
-        let hint = format!("{hint}; or show the outer /proc, read-only, with --allow-weaker proc");
-        return with_hint(error, hint);
-    }
-    match program {
-        Some(program) if missing => {
-            let hint = format!("{0} is not in the sandbox's view: show it with --ro-bind {0}", program.display());
-            with_hint(error, hint)
-        }
-        _ => error,
     }
 }

@@ -17,6 +17,9 @@ use std::time::Duration;
 /// No more than this many paths are listed; the others are counted.
 const MOST: usize = 50;
 
+/// What one is told whose program has failed after it has looked up a name.
+const NO_NAMES: &str = "rrunc: names cannot be looked up without a network: --network host, or --network pasta to keep the host itself out\n";
+
 /// What is told.
 #[derive(Debug)]
 pub struct Report {
@@ -29,6 +32,7 @@ pub struct Report {
     peak: (u64, bool),
     limits: Vec<(&'static str, Decided<u64>, &'static str)>,
     weakened: Vec<Weakened>,
+    names_asked: u64,
     /// What runs later on the host and was not there before.
     runs_later: Vec<PathBuf>,
 }
@@ -68,7 +72,8 @@ impl Report {
         };
         runs_later.retain(|path| !before.contains(path));
         let (user, system) = (time(usage.user_time()), time(usage.system_time()));
-        Ok(Report { status, excess: ended.excess, wall, user, system, peak, limits, weakened, runs_later })
+        let &Ended { excess, names_asked, .. } = ended;
+        Ok(Report { status, excess, wall, user, system, peak, limits, weakened, names_asked, runs_later })
     }
 
     /// The block for the terminal.
@@ -84,6 +89,9 @@ impl Report {
                 writeln!(text, "rrunc: ended at its limit of {name}, {value} ({}; {tier})", bound.from)
                     .expect("a String takes all");
             }
+        }
+        if self.status != 0 && self.names_asked > 0 {
+            text.push_str(NO_NAMES);
         }
         for path in self.runs_later.iter().take(MOST) {
             writeln!(text, "rrunc: new, and runs later on your host: {}", printable(&path.to_string_lossy()))
@@ -126,6 +134,7 @@ impl Report {
             "peakMemory": {"bytes": self.peak.0, "of": if self.peak.1 { "all" } else { "largest process" }},
             "limits": limits,
             "promises": promises,
+            "namesNotLookedUp": self.names_asked,
             "runsLater": listed,
             "runsLaterNotListed": self.runs_later.len().saturating_sub(MOST),
         })

@@ -55,7 +55,7 @@ pub fn spawn(plan: &Plan, state: &State, init: OwnedFd, signals: Saved) -> Resul
     };
     let agent = Agent::of(Some(&plan.process), state, Status::Running);
     match answer(&mut ours, agent.as_ref()) {
-        Ok(terminal) => Ok(Spawned { pid, pidfd: child, terminal, wire: ours, agent }),
+        Ok(terminal) => Ok(Spawned { pid, pidfd: child, terminal, names: None, wire: ours, agent }),
         Err(error) => {
             kill(&child)?;
             Err(error)

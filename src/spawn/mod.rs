@@ -26,6 +26,8 @@ pub struct Spawned {
     pub pidfd: OwnedFd,
     /// Master of its pseudoterminal.
     pub terminal: Option<OwnedFd>,
+    /// Where its names are looked up.
+    pub names: Option<OwnedFd>,
     wire: Wire,
     /// Who answers the calls of its seccomp filter.
     agent: Option<Agent>,
@@ -94,7 +96,7 @@ pub fn spawn(
     } else {
         join::clone_joined(start, &mut ours)?
     };
-    let set_up = || -> Result<(Option<OwnedFd>, Option<Agent>)> {
+    let set_up = || -> Result<(Handed, Option<Agent>)> {
         state.pid = pid;
         state.start_time = process::start_time(pid)?.context("container init ended at once")?;
         written(state)?;
@@ -102,7 +104,9 @@ pub fn spawn(
         Ok((answer(plan, state, &mut ours, agent.as_ref())?, agent))
     };
     match set_up() {
-        Ok((terminal, agent)) => Ok(Spawned { pid, pidfd: child, terminal, wire: ours, agent }),
+        Ok((Handed { terminal, names }, agent)) => {
+            Ok(Spawned { pid, pidfd: child, terminal, names, wire: ours, agent })
+        }
         Err(error) => {
             kill(&child)?;
             Err(error)
@@ -118,8 +122,15 @@ fn exe_path(plan: &Plan) -> Result<Option<PathBuf>> {
     std::fs::read_link("/proc/self/exe").context("/proc/self/exe").map(Some)
 }
 
-fn answer(plan: &Plan, state: &State, wire: &mut Wire, agent: Option<&Agent>) -> Result<Option<OwnedFd>> {
-    let mut terminal = None;
+/// Descriptors that init has handed over.
+#[derive(Default)]
+struct Handed {
+    terminal: Option<OwnedFd>,
+    names: Option<OwnedFd>,
+}
+
+fn answer(plan: &Plan, state: &State, wire: &mut Wire, agent: Option<&Agent>) -> Result<Handed> {
+    let mut handed = Handed::default();
     loop {
         match wire.receive()? {
             Report::NeedIdMaps => {
@@ -131,10 +142,11 @@ fn answer(plan: &Plan, state: &State, wire: &mut Wire, agent: Option<&Agent>) ->
                 run_runtime_hooks(&plan.hooks, state)?;
                 wire.go().context("container init is gone")?;
             }
-            Report::Terminal(master) => terminal = Some(master),
+            Report::Terminal(master) => handed.terminal = Some(master),
+            Report::Names(socket) => handed.names = Some(socket),
             Report::Log(level, text) => log::log!(level, "{text}"),
             Report::Announced(filter) => listener::hand_over(&filter, agent, wire.socket())?,
-            Report::Ready => return Ok(terminal),
+            Report::Ready => return Ok(handed),
             Report::Failed(failure) => return Err(failure.into_error()),
             Report::End => bail!("container init was killed while it was set up"),
             other @ (Report::Process(..) | Report::Listener(_)) => {

@@ -4,6 +4,7 @@ use super::{Outcome, delete, start};
 use crate::bundle::Bundle;
 use crate::cli::{Global, RunArgs};
 use crate::error::one_line;
+use crate::nameserver::Nameserver;
 use crate::notify::Proxy;
 use crate::plan::KEEP_STREAMS;
 use crate::relay;
@@ -82,6 +83,7 @@ impl Foreground<'_> {
             only_terminals: state.annotations.get(KEEP_STREAMS).is_some_and(|value| value == "true"),
             subreaper: self.subreaper,
             notify,
+            names: init.names.map(Nameserver::new),
             limits,
         })?;
         if !self.keep {

@@ -77,8 +77,9 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
         status.created(pid)
     };
     let foreground = Foreground { keep: false, subreaper: true, created: &mut created };
-    let ended =
-        foreground.run(&root, container, bundle, &request(id)).map_err(|error| sandbox::explain(error, args))?;
+    let ended = foreground
+        .run(&root, container, bundle, &request(id))
+        .map_err(|error| sandbox::explain(error, args, &caller))?;
     drop(network);
     let exit = run::status(&ended);
     status.ended(exit)?;

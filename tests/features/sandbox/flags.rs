@@ -46,7 +46,7 @@ fn the_environment_is_what_flags_say() {
     let place = Place::new();
     write(&place.project().join("vars"), "# comment\nA=1\n\n B=two words\nTERM\n");
     let call = |options: &[&str]| {
-        let args = [options, &["--", "env"]].concat();
+        let args = [&["--network", "host"], options, &["--", "env"]].concat();
         let mut lines: Vec<String> = place
             .sandbox(&args)
             .env("TERM", "dumb")

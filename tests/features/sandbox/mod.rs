@@ -5,6 +5,8 @@ mod files;
 mod flags;
 mod hidden;
 mod limits;
+mod missing;
+mod names;
 mod network;
 mod process;
 mod profiles;
