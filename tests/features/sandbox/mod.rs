@@ -8,6 +8,7 @@ mod limits;
 mod missing;
 mod names;
 mod network;
+mod packages;
 mod process;
 mod profiles;
 mod programs;
