@@ -14,7 +14,7 @@ use crate::sys::signal::Saved;
 use anyhow::{Context, Result};
 use nix::unistd::{getegid, geteuid};
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -219,9 +219,13 @@ fn announce(init: &Spawned, request: &Request) -> Result<()> {
 pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     let write = || -> Result<()> {
         let name = path.file_name().context("not the name of a file")?.to_string_lossy().into_owned();
-        let temporary = path.with_file_name(format!(".{name}"));
-        let mut options = File::options();
-        let mut file = options.write(true).create_new(true).mode(0o666).open(&temporary)?;
+        // Of this pid no other file can be on its way; one of that name was left by an rrunc that was killed.
+        let temporary = path.with_file_name(format!(".{name}.{pid}"));
+        let create = || File::options().write(true).create_new(true).mode(0o666).open(&temporary);
+        let mut file = match create() {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => std::fs::remove_file(&temporary).and_then(|()| create()),
+            file => file,
+        }?;
         file.write_all(pid.to_string().as_bytes())?;
         Ok(std::fs::rename(&temporary, path)?)
     };
