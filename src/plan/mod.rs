@@ -12,7 +12,7 @@ pub mod labels;
 pub mod landlock;
 pub mod limits;
 pub mod mempolicy;
-mod mount_options;
+pub mod mount_options;
 pub mod mounts;
 pub mod namespaces;
 pub mod process;
