@@ -1,6 +1,6 @@
 //! Creation in given namespaces. What a process joins, it joins for its children (pid) or with the rights of the
 //! moment (all that hang on a user namespace), so an intermediate process joins and then makes init, as *our* child.
-use super::explain_clone;
+use super::forbidden;
 use super::wire::Wire;
 use crate::error::WithHint;
 use crate::init::procfs::Procfs;
@@ -58,7 +58,7 @@ fn step_in(start: &Start, step: &Step) -> Result<Cloned> {
 }
 
 fn clone_init(start: &Start) -> Result<Cloned> {
-    clone(start.plan.namespaces.clone_flags() | CloneFlags::CLONE_PARENT).map_err(explain_clone)
+    clone(start.plan.namespaces.clone_flags() | CloneFlags::CLONE_PARENT).map_err(forbidden::clone)
 }
 
 /// Joins in two rounds: what our present rights allow, then, with the user namespace, what it owns.
