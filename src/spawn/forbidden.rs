@@ -7,6 +7,8 @@ const USERNS_CLONE: &str = "/proc/sys/kernel/unprivileged_userns_clone";
 const MAX_USER_NAMESPACES: &str = "/proc/sys/user/max_user_namespaces";
 const APPARMOR_RESTRICTS: &str = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns";
 
+const APPARMOR_PROFILE: &str = "/proc/self/attr/apparmor/current";
+
 /// Knob, the value that forbids, and the way out.
 const KNOBS: [(&str, &str, &str); 3] = [
     (USERNS_CLONE, "0", "this host forbids user namespaces: `sudo sysctl -w kernel.unprivileged_userns_clone=1`"),
@@ -33,6 +35,12 @@ pub fn set_up(error: Error) -> Error {
 
 fn explain_clone(errno: Errno, knob: impl Fn(&str) -> Option<String>) -> Error {
     let error = anyhow!(errno).context("make the namespaces");
+    // `NAME (enforce)`, or `unconfined`.
+    let profile = knob(APPARMOR_PROFILE).and_then(|text| text.trim().strip_suffix(" (enforce)").map(str::to_owned));
+    if let Some(name) = profile.filter(|_| matches!(errno, Errno::EPERM | Errno::EACCES)) {
+        let hint = format!("rrunc runs under the AppArmor profile {name}: give that the rule `userns,`");
+        return with_hint(error, hint);
+    }
     let forbids = || KNOBS.iter().find(|(path, value, _)| is_set(&knob, path, value)).map(|(_, _, hint)| *hint);
     let hint = match errno {
         Errno::EPERM | Errno::EACCES => forbids().unwrap_or(
@@ -79,6 +87,13 @@ mod tests {
             (Errno::EPERM, USERNS_CLONE, "0", "kernel.unprivileged_userns_clone=1"),
             (Errno::ENOSPC, MAX_USER_NAMESPACES, "0", "user.max_user_namespaces=15000"),
             (Errno::EACCES, APPARMOR_RESTRICTS, "1", "rrunc profile show apparmor"),
+            (
+                Errno::EACCES,
+                APPARMOR_PROFILE,
+                "shy (enforce)",
+                "the AppArmor profile shy: give that the rule `userns,`",
+            ),
+            (Errno::EPERM, APPARMOR_PROFILE, "unconfined", "a security module"),
             (Errno::EPERM, APPARMOR_RESTRICTS, "0", "a security module, a seccomp filter or a chroot"),
             (Errno::ENOSPC, MAX_USER_NAMESPACES, "9", "the limit of namespaces is reached"),
         ] {
