@@ -2,9 +2,11 @@
 //!
 //! `exec`, `ps` and `kill` stop looking for flags at the first positional, so everything from the container id on
 //! is one trailing list there; the other verbs also take flags after the id. Counts of arguments are checked by `usage`.
+mod doctor;
 mod oci;
 mod sandbox;
 
+pub use doctor::DoctorArgs;
 pub use oci::{CreateArgs, DeleteArgs, ExecArgs, FormatArgs, IdArgs, KillArgs, ListArgs, PsArgs, RunArgs, SpecArgs};
 pub use sandbox::{
     EnvironmentArgs, FileArgs, LimitArgs, ProfileAction, ProfileArgs, RightsArgs, RunningArgs, SandboxArgs, TrustArgs,
@@ -177,6 +179,9 @@ pub enum Verb {
                       Until it is trusted, and whenever it has changed since, the sandbox ignores it."
     )]
     Trust(TrustArgs),
+    /// Show what this host offers, and how to mend what it lacks
+    #[command(after_help = doctor::AFTER_HELP)]
+    Doctor(DoctorArgs),
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Below this the mount API by descriptor is not whole; 6.1 and the newest kernels are the ones tested.
-const OLDEST_KERNEL: (u32, u32) = (5, 14);
+pub const OLDEST_KERNEL: (u32, u32) = (5, 14);
 const CAP_SYS_ADMIN: u64 = 1 << 21;
 
 /// A run of ids: `size` of them from `outside` on appear as `inside` on.
@@ -38,6 +38,13 @@ pub struct Range {
     pub size: u32,
 }
 
+impl Range {
+    /// Whether there are such ids at all.
+    fn exists(&self) -> bool {
+        self.size > 0 && self.start.checked_add(self.size).is_some()
+    }
+}
+
 /// Owner and mode of the running binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExeOwner {
@@ -59,7 +66,8 @@ pub struct Modules {
 }
 
 impl Modules {
-    fn probe() -> Modules {
+    /// Asks the kernel.
+    pub fn probe() -> Modules {
         let on = fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with(b"Y"));
         Modules { apparmor: on, selinux: Path::new("/sys/fs/selinux/enforce").exists() }
     }
@@ -148,12 +156,16 @@ fn read(path: &str) -> Result<String> {
 }
 
 fn check_kernel(release: &str) -> Result<()> {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
-    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if version < OLDEST_KERNEL {
+    if kernel_version(release) < OLDEST_KERNEL {
         bail!("Linux {release} is too old: rrunc needs {}.{} or newer", OLDEST_KERNEL.0, OLDEST_KERNEL.1);
     }
     Ok(())
+}
+
+/// The first two numbers of a kernel's release; zero for what is none.
+pub fn kernel_version(release: &str) -> (u32, u32) {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// Reads /proc/PID/uid_map or gid_map (user_namespaces(7)).
@@ -201,7 +213,7 @@ pub fn parse_subids(text: &str, name: Option<&str>, uid: u32) -> Vec<Range> {
             let (start, size) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
             (owner == number || Some(owner) == name).then_some(Range { start, size })
         })
-        .filter(|range| range.size > 0 && range.start.checked_add(range.size).is_some())
+        .filter(Range::exists)
         .collect()
 }
 
@@ -224,7 +236,7 @@ fn getsubids(kind: &[&str], name: Option<&str>, uid: u32) -> Result<Vec<Range>> 
         let mut fields = line.split_ascii_whitespace().skip(2);
         Some(Range { start: fields.next()?.parse().ok()?, size: fields.next()?.parse().ok()? })
     };
-    Ok(text.lines().filter_map(range).collect())
+    Ok(text.lines().filter_map(range).filter(Range::exists).collect())
 }
 
 /// Finds a program of the host in PATH, else where distributions put it: clients call with an almost empty

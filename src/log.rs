@@ -3,6 +3,7 @@
 //! A line is one write(2), so that lines of several processes do not mix. A forked child, whose stderr is the
 //! container's, calls `redirect` before it logs.
 use crate::clock;
+use crate::printable::printable;
 use anyhow::{Context, Result, bail};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::fs::{File, OpenOptions};
@@ -80,10 +81,10 @@ pub fn redirect(sink: Closure) {
 pub fn fatal(message: &str, hint: Option<&str>) {
     match &*LOGGER.sink() {
         Sink::Terminal => {
-            let hint = hint.map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
+            let hint = hint.map(|hint| format!("\n  hint: {}", printable(hint))).unwrap_or_default();
             // runc's texts begin with the program's name here and there; once is enough for a person.
             let message = message.strip_prefix("rrunc: ").or(message.strip_prefix("rrunc ")).unwrap_or(message);
-            write_line(&mut std::io::stderr(), format!("rrunc: {message}{hint}\n"));
+            write_line(&mut std::io::stderr(), format!("rrunc: {}{hint}\n", printable(message)));
         }
         Sink::Stderr(format) => write_line(&mut std::io::stderr(), line(*format, Level::Error, message, hint)),
         Sink::File(file, format) => {
@@ -117,7 +118,7 @@ impl Log for Logger {
         let message = record.args().to_string();
         match &*self.sink() {
             Sink::Terminal => {
-                let text = format!("rrunc: {}: {message}\n", level_name(record.level()));
+                let text = format!("rrunc: {}: {}\n", level_name(record.level()), printable(&message));
                 write_line(&mut std::io::stderr(), text);
             }
             Sink::Stderr(format) => write_line(&mut std::io::stderr(), line(*format, record.level(), &message, None)),

@@ -51,6 +51,7 @@ fn act(global: &Global, verb: Verb) -> Result<Outcome> {
         Verb::Sandbox(args) => verbs::sandbox::run(global, &args),
         Verb::Profile(args) => verbs::profile::run(&args),
         Verb::Trust(args) => verbs::trust::run(&args),
+        Verb::Doctor(args) => verbs::doctor::run(&args),
     }
 }
 

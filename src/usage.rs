@@ -47,7 +47,8 @@ fn mistake(error: &clap::Error, args: Vec<OsString>) -> Refusal {
     let lenient = Cli::command().ignore_errors(true).try_get_matches_from(args).ok();
     let verb = lenient.as_ref().and_then(|matches| matches.subcommand_name()).map(str::to_owned);
     let global = lenient.as_ref().and_then(|matches| Global::from_arg_matches(matches).ok()).unwrap_or_default();
-    if error.kind() == ErrorKind::InvalidSubcommand {
+    let of_profile = verb.as_deref() == Some("profile");
+    if error.kind() == ErrorKind::InvalidSubcommand && !of_profile {
         let message = format!("No help topic for '{}'", context(error, ContextKind::InvalidSubcommand));
         let meant = context(error, ContextKind::SuggestedSubcommand);
         let hint =
@@ -58,8 +59,12 @@ fn mistake(error: &clap::Error, args: Vec<OsString>) -> Refusal {
         let hint = Some("`rrunc sandbox --help` shows the options".into());
         return Refusal { output: String::new(), message: Some(first_paragraph(error)), hint, status: 125, global };
     }
-    if verb.as_deref() == Some("profile") {
-        let hint = Some("`rrunc profile ls` or `rrunc profile show NAME`".into());
+    if of_profile {
+        let hint = Some("`rrunc profile ls`, `show NAME` or `check NAME`".into());
+        return Refusal { output: String::new(), message: Some(first_paragraph(error)), hint, status: 2, global };
+    }
+    if verb.as_deref() == Some("doctor") {
+        let hint = Some("`rrunc doctor --help` shows the options and the checks".into());
         return Refusal { output: String::new(), message: Some(first_paragraph(error)), hint, status: 2, global };
     }
     let (heading, message) = in_runcs_words(error, verb.as_deref());
@@ -189,6 +194,14 @@ mod tests {
         let refusal = self::refusal(&["sandbox"]);
         assert_eq!(refusal.status, 125);
         assert_eq!(refusal.message.unwrap(), "the following required arguments were not provided: <CMD>...");
+    }
+
+    #[test]
+    fn a_mistake_in_doctors_options_exits_with_2_and_lists_the_checks() {
+        let refusal = refusal(&["doctor", "--require", "pasta,moon"]);
+        assert_eq!(refusal.status, 2);
+        let message = refusal.message.unwrap();
+        assert!(message.starts_with("invalid value 'moon'") && message.contains("user-namespaces, "), "{message}");
     }
 
     #[test]

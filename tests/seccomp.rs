@@ -3,6 +3,8 @@
 mod bpf;
 #[path = "seccomp/kernel.rs"]
 mod kernel;
+#[path = "seccomp/libseccomp.rs"]
+mod libseccomp;
 #[path = "seccomp/oracle.rs"]
 mod oracle;
 #[path = "seccomp/random.rs"]
@@ -213,6 +215,31 @@ fn long_chains_jump_far_and_too_long_ones_are_refused() {
         }
     }
     assert_eq!(refusal(chain(2000)), "seccomp filter is longer than the 4096 instructions the kernel takes");
+}
+
+#[test]
+fn values_compared_in_a_row_are_told_apart_in_both_halves() {
+    let value = |n: u64| if n.is_multiple_of(5) { n | 7 << 32 } else { n };
+    let entry = |n: u64| json!({"names": ["ioctl"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 2, "value": value(n), "op": "SCMP_CMP_EQ"}]});
+    // Rows of four, then one row that is longer than a jump reaches.
+    let mut entries: Vec<Value> = (0..40).map(entry).collect();
+    entries.extend((1000..1700).filter(|n| n % 5 != 0 && n % 7 != 0).map(entry));
+    let profile = profile(json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": entries,
+        "architectures": ["SCMP_ARCH_X86", "SCMP_ARCH_X32"]}));
+    let f = compile_for(&profile, Machine::X86_64).expect("it compiles");
+    bpf::verify(&f.program);
+    let tables = Tables::new(Machine::X86_64);
+    let reference = Reference::new(&profile, &tables);
+    let mut verdicts = [0, 0];
+    for (architecture, number) in [(X86_64, 16), (X86_64, 0x4000_0202), (I386, 54)] {
+        for n in (0..50).chain(990..1710).flat_map(|n| [n, n | 7 << 32, n | 1 << 63]) {
+            let data = Data { number, architecture, arguments: [0, 0, n, 0, 0, 0] };
+            let got = bpf::run(&f.program, &data).0;
+            assert_eq!(got, reference.evaluate(&data), "{data:x?}");
+            verdicts[usize::from(got == EPERM)] += 1;
+        }
+    }
+    assert!(verdicts.iter().all(|count| *count > 1000), "{verdicts:?}");
 }
 
 #[test]

@@ -22,6 +22,9 @@ _rrunc() {
             rrunc,delete)
                 cmd="rrunc__subcmd__delete"
                 ;;
+            rrunc,doctor)
+                cmd="rrunc__subcmd__doctor"
+                ;;
             rrunc,exec)
                 cmd="rrunc__subcmd__exec"
                 ;;
@@ -66,6 +69,9 @@ _rrunc() {
                 ;;
             rrunc__subcmd__help,delete)
                 cmd="rrunc__subcmd__help__subcmd__delete"
+                ;;
+            rrunc__subcmd__help,doctor)
+                cmd="rrunc__subcmd__help__subcmd__doctor"
                 ;;
             rrunc__subcmd__help,exec)
                 cmd="rrunc__subcmd__help__subcmd__exec"
@@ -146,7 +152,7 @@ _rrunc() {
 
     case "${cmd}" in
         rrunc)
-            opts="-v -h --root --log --log-format --debug --systemd-cgroup --rootless --cgroup-manager --version --help create start run exec state list ps kill delete spec features sandbox profile trust help"
+            opts="-v -h --root --log --log-format --debug --systemd-cgroup --rootless --cgroup-manager --version --help create start run exec state list ps kill delete spec features sandbox profile trust doctor help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -224,6 +230,32 @@ _rrunc() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rrunc__subcmd__doctor)
+            opts="-v -h --json --require --attack --payload --bait --version --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --require)
+                    COMPREPLY=($(compgen -W "kernel-version user-namespaces other-namespaces time-namespaces subordinate-ids proc-mount overlayfs idmapped-tmpfs binary-protection seccomp-filter seccomp-notify landlock security-modules session-keyring resource-limits cgroup-delegation systemd-user-bus runtime-directory pasta" -- "${cur}"))
+                    return 0
+                    ;;
+                --payload)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --bait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -332,7 +364,7 @@ _rrunc() {
             return 0
             ;;
         rrunc__subcmd__help)
-            opts="create start run exec state list ps kill delete spec features sandbox profile trust help"
+            opts="create start run exec state list ps kill delete spec features sandbox profile trust doctor help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -360,6 +392,20 @@ _rrunc() {
             return 0
             ;;
         rrunc__subcmd__help__subcmd__delete)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rrunc__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -29,10 +29,7 @@ struct Covers<'a> {
 impl Covers<'_> {
     fn put_on(&mut self, root: &Root, path: &Path) -> Result<()> {
         // Looked at first: a mount that fails costs the kernel a grace period of milliseconds.
-        let target = match root.at(path) {
-            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => return Ok(()),
-            other => other?,
-        };
+        let Some(target) = find(root, path, "masked")? else { return Ok(()) };
         if !is(&fstat(&target)?, SFlag::S_IFDIR) {
             if self.null.is_none() {
                 self.null = Some(devices::null()?);
@@ -60,15 +57,24 @@ impl Covers<'_> {
     }
 }
 
+/// What is at `path`, if anything is. Where root of the container may not go, others hardly may; but the cover is missing.
+fn find(root: &Root, path: &Path, done: &str) -> nix::Result<Option<OwnedFd>> {
+    match root.at(path) {
+        Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+        Err(Errno::EACCES) => {
+            log::warn!("{} cannot be reached and is not {done}", path.display());
+            Ok(None)
+        }
+        other => other.map(Some),
+    }
+}
+
 /// Makes each path, with all that is mounted below it, read-only.
 pub fn make_readonly(root: &Root, paths: &[PathBuf]) -> Result<()> {
     let attr = Attr { set: MOUNT_ATTR_RDONLY, ..Attr::default() };
     for path in paths {
         let put = || -> nix::Result<()> {
-            let target = match root.at(path) {
-                Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => return Ok(()),
-                other => other?,
-            };
+            let Some(target) = find(root, path, "made read-only")? else { return Ok(()) };
             let tree = clone_tree(target.as_fd(), true)?;
             mount_setattr(tree.as_fd(), true, &attr)?;
             move_mount(tree.as_fd(), target.as_fd())

@@ -16,7 +16,9 @@ const MOST_CAPABILITIES: u8 = 63;
 
 /// Sets umask, limits and processors: what needs no capability and may be set at any time before execve.
 pub fn set_limits(plan: &Process) -> Result<()> {
-    umask(Mode::from_bits_truncate(plan.umask));
+    if let Some(mask) = plan.umask {
+        umask(Mode::from_bits_truncate(mask));
+    }
     if let Some(domain) = plan.personality {
         personality::set(Persona::from_bits_retain(domain as i32)).context("set the personality")?;
     }
@@ -100,7 +102,8 @@ fn set_capabilities(sets: CapabilitySets) -> Result<()> {
         effective: sets.effective & permitted,
         inheritable: sets.inheritable & (had.inheritable | sets.bounding),
     };
-    let missing = (sets.permitted & !permitted) | (sets.effective & !wanted.effective);
+    let inheritable = sets.inheritable & !wanted.inheritable;
+    let missing = (sets.permitted & !permitted) | (sets.effective & !wanted.effective) | inheritable;
     if missing != 0 {
         log::warn!("ignoring unknown or unavailable capabilities: [{}]", capability_names(missing));
     }

@@ -4,14 +4,14 @@
 //! anywhere (CVE-2025-31133, CVE-2025-52565, CVE-2026-41579).
 use super::root::{Missing, Root, is};
 use crate::error::WithHint;
-use crate::plan::devices::{Device, Kind};
+use crate::plan::devices::{Device, Kind, Wanted};
 use crate::sys::mount::{clone_tree, move_mount};
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, major, minor, mknodat};
+use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, major, minor, mknodat};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, mkfifoat, symlinkat, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, mkfifoat, symlinkat, unlinkat};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ fn matches(stat: &FileStat, kind: &Kind) -> bool {
     match kind {
         Kind::Character(major, minor) => is(stat, SFlag::S_IFCHR) && numbers(major, minor),
         Kind::Block(major, minor) => is(stat, SFlag::S_IFBLK) && numbers(major, minor),
-        Kind::Fifo(..) => is(stat, SFlag::S_IFIFO),
+        Kind::Fifo => is(stat, SFlag::S_IFIFO),
     }
 }
 
@@ -48,7 +48,7 @@ fn named_by_kernel(kind: &Kind) -> Option<PathBuf> {
     let (class, major, minor) = match kind {
         Kind::Character(major, minor) => ("char", major, minor),
         Kind::Block(major, minor) => ("block", major, minor),
-        Kind::Fifo(..) => return None,
+        Kind::Fifo => return None,
     };
     let uevent = std::fs::read_to_string(format!("/sys/dev/{class}/{major}:{minor}/uevent")).ok()?;
     let name = uevent.lines().find_map(|line| line.strip_prefix("DEVNAME="))?;
@@ -65,8 +65,11 @@ pub fn make(root: &Root, devices: &[Device]) -> Result<()> {
 
 fn make_one(root: &Root, device: &Device) -> Result<()> {
     let (parent, name) = parent(root, &device.path)?;
-    if let Kind::Fifo(mode, uid, gid) = device.kind {
-        return fifo(parent.as_fd(), name, mode, uid, gid);
+    if device.kind == Kind::Fifo {
+        return fifo(parent.as_fd(), name, &device.wanted);
+    }
+    if !device.default && is_there(parent.as_fd(), name, &device.kind)? {
+        return Ok(());
     }
     let mut node = host_node(&device.path, &device.kind)?;
     if node.is_none()
@@ -77,12 +80,45 @@ fn make_one(root: &Root, device: &Device) -> Result<()> {
     let node = node.context("the host has no such device").hint(
         || "a rootless container can only be given device nodes that exist on the host: take it out of linux.devices",
     )?;
-    if fstatvfs(&node)?.flags().contains(FsFlags::from_bits_retain(libc::ST_NODEV)) {
+    if is_nodev(node.as_fd())? {
         log::warn!("device {}: the host's node is on a nodev mount and cannot be opened", device.path.display());
     }
+    tell_what_it_keeps(&device.path, &fstat(&node)?, &device.wanted);
     let tree = clone_tree(node.as_fd(), false).context("clone the host's node")?;
     let target = file_for_mount(parent.as_fd(), name)?;
     move_mount(tree.as_fd(), target.as_fd()).context("bind the host's node")
+}
+
+/// Whether the listed device is in its place already. Another file there is an error (config-linux.md, "Devices"), but
+/// for the empty one that an earlier container was given to mount on.
+fn is_there(parent: BorrowedFd, name: &OsStr, kind: &Kind) -> Result<bool> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file = match openat(parent, name, flags, Mode::empty()) {
+        Err(Errno::ENOENT) => return Ok(false),
+        other => other?,
+    };
+    let stat = fstat(&file)?;
+    if matches(&stat, kind) {
+        return Ok(!is_nodev(file.as_fd())?);
+    }
+    if is(&stat, SFlag::S_IFREG) && stat.st_size == 0 {
+        return Ok(false);
+    }
+    bail!("another file is in its place")
+}
+
+fn is_nodev(file: BorrowedFd) -> nix::Result<bool> {
+    Ok(fstatvfs(file)?.flags().contains(FsFlags::from_bits_retain(libc::ST_NODEV)))
+}
+
+/// A node that is bound has the host's mode and owner, whatever the configuration wants.
+fn tell_what_it_keeps(path: &Path, stat: &FileStat, wanted: &Wanted) {
+    let mode = stat.st_mode & 0o7777;
+    let other = |wanted: Option<u32>, is: u32| wanted.is_some_and(|wanted| wanted != is);
+    if other(wanted.mode, mode) || other(wanted.uid, stat.st_uid) || other(wanted.gid, stat.st_gid) {
+        let (uid, gid) = (stat.st_uid, stat.st_gid);
+        log::warn!("device {}: the host's node keeps its mode {mode:o} and owner {uid}:{gid}", path.display());
+    }
 }
 
 fn parent<'p>(root: &Root, path: &'p Path) -> Result<(OwnedFd, &'p OsStr)> {
@@ -117,24 +153,25 @@ fn file_for_mount(parent: BorrowedFd, name: &OsStr) -> Result<OwnedFd> {
     Ok(fd)
 }
 
-fn fifo(parent: BorrowedFd, name: &OsStr, mode: u32, uid: u32, gid: u32) -> Result<()> {
-    match mkfifoat(parent, name, Mode::from_bits_truncate(mode)) {
-        Err(Errno::EEXIST) => {
-            let fd = openat(parent, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
-            if !is(&fstat(&fd)?, SFlag::S_IFIFO) {
-                bail!("another file is in its place");
-            }
-        }
-        other => other.context("make the fifo")?,
+fn fifo(parent: BorrowedFd, name: &OsStr, wanted: &Wanted) -> Result<()> {
+    match mkfifoat(parent, name, Mode::from_bits_truncate(0o600)) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(e) => return Err(e).context("make the fifo"),
     }
-    nix::sys::stat::fchmodat(
-        parent,
-        name,
-        Mode::from_bits_truncate(mode),
-        nix::sys::stat::FchmodatFlags::FollowSymlink,
-    )?;
-    let ids = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-    fchownat(parent, name, ids.0, ids.1, AtFlags::AT_SYMLINK_NOFOLLOW).context("give the fifo its owner")
+    // Its mode and owner are changed by descriptor: in a rootfs that a running container shares the name may lead to
+    // another file at any moment.
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file = match openat(parent, name, flags, Mode::empty()) {
+        Err(Errno::ELOOP | Errno::ENXIO) => bail!("another file is in its place"),
+        other => other.context("open the fifo")?,
+    };
+    if !is(&fstat(&file)?, SFlag::S_IFIFO) {
+        bail!("another file is in its place");
+    }
+    let (uid, gid) = (wanted.uid.unwrap_or(0), wanted.gid.unwrap_or(0));
+    fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).context("give the fifo its owner")?;
+    let mode = Mode::from_bits_truncate(wanted.mode.unwrap_or(0o666));
+    fchmod(&file, mode).context("give the fifo its mode")
 }
 
 /// The links that programs expect in /dev (config-linux.md; runtime-linux.md, "Dev symbolic links").
@@ -156,14 +193,23 @@ pub fn links(root: &Root) -> Result<()> {
 
 fn link(dev: BorrowedFd, name: &str, target: &str) -> Result<()> {
     match symlinkat(target, dev, name) {
-        Err(Errno::EEXIST) if name == "ptmx" && !readlinkat(dev, name).is_ok_and(|old| old == target) => {
-            // A ptmx of the image would reach other pseudoterminals than the container's.
-            unlinkat(dev, name, UnlinkatFlags::NoRemoveDir)?;
-            Ok(symlinkat(target, dev, name)?)
-        }
-        Err(Errno::EEXIST) => Ok(()),
+        // Of the image's own /dev: a ptmx there would reach other pseudoterminals than the container's.
+        Err(Errno::EEXIST) => match readlinkat(dev, name) {
+            Ok(old) if old == target => Ok(()),
+            Ok(_) => replace(dev, name, target),
+            Err(_) if name == "ptmx" => replace(dev, name, target),
+            Err(_) => {
+                log::warn!("/dev/{name}: the image has a file there, and it stays");
+                Ok(())
+            }
+        },
         other => Ok(other?),
     }
+}
+
+fn replace(dev: BorrowedFd, name: &str, target: &str) -> Result<()> {
+    unlinkat(dev, name, UnlinkatFlags::NoRemoveDir)?;
+    Ok(symlinkat(target, dev, name)?)
 }
 
 /// Binds the slave end of the container's terminal to /dev/console.

@@ -20,6 +20,7 @@ pub mod rootfs;
 pub mod stdio;
 
 use crate::console;
+use crate::error::WithHint;
 use crate::hooks::{self, Inherit};
 use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
@@ -30,6 +31,7 @@ use crate::sys::{self, exe, netdevice, prctl, process, signal::Saved};
 use anyhow::{Context, Result, bail};
 use execve::Ready;
 use listener::Host;
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::{getpid, sethostname, setsid};
 use procfs::Procfs;
 use std::cell::Cell;
@@ -132,6 +134,9 @@ fn set_up(
     let own_ids = plan.namespaces.has(Kind::User);
 
     step.begin("descriptors");
+    // What is made in the rootfs is for all of its users, whatever the caller's mask.
+    let public = Mode::S_IWGRP | Mode::S_IWOTH;
+    let callers_mask = umask(public);
     let kept = [wire.raw(), gate.map_or(-1, |g| g.as_raw_fd())];
     sys::descriptor::close_except(3 + plan.passed_fds as RawFd, &kept)?;
 
@@ -186,7 +191,9 @@ fn set_up(
     }
 
     step.begin("hooks");
+    umask(callers_mask);
     run_create_hooks(plan, state, wire)?;
+    umask(public);
 
     step.begin("terminal");
     if let Some(process) = plan.process.as_ref().filter(|p| p.terminal) {
@@ -239,6 +246,7 @@ fn set_up(
     drop(proc);
 
     step.begin("process");
+    umask(callers_mask);
     let ready = plan
         .process
         .as_ref()
@@ -255,7 +263,11 @@ fn set_up(
 /// Writes the configured score. A process that joins namespaces has got it from the one that made it.
 pub fn set_oom_score(plan: &Plan, proc: &Procfs) -> Result<()> {
     let score = plan.process.as_ref().and_then(|process| process.oom_score_adj);
-    score.map_or(Ok(()), |score| proc.write("self/oom_score_adj", &score.to_string()))
+    let Some(score) = score else { return Ok(()) };
+    proc.write("self/oom_score_adj", &score.to_string()).hint(|| {
+        "process.oomScoreAdj: only root of the host may go below the caller's own value (/proc/self/oom_score_adj): name \
+         a higher one, or none to keep it"
+    })
 }
 
 /// From `start` to the program.

@@ -4,15 +4,19 @@ use super::procfs::Procfs;
 use super::root::{Missing, Root, is};
 use super::{copy_up, idmap};
 use crate::error::WithHint;
-use crate::plan::mounts::{MAX_VALUE, Mount, What};
+use crate::plan::mounts::{MAX_VALUE, Mount, Setting, What};
 use crate::sys::mount::*;
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+
+/// Attributes that take something away.
+const RESTRICTING: u64 =
+    MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW;
 
 /// Opens the sources of all binds, before anything is mounted that could hide or replace one. They must be opened in
 /// the new mount namespace: the kernel clones no tree of another (EINVAL).
@@ -21,13 +25,21 @@ pub fn open_sources(mounts: &[Mount]) -> Result<Vec<Option<OwnedFd>>> {
 }
 
 fn open_source(mount: &Mount) -> Result<Option<OwnedFd>> {
-    let (source, optional) = match &mount.what {
-        What::Bind { source, optional, .. } => (source, *optional),
+    let (source, optional, no_links) = match &mount.what {
+        What::Bind { source, optional, no_links, .. } => (source, *optional, *no_links),
         // Opened when the kernel has refused a new instance, which is before the old root goes.
-        What::FileSystem { .. } | What::Remount => return Ok(None),
+        What::FileSystem { .. } | What::Remount { .. } => return Ok(None),
     };
-    match openat(AT_FDCWD, source, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    let opened = match no_links {
+        true => openat2(AT_FDCWD, source, OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS)),
+        false => openat(AT_FDCWD, source, flags, Mode::empty()),
+    };
+    match opened {
         Ok(fd) => Ok(Some(fd)),
+        Err(Errno::ELOOP) if no_links => Err(Errno::ELOOP)
+            .context(format!("{} has become a link meanwhile", source.display()))
+            .hint(|| "something else changes it right now: see that no other sandbox of this project runs"),
         Err(Errno::ENOENT) if optional => {
             log::warn!("{mount}: the host has no {}, skipped", source.display());
             Ok(None)
@@ -73,7 +85,7 @@ fn make_one(root: &Root, mount: &Mount, source: Option<OwnedFd>, proc: &Procfs) 
                 other => other,
             }
         }
-        What::Remount => remount(root, mount).map(|()| None),
+        What::Remount { options } => remount(root, mount, options).map(|()| None),
     }
 }
 
@@ -90,14 +102,14 @@ fn explain(error: anyhow::Error, fstype: &CStr) -> anyhow::Error {
 fn bind(root: &Root, mount: &Mount, source: BorrowedFd, recursive: bool, whole_tree: bool) -> Result<()> {
     let directory = is(&fstat(source)?, SFlag::S_IFDIR);
     let missing = if directory { Missing::Directory(0o755) } else { Missing::File };
-    let tree = match clone_tree(source, recursive) {
+    let (tree, unasked) = match clone_tree(source, recursive) {
         // Mounts below it came with the namespace and are locked: the kernel will not show what they cover.
         Err(Errno::EINVAL) if !recursive => {
             let tree = clone_tree(source, true)?;
             log::warn!("{mount}: bound with the mounts below it, since the kernel would not uncover what they hide");
-            tree
+            (tree, true)
         }
-        other => other.context("clone the source")?,
+        other => (other.context("clone the source")?, false),
     };
     // A host tree that stands in for a file system of our own gets that one's attributes all through, and /sys and
     // cgroups are never writable (CVE-2023-25809).
@@ -107,6 +119,10 @@ fn bind(root: &Root, mount: &Mount, source: BorrowedFd, recursive: bool, whole_t
         set_attributes(tree.as_fd(), true, &attr)?;
     } else {
         set_attributes(tree.as_fd(), false, &mount.attr)?;
+        if unasked {
+            // Nobody expects these mounts to be there: they are to allow no more than the one that was asked for.
+            set_attributes(tree.as_fd(), true, &Attr { set: mount.attr.set & RESTRICTING, ..Attr::default() })?;
+        }
     }
     set_attributes(tree.as_fd(), true, &mount.tree_attr)?;
     let (target, _) = root.ensure(&mount.destination, missing)?;
@@ -123,9 +139,9 @@ fn set_attributes(fd: BorrowedFd, recursive: bool, attr: &Attr) -> Result<()> {
         return Ok(());
     }
     mount_setattr(fd, recursive, attr).or_else(|e| match e {
-        Errno::EPERM if attr.clear != 0 => Err(e).context("cannot clear locked flags").hint(|| {
-            "the host's mount has a flag (ro, nosuid, nodev, noexec or an access-time mode) that a user namespace may \
-             not take away: ask for it in the options too"
+        Errno::EPERM => Err(e).context("cannot change locked flags").hint(|| {
+            "the host's mount has a flag (ro, nosuid, nodev, noexec) that a user namespace may not take away, or another \
+             mode of access time than the one asked for: leave it as it is on the host"
         }),
         _ => Err(e).context("set the mount attributes"),
     })
@@ -142,8 +158,6 @@ fn propagate(fd: BorrowedFd, mount: &Mount) -> Result<()> {
     }
     Ok(())
 }
-
-type Setting = (CString, Option<CString>);
 
 fn file_system(
     root: &Root,
@@ -171,10 +185,7 @@ fn file_system(
         other => Err(other).context("fsopen"),
     })?;
     let configured = configure(&context, source, &settings).and_then(|()| Ok(context.mount(attributes)?));
-    let detached = configured.map_err(|e| match context.messages() {
-        text if text.is_empty() => e,
-        text => e.context(text),
-    })?;
+    let detached = configured.map_err(|e| explained(&context, e))?;
     set_attributes(detached.as_fd(), true, &mount.tree_attr)?;
     if mount.copy_up && !made {
         copy_up::copy(target.as_fd(), detached.as_fd()).context("tmpcopyup")?;
@@ -187,8 +198,27 @@ fn file_system(
     Ok(late.then_some(detached))
 }
 
+fn reconfigure(mounted: BorrowedFd, settings: &[Setting]) -> Result<()> {
+    let not_ours = || "only the options of a file system that the container has mounted itself can be changed";
+    let context = FsContext::of(mounted).context("fspick").hint(not_ours)?;
+    let changed = set_all(&context, settings).and_then(|()| context.reconfigure().hint(not_ours));
+    changed.map_err(|e| explained(&context, e).context("change the options of the file system"))
+}
+
+/// The kernel often has more to say than an error number.
+fn explained(context: &FsContext, error: anyhow::Error) -> anyhow::Error {
+    match context.messages() {
+        text if text.is_empty() => error,
+        text => error.context(text),
+    }
+}
+
 fn configure(context: &FsContext, source: &CStr, settings: &[Setting]) -> Result<()> {
     context.set(c"source", Some(source)).context("source")?;
+    set_all(context, settings)
+}
+
+fn set_all(context: &FsContext, settings: &[Setting]) -> Result<()> {
     for (key, value) in settings {
         context.set(key, value.as_deref()).with_context(|| format!("option {}", key.to_string_lossy()))?;
     }
@@ -240,8 +270,12 @@ fn long_options(
     propagate(mounted.as_fd(), mount)
 }
 
-fn remount(root: &Root, mount: &Mount) -> Result<()> {
+/// What is there keeps all that the options do not name: a locked flag of the host above all.
+fn remount(root: &Root, mount: &Mount, options: &[Setting]) -> Result<()> {
     let fd = root.at(&mount.destination)?;
+    if !options.is_empty() {
+        reconfigure(fd.as_fd(), options)?;
+    }
     set_attributes(fd.as_fd(), false, &mount.attr)?;
     set_attributes(fd.as_fd(), true, &mount.tree_attr)?;
     propagate(fd.as_fd(), mount)

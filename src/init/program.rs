@@ -17,6 +17,9 @@ use std::path::{Path, PathBuf};
 /// No real /etc/passwd comes near it; the file is the image's.
 const MAX_PASSWD: u64 = 4 << 20;
 
+/// Where programs are looked for without PATH: execvp(3) in the C library has these two.
+const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
+
 /// Enters the working directory and makes sure that it is one of the container: a descriptor of the host that has
 /// leaked would otherwise give a way out (CVE-2024-21626).
 pub fn enter_cwd(cwd: &CStr) -> Result<()> {
@@ -46,7 +49,7 @@ pub fn find(plan: &Process) -> Result<CString> {
             Err(e) => not_executed(e, format!("exec: {text:?}: {}", e.desc())),
         };
     }
-    let path = variable(&plan.env, "PATH").unwrap_or_default();
+    let path = variable(&plan.env, "PATH").unwrap_or(DEFAULT_PATH);
     let mut found = false;
     for dir in path.split(|b| *b == b':').filter(|_| !text.is_empty()) {
         let dir = if dir.is_empty() { Path::new(".") } else { Path::new(OsStr::from_bytes(dir)) };

@@ -1,6 +1,7 @@
 //! Device nodes. A user namespace cannot make any, so each is a bind of the host's node (config-linux.md, "Devices").
 use super::Findings;
-use oci_spec::runtime::{LinuxDeviceType, Spec};
+use super::ids::View;
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Spec};
 use std::path::PathBuf;
 
 /// A node that has to be at `path`.
@@ -10,8 +11,21 @@ pub struct Device {
     pub path: PathBuf,
     /// What it is.
     pub kind: Kind,
-    /// One of the nodes every container has; kept out of the way of a file that is there already.
+    /// One of the nodes every container has, which goes over whatever the image has there.
     pub default: bool,
+    /// Permission bits, user and group that the configuration wants for it.
+    pub wanted: Wanted,
+}
+
+/// What the configuration says of a node's permission bits and owner, where it says anything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Permission bits.
+    pub mode: Option<u32>,
+    /// User id inside.
+    pub uid: Option<u32>,
+    /// Group id inside.
+    pub gid: Option<u32>,
 }
 
 /// Kind of node.
@@ -21,8 +35,8 @@ pub enum Kind {
     Character(u32, u32),
     /// Block device with major and minor.
     Block(u32, u32),
-    /// A fifo, the one kind we can make: permission bits and owner.
-    Fifo(u32, u32, u32),
+    /// A fifo, the one kind we can make.
+    Fifo,
 }
 
 /// The nodes every container has (config-linux.md, "Default Devices"); ptmx and console come with the terminals.
@@ -35,42 +49,55 @@ const DEFAULT: [(&str, u32, u32); 6] = [
     ("/dev/tty", 5, 0),
 ];
 
-pub(super) fn plan(spec: &Spec, findings: &mut Findings) -> Vec<Device> {
-    let mut found: Vec<Device> = DEFAULT
-        .iter()
-        .map(|(path, major, minor)| Device {
-            path: PathBuf::from(path),
-            kind: Kind::Character(*major, *minor),
-            default: true,
-        })
-        .collect();
+/// The default nodes, unless the configuration brings its own /dev, and those it lists.
+pub(super) fn plan(spec: &Spec, own_dev: bool, view: &View, findings: &mut Findings) -> Vec<Device> {
+    let default = |(path, major, minor): &(&str, u32, u32)| Device {
+        path: PathBuf::from(path),
+        kind: Kind::Character(*major, *minor),
+        default: true,
+        wanted: Wanted::default(),
+    };
+    let mut found: Vec<Device> = DEFAULT.iter().filter(|_| !own_dev).map(default).collect();
     let listed = spec.linux().as_ref().and_then(|l| l.devices().as_ref()).map_or(&[][..], Vec::as_slice);
     for (i, device) in listed.iter().enumerate() {
         let at = format!("linux.devices[{i}]");
-        let path = device.path().clone();
-        if !path.is_absolute() {
-            findings.problem(&at, format!("path {} is not absolute", path.display()));
-            continue;
-        }
-        let number = |value: i64| u32::try_from(value).unwrap_or(u32::MAX);
-        let (major, minor) = (number(device.major()), number(device.minor()));
-        let kind = match device.typ() {
-            LinuxDeviceType::C | LinuxDeviceType::U => Kind::Character(major, minor),
-            LinuxDeviceType::B => Kind::Block(major, minor),
-            LinuxDeviceType::P => {
-                let mode = device.file_mode().unwrap_or(0o666);
-                Kind::Fifo(mode & 0o7777, device.uid().unwrap_or(0), device.gid().unwrap_or(0))
-            }
-            LinuxDeviceType::A => {
-                findings.problem(&at, "type \"a\" is for device cgroups, not for nodes");
-                continue;
-            }
-        };
-        match found.iter().find(|other| other.path == path) {
-            Some(other) if other.kind == kind => {}
-            Some(_) => findings.problem(&at, format!("{} is already another device", path.display())),
-            None => found.push(Device { path, kind, default: false }),
+        match listed_device(device, view) {
+            Err(problem) => findings.problem(&at, problem),
+            Ok(device) => match found.iter().find(|other| other.path == device.path) {
+                Some(other) if other.kind == device.kind => {}
+                Some(_) => findings.problem(&at, format!("{} is already another device", device.path.display())),
+                None => found.push(device),
+            },
         }
     }
     found
+}
+
+fn listed_device(device: &LinuxDevice, view: &View) -> Result<Device, String> {
+    let path = device.path().clone();
+    if !path.is_absolute() {
+        return Err(format!("path {} is not absolute", path.display()));
+    }
+    if path.file_name().is_none() {
+        return Err(format!("path {} names no file", path.display()));
+    }
+    let number = |value: i64| u32::try_from(value).map_err(|_| format!("{value} is not a device number"));
+    let numbers = || Ok::<_, String>((number(device.major())?, number(device.minor())?));
+    let mode = device.file_mode().map(|mode| mode & 0o7777);
+    let wanted = Wanted { mode, uid: device.uid(), gid: device.gid() };
+    let kind = match device.typ() {
+        LinuxDeviceType::C | LinuxDeviceType::U => numbers().map(|(major, minor)| Kind::Character(major, minor))?,
+        LinuxDeviceType::B => numbers().map(|(major, minor)| Kind::Block(major, minor))?,
+        LinuxDeviceType::P => {
+            if let Some(uid) = wanted.uid.filter(|uid| !view.has_uid(*uid)) {
+                return Err(format!("uid {uid} is not mapped"));
+            }
+            if let Some(gid) = wanted.gid.filter(|gid| !view.has_gid(*gid)) {
+                return Err(format!("gid {gid} is not mapped"));
+            }
+            Kind::Fifo
+        }
+        LinuxDeviceType::A => return Err("type \"a\" is for device cgroups, not for nodes".to_owned()),
+    };
+    Ok(Device { path, kind, default: false, wanted })
 }

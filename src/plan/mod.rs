@@ -5,27 +5,32 @@
 //! degraded with a warning where the spec and the peers allow it, and nowhere else. The result is plain data that
 //! `spawn` and `init` carry out without deciding anything again.
 pub mod devices;
+mod document;
 pub mod exec;
 pub mod ids;
 pub mod labels;
 pub mod landlock;
 pub mod limits;
 pub mod mempolicy;
+pub mod mount_options;
 pub mod mounts;
 pub mod namespaces;
 pub mod process;
 pub mod scheduling;
 pub mod sysctl;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use crate::bundle::Bundle;
 use crate::error::{one_line, with_hint};
 use crate::host::Host;
 use crate::watchdog::Limits;
 use anyhow::{Result, anyhow, bail};
-use oci_spec::runtime::{Hook, Spec};
+use oci_spec::runtime::Spec;
 use std::ffi::CString;
 use std::path::PathBuf;
 
+pub use document::Hooks;
 pub use ids::Ids;
 pub use process::Process;
 
@@ -85,7 +90,7 @@ pub struct Plan {
     pub domainname: Option<String>,
     /// Mounts in order.
     pub mounts: Vec<mounts::Mount>,
-    /// Device nodes, the default ones first; empty when the configuration brings its own /dev.
+    /// Device nodes, the default ones first; only those listed when the configuration brings its own /dev.
     pub devices: Vec<devices::Device>,
     /// Whether /dev gets its links (fd, stdin, ptmx…).
     pub dev_links: bool,
@@ -132,40 +137,6 @@ pub struct Rootfs {
     pub readonly: bool,
     /// Propagation of the root mount inside (MS_* without MS_REC), and whether for the whole tree.
     pub propagation: Option<(u64, bool)>,
-}
-
-/// The hooks of the configuration, in the order they run.
-#[derive(Debug, Clone, Default)]
-pub struct Hooks {
-    /// In create, runtime namespaces (deprecated in the spec, still widely used).
-    pub prestart: Vec<Hook>,
-    /// In create, runtime namespaces.
-    pub create_runtime: Vec<Hook>,
-    /// In create, container namespaces, before pivot_root.
-    pub create_container: Vec<Hook>,
-    /// In start, inside the container.
-    pub start_container: Vec<Hook>,
-    /// After start, runtime namespaces.
-    pub poststart: Vec<Hook>,
-    /// After delete, runtime namespaces.
-    pub poststop: Vec<Hook>,
-}
-
-impl Hooks {
-    /// The hooks of `spec`.
-    pub fn of(spec: &Spec) -> Hooks {
-        let Some(hooks) = spec.hooks() else { return Hooks::default() };
-        let list = |hooks: &Option<Vec<Hook>>| hooks.clone().unwrap_or_default();
-        Hooks {
-            #[allow(deprecated, reason = "the spec deprecates prestart, its users do not")]
-            prestart: list(hooks.prestart()),
-            create_runtime: list(hooks.create_runtime()),
-            create_container: list(hooks.create_container()),
-            start_container: list(hooks.start_container()),
-            poststart: list(hooks.poststart()),
-            poststop: list(hooks.poststop()),
-        }
-    }
 }
 
 /// What there is to say about a configuration, collected so that the user sees every problem at once.
@@ -215,7 +186,7 @@ impl Findings {
 pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     let spec = &bundle.spec;
     let mut findings = Findings { warnings: bundle.warnings.clone(), ..Findings::default() };
-    check_version(spec, &mut findings);
+    document::check(spec, &mut findings);
     limits::refuse_unsupported(spec, &mut findings);
 
     let namespaces = namespaces::plan(spec, host, &mut findings);
@@ -232,7 +203,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         labels::put_on(&mut mounts, label);
     }
     let own_dev = mounts::binds_dev(&mounts);
-    let devices = if own_dev { Vec::new() } else { devices::plan(spec, &mut findings) };
+    let devices = devices::plan(spec, own_dev, &view, &mut findings);
     let sysctl = sysctl::plan(spec, &namespaces, &mut findings);
     let process = match spec.process() {
         Some(process) => {
@@ -286,20 +257,6 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     })
 }
 
-/// config.md, "Specification version": any 1.x is accepted, and so is a pre-release of it.
-fn check_version(spec: &Spec, findings: &mut Findings) {
-    let version = spec.version();
-    let core = version.split(['-', '+']).next().unwrap_or_default();
-    let numbers: Vec<_> = core.split('.').map(str::parse::<u32>).collect();
-    match numbers.as_slice() {
-        [Ok(1), Ok(_), Ok(_)] => {}
-        // Early 1.0 candidates are what old tools still write.
-        [Ok(0), Ok(_), Ok(_)] => {}
-        [Ok(_), Ok(_), Ok(_)] => findings.problem("ociVersion", format!("{version} is not supported (1.x is)")),
-        _ => findings.problem("ociVersion", format!("{version:?} is not a semantic version")),
-    }
-}
-
 /// Limits that somebody has to stay for.
 fn check_watched(spec: &Spec, options: &Options, findings: &mut Findings) {
     match Limits::of(|name| spec.annotations().as_ref()?.get(name)) {
@@ -337,7 +294,7 @@ fn plan_rootfs(bundle: &Bundle, findings: &mut Findings) -> Rootfs {
     let readonly = bundle.spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false);
     let named = bundle.spec.linux().as_ref().and_then(|l| l.rootfs_propagation().as_deref());
     let propagation = named.filter(|name| !name.is_empty()).and_then(|name| {
-        let found = mounts::propagation(name);
+        let found = mount_options::propagation(name);
         if found.is_none() {
             findings.problem("linux.rootfsPropagation", format!("{name:?} is no propagation type"));
         }

@@ -1,6 +1,7 @@
 //! Mounts: from `mounts[]` with its options to what init does by descriptor (config.md, "Mounts").
 use super::Findings;
 use super::ids::View;
+use super::mount_options::{self, Options};
 use super::namespaces::{Kind, Namespaces};
 use crate::bundle::Bundle;
 use crate::host::IdMap;
@@ -12,6 +13,9 @@ use std::path::{Path, PathBuf};
 
 /// fsconfig(2) copies at most this much of a value.
 pub const MAX_VALUE: usize = 255;
+
+/// An option of a file system, and its value.
+pub type Setting = (CString, Option<CString>);
 
 /// One mount, decided.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +57,8 @@ pub enum What {
         source: PathBuf,
         /// With everything mounted below it.
         recursive: bool,
+        /// No component of it may be a link.
+        no_links: bool,
         /// A `bind` without data of its own may also be a remount of what is there.
         optional: bool,
     },
@@ -63,12 +69,15 @@ pub enum What {
         /// The source as shown in mountinfo.
         source: CString,
         /// Options for fsconfig(2).
-        options: Vec<(CString, Option<CString>)>,
+        options: Vec<Setting>,
         /// Bound from the host where the kernel refuses a new one (sysfs below a masked /sys).
         fallback: Option<PathBuf>,
     },
     /// New attributes for what is mounted there already.
-    Remount,
+    Remount {
+        /// Options for fsconfig(2) that its file system takes anew.
+        options: Vec<Setting>,
+    },
 }
 
 impl fmt::Display for Mount {
@@ -79,7 +88,7 @@ impl fmt::Display for Mount {
         match &self.what {
             What::Bind { source, .. } => write!(f, "mount {destination} (bind {}, {mode})", source.display()),
             What::FileSystem { fstype, .. } => write!(f, "mount {destination} ({}, {mode})", fstype.to_string_lossy()),
-            What::Remount => write!(f, "remount {destination} ({mode})"),
+            What::Remount { .. } => write!(f, "remount {destination} ({mode})"),
         }
     }
 }
@@ -94,7 +103,7 @@ pub fn notify_socket(directory: &Path) -> Mount {
     let set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
     Mount {
         destination: PathBuf::from(crate::notify::DIRECTORY),
-        what: What::Bind { source: directory.to_owned(), recursive: false, optional: false },
+        what: What::Bind { source: directory.to_owned(), recursive: false, optional: false, no_links: false },
         attr: Attr { set, ..Attr::default() },
         tree_attr: Attr::default(),
         propagation: Vec::new(),
@@ -103,128 +112,9 @@ pub fn notify_socket(directory: &Path) -> Mount {
     }
 }
 
-/// Propagation type by name: MS_*, and whether for the whole tree.
-pub fn propagation(name: &str) -> Option<(u64, bool)> {
-    let flag = match name.strip_prefix('r').filter(|rest| propagation_flag(rest).is_some()) {
-        Some(rest) => return propagation_flag(rest).map(|flag| (flag, true)),
-        None => propagation_flag(name)?,
-    };
-    Some((flag, false))
-}
-
-fn propagation_flag(name: &str) -> Option<u64> {
-    Some(match name {
-        "shared" => libc::MS_SHARED,
-        "slave" => libc::MS_SLAVE,
-        "private" => libc::MS_PRIVATE,
-        "unbindable" => libc::MS_UNBINDABLE,
-        _ => return None,
-    })
-}
-
-/// The attribute an option names, and whether it sets it. Access times are one field with three modes.
-fn attribute(name: &str) -> Option<(u64, bool)> {
-    Some(match name {
-        "ro" => (MOUNT_ATTR_RDONLY, true),
-        "rw" => (MOUNT_ATTR_RDONLY, false),
-        "nosuid" => (MOUNT_ATTR_NOSUID, true),
-        "suid" => (MOUNT_ATTR_NOSUID, false),
-        "nodev" => (MOUNT_ATTR_NODEV, true),
-        "dev" => (MOUNT_ATTR_NODEV, false),
-        "noexec" => (MOUNT_ATTR_NOEXEC, true),
-        "exec" => (MOUNT_ATTR_NOEXEC, false),
-        "nosymfollow" => (MOUNT_ATTR_NOSYMFOLLOW, true),
-        "symfollow" => (MOUNT_ATTR_NOSYMFOLLOW, false),
-        "nodiratime" => (MOUNT_ATTR_NODIRATIME, true),
-        "diratime" => (MOUNT_ATTR_NODIRATIME, false),
-        "noatime" => (MOUNT_ATTR_NOATIME, true),
-        "strictatime" => (MOUNT_ATTR_STRICTATIME, true),
-        // MOUNT_ATTR_RELATIME is 0, the field's default: to ask for it is to clear the others.
-        "atime" | "relatime" | "norelatime" | "nostrictatime" => (MOUNT_ATTR_ATIME, false),
-        _ => return None,
-    })
-}
-
-fn apply(attr: &mut Attr, bit: u64, set: bool) {
-    if bit & MOUNT_ATTR_ATIME != 0 {
-        attr.set &= !MOUNT_ATTR_ATIME;
-        attr.clear |= MOUNT_ATTR_ATIME;
-        attr.set |= if set { bit } else { 0 };
-    } else if set {
-        attr.set |= bit;
-        attr.clear &= !bit;
-    } else {
-        attr.clear |= bit;
-        attr.set &= !bit;
-    }
-}
-
-/// Superblock flags that fsconfig(2) takes as they are.
-const SUPERBLOCK: [&str; 6] = ["sync", "async", "dirsync", "lazytime", "nolazytime", "mand"];
-/// mount(8)'s own words, and flags that no file system of ours has a use for.
-const WITHOUT_EFFECT: [&str; 14] = [
-    "defaults",
-    "nomand",
-    "iversion",
-    "noiversion",
-    "silent",
-    "loud",
-    "auto",
-    "noauto",
-    "user",
-    "nouser",
-    "_netdev",
-    "nofail",
-    "owner",
-    "group",
-];
-
-#[derive(Default)]
-struct Options {
-    attr: Attr,
-    tree_attr: Attr,
-    propagation: Vec<(u64, bool)>,
-    bind: Option<bool>,
-    remount: bool,
-    copy_up: bool,
-    id_mapped: Option<bool>,
-    superblock: Vec<String>,
-    data: Vec<String>,
-}
-
-fn parse_options(options: &[String]) -> Options {
-    let mut found = Options::default();
-    for option in options {
-        let name = option.as_str();
-        match name {
-            "bind" => found.bind = Some(found.bind.unwrap_or(false)),
-            "rbind" => found.bind = Some(true),
-            "remount" => found.remount = true,
-            "tmpcopyup" => found.copy_up = true,
-            "idmap" | "ridmap" => found.id_mapped = Some(name == "ridmap"),
-            "" => {}
-            _ if WITHOUT_EFFECT.contains(&name) || name.starts_with("x-") => {}
-            _ if SUPERBLOCK.contains(&name) => found.superblock.push(option.clone()),
-            _ => {
-                let tree = name.strip_prefix('r').and_then(attribute);
-                if let Some((bit, set)) = attribute(name) {
-                    apply(&mut found.attr, bit, set);
-                } else if let Some((bit, set)) = tree {
-                    apply(&mut found.tree_attr, bit, set);
-                } else if let Some(change) = propagation(name) {
-                    found.propagation.push(change);
-                } else {
-                    found.data.push(option.clone());
-                }
-            }
-        }
-    }
-    found
-}
-
 /// Whether a mount's options leave it writable; none for a remount that does not touch that.
 pub(super) fn writable(mount: &runtime::Mount) -> Option<bool> {
-    let options = parse_options(mount.options().as_ref().map_or(&[][..], Vec::as_slice));
+    let options = mount_options::parse(mount.options().as_ref().map_or(&[][..], Vec::as_slice));
     if (options.attr.set | options.tree_attr.set) & MOUNT_ATTR_RDONLY != 0 {
         return Some(false);
     }
@@ -234,7 +124,7 @@ pub(super) fn writable(mount: &runtime::Mount) -> Option<bool> {
 
 /// Whether it is a new file system with nothing in it.
 pub(super) fn starts_empty(mount: &runtime::Mount) -> bool {
-    let options = parse_options(mount.options().as_ref().map_or(&[][..], Vec::as_slice));
+    let options = mount_options::parse(mount.options().as_ref().map_or(&[][..], Vec::as_slice));
     mount.typ().as_deref() == Some("tmpfs") && options.bind.is_none() && !options.remount && !options.copy_up
 }
 
@@ -271,7 +161,7 @@ fn plan_mount(
         return Err(format!("mountpoint {} is on the top of rootfs", destination.display()));
     }
     refuse_below_proc(&destination)?;
-    let options = parse_options(mount.options().as_ref().map_or(&[][..], Vec::as_slice));
+    let options = mount_options::parse(mount.options().as_ref().map_or(&[][..], Vec::as_slice));
     let what = plan_what(mount, &options, &destination, bundle, namespaces, view, findings)?;
     let copy_up = options.copy_up;
     if copy_up && !matches!(&what, What::FileSystem { fstype, .. } if fstype.as_c_str() == c"tmpfs") {
@@ -335,23 +225,46 @@ fn plan_what(
     findings: &mut Findings,
 ) -> Result<What, String> {
     let source = mount.source().clone().unwrap_or_default();
-    if options.remount {
-        return Ok(What::Remount);
-    }
-    if let Some(recursive) = options.bind {
+    if options.bind.is_some() {
         if !options.data.is_empty() {
             let data = options.data.join(",");
             return Err(format!("bind mounts cannot have any filesystem-specific options applied: {data}"));
         }
+        if !options.superblock.is_empty() {
+            // As with mount(8), which the specification points to; but said.
+            let (words, destination) = (options.superblock.join(","), destination.display());
+            findings.warn(format!("{destination}: a bind does not change its file system: {words} has no effect"));
+        }
+    }
+    if options.remount {
+        let settings =
+            if options.bind.is_some() { Vec::new() } else { settings(options, destination, view, findings)? };
+        return Ok(What::Remount { options: settings });
+    }
+    if let Some(recursive) = options.bind {
         if source.as_os_str().is_empty() {
             return Err("a bind needs a source".to_owned());
         }
         // An absolute source replaces the bundle's path in the join.
-        return Ok(What::Bind { source: bundle.path.join(source), recursive, optional: false });
+        let source = bundle.path.join(source);
+        return Ok(What::Bind { source, recursive, optional: false, no_links: options.no_links });
     }
     let fstype = mount.typ().as_deref().unwrap_or_default();
-    let bind = |from: &str| What::Bind { source: PathBuf::from(from), recursive: true, optional: true };
+    let mut bind = |from: &str| {
+        let dropped: Vec<_> = options.superblock.iter().chain(&options.data).map(String::as_str).collect();
+        if !dropped.is_empty() {
+            let (destination, dropped) = (destination.display(), dropped.join(","));
+            findings.warn(format!("{destination}: the host's {from} is bound, {dropped} has no effect on it"));
+        }
+        What::Bind { source: PathBuf::from(from), recursive: true, optional: true, no_links: false }
+    };
     match fstype {
+        "bind" => {
+            return Err(format!(
+                "{}: what makes a bind is the option bind or rbind, not the type",
+                destination.display()
+            ));
+        }
         "" | "none" => return Err(format!("{} has neither a type nor bind", destination.display())),
         // These belong to a namespace: the kernel mounts a new one only for whoever owns that.
         "proc" if !namespaces.has(Kind::Pid) => return Ok(bind("/proc")),
@@ -366,6 +279,18 @@ fn plan_what(
         _ => None,
     };
     let fstype = if fstype == "cgroup" { "cgroup2" } else { fstype };
+    let settings = settings(options, destination, view, findings)?;
+    let source = if source.as_os_str().is_empty() { "none".into() } else { source.to_string_lossy() };
+    Ok(What::FileSystem { fstype: c_string(fstype)?, source: c_string(&source)?, options: settings, fallback })
+}
+
+/// The options that go to the file system.
+fn settings(
+    options: &Options,
+    destination: &Path,
+    view: &View,
+    findings: &mut Findings,
+) -> Result<Vec<Setting>, String> {
     let mut settings = Vec::new();
     for option in options.superblock.iter().chain(&options.data) {
         let (key, value) = option.split_once('=').map_or((option.as_str(), None), |(k, v)| (k, Some(v)));
@@ -378,8 +303,7 @@ fn plan_what(
         }
         settings.push((c_string(key)?, value.map(c_string).transpose()?));
     }
-    let source = if source.as_os_str().is_empty() { "none".into() } else { source.to_string_lossy() };
-    Ok(What::FileSystem { fstype: c_string(fstype)?, source: c_string(&source)?, options: settings, fallback })
+    Ok(settings)
 }
 
 fn c_string(text: &str) -> Result<CString, String> {
@@ -413,37 +337,6 @@ fn refuse_below_proc(destination: &Path) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn options(list: &[&str]) -> Options {
-        parse_options(&list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn later_options_win_and_access_times_are_one_field() {
-        let o = options(&["ro", "nosuid", "rw", "noatime", "relatime"]);
-        assert_eq!(o.attr.set, MOUNT_ATTR_NOSUID);
-        assert_eq!(o.attr.clear, MOUNT_ATTR_RDONLY | MOUNT_ATTR_ATIME);
-        let o = options(&["strictatime"]);
-        assert_eq!((o.attr.set, o.attr.clear), (MOUNT_ATTR_STRICTATIME, MOUNT_ATTR_ATIME));
-        assert_eq!(options(&["nodiratime"]).attr, Attr { set: MOUNT_ATTR_NODIRATIME, ..Attr::default() });
-    }
-
-    #[test]
-    fn the_r_forms_are_told_from_words_that_begin_with_r() {
-        let o = options(&["rro", "rbind", "rslave", "relatime", "ro", "rprivate", "rnoatime"]);
-        assert_eq!(o.tree_attr.set, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOATIME);
-        assert_eq!(o.attr.set, MOUNT_ATTR_RDONLY);
-        assert_eq!(o.bind, Some(true));
-        assert_eq!(o.propagation, [(libc::MS_SLAVE, true), (libc::MS_PRIVATE, true)]);
-        assert!(o.data.is_empty());
-    }
-
-    #[test]
-    fn what_is_no_option_is_data() {
-        let o = options(&["mode=755", "size=64k", "newinstance", "defaults", "x-foo", "lazytime"]);
-        assert_eq!(o.data, ["mode=755", "size=64k", "newinstance"]);
-        assert_eq!(o.superblock, ["lazytime"]);
-    }
 
     #[test]
     fn only_harmless_files_may_be_mounted_inside_proc() {

@@ -31,8 +31,8 @@ pub struct Process {
     pub gid: u32,
     /// Supplementary groups; none where setgroups is denied.
     pub additional_gids: Option<Vec<u32>>,
-    /// File mode creation mask.
-    pub umask: u32,
+    /// File mode creation mask; none to leave the caller's.
+    pub umask: Option<u32>,
     /// The five sets.
     pub capabilities: CapabilitySets,
     /// no_new_privs.
@@ -105,14 +105,11 @@ pub(super) fn plan(
         env: environment(process.env().as_ref().map_or(&[][..], Vec::as_slice), extra_env, findings),
         cwd: c_strings("process.cwd", &[cwd.into_owned()], findings).pop()?,
         terminal: process.terminal().unwrap_or(false),
-        console_size: process.console_size().and_then(|size| {
-            let side = |value: u64| u16::try_from(value).ok().filter(|v| *v > 0);
-            side(size.height()).zip(side(size.width()))
-        }),
+        console_size: console_size(process, findings),
         uid: user.uid(),
         gid: user.gid(),
         additional_gids: additional_gids(user, view, findings),
-        umask: user.umask().unwrap_or(0o022) & 0o777,
+        umask: umask(user, findings),
         capabilities,
         no_new_privs: process.no_new_privileges().unwrap_or(false),
         rlimits: rlimits(process, findings),
@@ -121,11 +118,41 @@ pub(super) fn plan(
         affinity: scheduling::Affinity::All,
         io_priority: process.io_priority().as_ref().and_then(|p| scheduling::io_priority(p, findings)),
         memory_policy: linux.and_then(|l| l.memory_policy().as_ref()).and_then(|p| mempolicy::plan(p, findings)),
-        oom_score_adj: process.oom_score_adj(),
+        oom_score_adj: oom_score_adj(process, findings),
         personality: linux.and_then(|l| l.personality().as_ref()).map(|p| personality(p, findings)),
         labels: labels::plan(process, modules, findings),
         seccomp: compile(linux.and_then(|l| l.seccomp().as_ref()), findings),
     })
+}
+
+/// Without a terminal it means nothing (config.md, "consoleSize"); nor does a side of 0.
+fn console_size(process: &runtime::Process, findings: &mut Findings) -> Option<(u16, u16)> {
+    let size = process.console_size().filter(|_| process.terminal().unwrap_or(false))?;
+    let mut side = |name: &str, value: u64| {
+        let side = u16::try_from(value).ok();
+        if side.is_none() {
+            findings.problem(&format!("process.consoleSize.{name}"), format!("{value}: a terminal has up to 65535"));
+        }
+        side.filter(|side| *side > 0)
+    };
+    let (height, width) = (side("height", size.height()), side("width", size.width()));
+    height.zip(width)
+}
+
+fn oom_score_adj(process: &runtime::Process, findings: &mut Findings) -> Option<i32> {
+    let score = process.oom_score_adj();
+    if let Some(score) = score.filter(|score| !(-1000..=1000).contains(score)) {
+        findings.problem("process.oomScoreAdj", format!("{score} is not from -1000 to 1000"));
+    }
+    score
+}
+
+fn umask(user: &runtime::User, findings: &mut Findings) -> Option<u32> {
+    let mask = user.umask();
+    if let Some(mask) = mask.filter(|mask| *mask > 0o777) {
+        findings.problem("process.user.umask", format!("{mask} (0o{mask:o}) has other bits than those of 0o777"));
+    }
+    mask
 }
 
 fn c_strings(path: &str, list: &[String], findings: &mut Findings) -> Vec<CString> {
@@ -220,10 +247,10 @@ const CAPABILITIES: [Capability; 41] = {
     ]
 };
 
-/// The names of the capabilities in a mask, for messages.
+/// The names of the capabilities in a mask, as the configuration has them, for messages.
 pub fn capability_names(mask: u64) -> String {
     let names = CAPABILITIES.iter().enumerate().filter(|(number, _)| mask & 1 << number != 0);
-    names.map(|(_, capability)| capability.to_string()).collect::<Vec<_>>().join(" ")
+    names.map(|(_, capability)| format!("CAP_{capability}")).collect::<Vec<_>>().join(" ")
 }
 
 fn capability_sets(sets: &runtime::LinuxCapabilities) -> CapabilitySets {
@@ -246,7 +273,7 @@ fn rlimits(process: &runtime::Process, findings: &mut Findings) -> Vec<(u32, u64
         let resource = rlimit_number(limit.typ());
         let at = format!("process.rlimits[{i}]");
         if found.iter().any(|(other, ..)| *other == resource) {
-            findings.problem(&at, format!("{:?} is listed twice", limit.typ()));
+            findings.problem(&at, format!("{} is listed twice", limit.typ()));
         } else if limit.soft() > limit.hard() {
             findings.problem(&at, "soft is above hard");
         } else {
@@ -279,7 +306,7 @@ fn rlimit_number(kind: PosixRlimitType) -> u32 {
 
 fn personality(personality: &LinuxPersonality, findings: &mut Findings) -> u64 {
     if personality.flags().as_ref().is_some_and(|flags| !flags.is_empty()) {
-        findings.warn("linux.personality.flags: there are none that could be set");
+        findings.problem("linux.personality.flags", "the specification has none that could be set");
     }
     // PER_LINUX and PER_LINUX32 of linux/personality.h.
     match personality.domain() {

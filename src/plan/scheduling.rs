@@ -197,5 +197,8 @@ mod tests {
         let value = json!({"policy": "SCHED_BATCH", "nice": 5, "flags": ["SCHED_RESET_ON_FORK", "SCHED_FLAG_RECLAIM"]});
         let attr = scheduler(&serde_json::from_value(value).unwrap(), &mut Findings::default());
         assert_eq!(attr, Attr::new(3, 3, 5, 0, 0, 0, 0));
+        // What is not given is 0.
+        let attr = scheduler(&serde_json::from_value(json!({"policy": "SCHED_RR"})).unwrap(), &mut Findings::default());
+        assert_eq!(attr, Attr::new(2, 0, 0, 0, 0, 0, 0));
     }
 }

@@ -36,7 +36,7 @@ pub fn config(args: &SandboxArgs, caller: &Caller, choice: &Choice, view: &View,
     }
     let mut namespaces: Vec<_> =
         ["pid", "ipc", "uts", "mount", "cgroup", "user"].map(|kind| json!({"type": kind})).into();
-    if !view.host_resolver() {
+    if !view.host_network() {
         namespaces.push(json!({"type": "network"}));
     }
     let capabilities = capabilities(args, choice)?;

@@ -19,8 +19,8 @@ pub struct User<'a> {
 }
 
 /// Writes the files into the new directory `dir`, and empty places for `shown`, the parts of the host's /etc that are
-/// mounted there. With `resolver` the host's name servers are taken over.
-pub fn write(dir: &Path, user: &User, hostname: &str, shown: &[&str], resolver: bool) -> Result<()> {
+/// mounted there. `resolv_conf` is its file of name servers.
+pub fn write(dir: &Path, user: &User, hostname: &str, shown: &[&str], resolv_conf: &str) -> Result<()> {
     fs::create_dir(dir).with_context(|| dir.display().to_string())?;
     let put = |name: &str, text: String| fs::write(dir.join(name), text).with_context(|| format!("write {name}"));
     let User { name, uid, gid, home } = user;
@@ -35,8 +35,7 @@ pub fn write(dir: &Path, user: &User, hostname: &str, shown: &[&str], resolver: 
     put("hosts", format!("127.0.0.1 localhost {hostname}\n::1 localhost {hostname}\n"))?;
     put("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n".to_owned())?;
     put("hostname", format!("{hostname}\n"))?;
-    let servers = if resolver { fs::read_to_string("/etc/resolv.conf").unwrap_or_default() } else { String::new() };
-    put("resolv.conf", servers)?;
+    put("resolv.conf", resolv_conf.to_owned())?;
     for path in shown {
         let place = dir.join(path.trim_start_matches("/etc/"));
         if let Some(parent) = place.parent() {

@@ -10,6 +10,7 @@ pub mod etc;
 pub mod gitconfig;
 pub mod grants;
 pub mod hidden;
+pub mod pasta;
 pub mod policy;
 pub mod profile;
 pub mod project;
@@ -29,7 +30,7 @@ use anyhow::{Context, Result, bail};
 pub use caller::Caller;
 use config::Inside;
 use policy::Policy;
-use profile::{Access, Allow, BASE, Deny, Limits, Named, Profile};
+use profile::{Access, Allow, BASE, Deny, Limits, Named, Network, Profile};
 pub use project::Guarded;
 use project::Project;
 use promises::Demands;
@@ -203,7 +204,7 @@ pub fn write_bundle(args: &SandboxArgs, caller: &Caller, choice: &Choice, dir: &
     let Inside { uid, gid, name } = inside;
     let hostname = args.environment.hostname.as_deref().unwrap_or(etc::HOSTNAME);
     let user = etc::User { name, uid, gid, home: &caller.home };
-    etc::write(&dir.join("etc"), &user, hostname, &view.shown_of_etc(), view.host_resolver())?;
+    etc::write(&dir.join("etc"), &user, hostname, &view.shown_of_etc(), &resolv_conf(choice))?;
     if let Some(text) = git {
         fs::write(dir.join("gitconfig"), text).context("write the git configuration")?;
     }
@@ -211,6 +212,16 @@ pub fn write_bundle(args: &SandboxArgs, caller: &Caller, choice: &Choice, dir: &
     let bytes = serde_json::to_vec_pretty(&config).context("write config.json")?;
     fs::write(dir.join("config.json"), &bytes).context("write config.json")?;
     Bundle::parse(dir.to_owned(), bytes)
+}
+
+/// How names are looked up: as on the host, through pasta, or not at all.
+fn resolv_conf(choice: &Choice) -> String {
+    let host = || fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    match choice.policy.network() {
+        Network::None => String::new(),
+        Network::Host => host(),
+        Network::Pasta => pasta::resolver(&host()).map(|server| format!("nameserver {server}\n")).unwrap_or_default(),
+    }
 }
 
 /// `--symlink TARGET:LINK`: where each link is to be, and what it says.
@@ -272,6 +283,11 @@ impl Guarded {
 pub fn explain(error: anyhow::Error, args: &SandboxArgs) -> anyhow::Error {
     let missing = crate::error::errno_of(&error) == Some(nix::errno::Errno::ENOENT);
     let program = args.command.first().map(Path::new).filter(|program| program.is_absolute() && program.exists());
+    let covered = !args.rights.allow_weaker.iter().any(|name| name == "proc") && promises::proc_is_covered();
+    if covered && let Some(hint) = crate::error::hint_of(&error).filter(|hint| hint.contains("masked")) {
+        let hint = format!("{hint}; or show the outer /proc, read-only, with --allow-weaker proc");
+        return with_hint(error, hint);
+    }
     match program {
         Some(program) if missing => {
             let hint = format!("{0} is not in the sandbox's view: show it with --ro-bind {0}", program.display());

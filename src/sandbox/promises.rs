@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use std::fs;
 
 /// The names, and what each of them means.
-pub const PROMISES: [(&str, &str); 11] = [
+pub const PROMISES: [(&str, &str); 14] = [
     ("view", "nothing of the host's files but what is allowed"),
     ("capabilities", "no capability, not even in its own user namespace"),
     ("seccomp", "no system call that tools do not need"),
@@ -17,8 +17,11 @@ pub const PROMISES: [(&str, &str); 11] = [
     ("fds", "no open file but the standard streams"),
     ("keyring", "no key of the caller's"),
     ("proc", "no process but its own"),
+    ("privileges", "no program that gains rights when it is executed"),
+    ("mounts", "no mount changed"),
     ("namespaces", "no user namespace to get capabilities in"),
     ("limits", "no more memory, processes and time than allowed"),
+    ("landlock", "files, abstract sockets and signals shut off once more"),
 ];
 
 /// A promise that is not kept in full, and why.
@@ -65,8 +68,8 @@ impl Demands<'_> {
     }
 }
 
-/// What the choice and this host make weaker.
-pub fn weakened(choice: &Choice) -> Vec<Weakened> {
+/// What the choice and this host, of Landlock ABI `landlock`, make weaker.
+pub fn weakened(choice: &Choice, landlock: u32) -> Vec<Weakened> {
     let policy = &choice.policy;
     let mut all = Vec::new();
     let mut weak = |name, why: String| all.push(Weakened { name, why });
@@ -81,12 +84,18 @@ pub fn weakened(choice: &Choice) -> Vec<Weakened> {
         weak("network", format!("it is {} ({})", format!("{:?}", network.value).to_lowercase(), network.from));
     }
     if let Some(spaces) = &policy.user_namespaces {
-        weak("namespaces", format!("they are allowed ({}), so Landlock leaves files alone", spaces.from));
+        weak("namespaces", format!("they are allowed ({})", spaces.from));
+        weak("landlock", format!("it leaves files alone where user namespaces are allowed ({})", spaces.from));
+    } else if landlock == 0 {
+        weak("landlock", "this kernel has none".to_owned());
+    } else if landlock < SCOPES {
+        weak("landlock", format!("this kernel has ABI {landlock}, and abstract sockets and signals take {SCOPES}"));
     }
     if choice.host_proc {
         weak("proc", "/proc cannot be mounted here, so the outer one is seen (--allow-weaker)".to_owned());
     }
     if let Some(memory) = &policy.bounds.memory {
+        // Said in a report of its own, and known to whoever asks with --require.
         weak("limits", format!("no cgroup: rrunc itself watches the memory ({})", memory.from));
     }
     all

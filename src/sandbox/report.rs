@@ -4,6 +4,7 @@ use super::promises::{PROMISES, Weakened};
 use super::quantity::show_size;
 use super::view::View;
 use super::{Choice, hidden};
+use crate::printable::printable;
 use crate::supervise::Ended;
 use crate::watchdog::Excess;
 use anyhow::{Context, Result};
@@ -142,30 +143,5 @@ fn seconds(time: Duration) -> String {
     match time.as_secs() {
         0..60 => format!("{:.2} s", time.as_secs_f64()),
         all => format!("{} min {} s", all / 60, all % 60),
-    }
-}
-
-/// A text that the program had a hand in, without what a terminal would obey: control characters and those that change
-/// the direction of writing.
-pub fn printable(text: &str) -> String {
-    let obeyed = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars()
-        .flat_map(|c| {
-            let escaped = obeyed(c).then(|| c.escape_default());
-            let plain = (!obeyed(c)).then_some(c);
-            escaped.into_iter().flatten().chain(plain)
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_terminal_obeys_is_escaped() {
-        assert_eq!(printable("a\u{1b}[31m\nb\u{202e}ä \u{7f}"), "a\\u{1b}[31m\\nb\\u{202e}ä \\u{7f}");
     }
 }

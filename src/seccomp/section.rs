@@ -15,6 +15,12 @@ use oci_spec::runtime::{LinuxSeccompArg, LinuxSeccompOperator as Operator};
 /// Offset of `nr` in `struct seccomp_data`.
 const NUMBER: u32 = 0;
 
+/// Offset of the first argument there; each has its lower half first.
+const ARGUMENTS: u32 = 16;
+
+/// How many values are compared in a row: what they lead to stays within reach of all of them.
+const VALUES: usize = 100;
+
 /// What a number gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Treatment {
@@ -184,15 +190,44 @@ impl<'a> Section<'a> {
         let chain = &mut self.chains[index];
         *chain.emitted.get_or_insert_with(|| {
             let mut next = Target::Return(self.rules.default);
-            for clause in chain.clauses.iter().rev() {
-                if assembler.is_too_long() {
-                    break;
+            for clauses in chain.clauses.chunk_by(|a, b| alternatives(a, b, chain.narrow)).rev() {
+                for clauses in clauses.rchunks(VALUES) {
+                    if assembler.is_too_long() {
+                        return next;
+                    }
+                    next = match &clauses[0].conditions[..] {
+                        [only] if only.op() == Operator::ScmpCmpEq => one_of(clauses, chain.narrow, next, assembler),
+                        all => assembler.rule(&comparisons(all, chain.narrow), clauses[0].action, next),
+                    };
                 }
-                next = assembler.rule(&comparisons(&clause.conditions, chain.narrow), clause.action, next);
             }
             next
         })
     }
+}
+
+/// Whether two clauses ask for one argument's equality with values that have the same upper half, to the same end.
+fn alternatives(a: &Clause, b: &Clause, narrow: bool) -> bool {
+    let ([x], [y]) = (&a.conditions[..], &b.conditions[..]) else { return false };
+    let equal = Operator::ScmpCmpEq;
+    let upper = |c: &LinuxSeccompArg| if narrow { 0 } else { c.value() >> 32 };
+    a.action == b.action && (x.op(), y.op(), x.index()) == (equal, equal, y.index()) && upper(x) == upper(y)
+}
+
+/// One load and one comparison for each value, and the upper half once, behind them: personality, say, is allowed for a
+/// handful of values, and what seccompiler makes of each is as long as all of this.
+fn one_of(clauses: &[Clause], narrow: bool, otherwise: Target, assembler: &mut Assembler) -> Target {
+    let first = &clauses[0].conditions[0];
+    let low = ARGUMENTS + 8 * first.index() as u32;
+    let mut found = Target::Return(clauses[0].action);
+    if !narrow {
+        found = assembler.branch(Test::Equal, (first.value() >> 32) as u32, found, otherwise);
+        found = assembler.load(low + 4, found);
+    }
+    let compare =
+        |next, clause: &Clause| assembler.branch(Test::Equal, clause.conditions[0].value() as u32, found, next);
+    let next = clauses.iter().rev().fold(otherwise, compare);
+    assembler.load(low, next)
 }
 
 /// seccompiler's code for "all of these hold", without its first two instructions: they only jump over each other.

@@ -9,13 +9,13 @@ use std::process::{Child, Command, Stdio};
 
 /// Writes both maps of the process `pid`.
 pub fn write(pid: i32, ids: &Ids) -> Result<()> {
+    let put = |file: &str, text: &str| {
+        let path = format!("/proc/{pid}/{file}");
+        std::fs::write(&path, text).with_context(|| format!("write {path}"))
+    };
     match &ids.writer {
         Writer::Child => bail!("the maps of {pid} are its own to write"),
         Writer::Parent => {
-            let put = |file: &str, text: &str| {
-                let path = format!("/proc/{pid}/{file}");
-                std::fs::write(&path, text).with_context(|| format!("write {path}"))
-            };
             put("uid_map", &IdMap::lines(&ids.uid))?;
             if !ids.setgroups {
                 put("setgroups", "deny")?;
@@ -24,6 +24,10 @@ pub fn write(pid: i32, ids: &Ids) -> Result<()> {
         }
         // Both at once: each is a setuid program of its own, a millisecond long.
         Writer::Programs(newuidmap, newgidmap) => {
+            if !ids.setgroups {
+                // newgidmap does so for the caller's own id, but not for a single one of its range.
+                put("setgroups", "deny")?;
+            }
             let uid = start(newuidmap, pid, &ids.uid)?;
             let gid = start(newgidmap, pid, &ids.gid);
             let uid = finish(newuidmap, uid);

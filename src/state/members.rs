@@ -45,6 +45,11 @@ impl Bond {
         Err(anyhow!("unable to get all container pids: it has no cgroup and no pid or mount namespace of its own"))
     }
 
+    /// Whether all of the container's processes end with its first: the case even where nobody may look at that one.
+    pub fn ends_with_first(container: &Container) -> Result<bool> {
+        is_new(&container.config()?, "pid")
+    }
+
     /// The pids of all member processes as the host counts, ascending.
     pub fn pids(&self) -> Result<Vec<i32>> {
         match self {

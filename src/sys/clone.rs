@@ -30,6 +30,19 @@ struct CloneArgs {
     cgroup: u64,
 }
 
+/// Forks by clone(2), which container engines allow where they forbid clone3. Single-threaded, as below.
+pub fn fork() -> nix::Result<Cloned> {
+    let mut pidfd: RawFd = -1;
+    let flags = libc::CLONE_PIDFD | libc::SIGCHLD;
+    // SAFETY: as for `clone`; with CLONE_PIDFD the third argument is where the descriptor goes.
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone, flags, 0, &raw mut pidfd, 0, 0) })?;
+    if pid == 0 {
+        return Ok(Cloned::Child);
+    }
+    // SAFETY: the kernel stored a fresh descriptor there for us.
+    Ok(Cloned::Parent(Pid::from_raw(pid as i32), unsafe { OwnedFd::from_raw_fd(pidfd) }))
+}
+
 /// Forks with `flags` (namespaces, CLONE_PARENT); the child runs on a copy of the caller's memory, as after fork(2).
 /// With CLONE_PARENT the exit signal is the caller's own, and clone3 wants none given.
 ///

@@ -1,5 +1,6 @@
 //! The only unsafe code of rrunc: thin typed wrappers around system calls that nix and std do not offer.
 //! Each file is named after the kernel's own term for what it wraps.
+pub mod attempt;
 pub mod capability;
 pub mod clone;
 pub mod descriptor;

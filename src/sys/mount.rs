@@ -74,6 +74,18 @@ impl FsContext {
         owned(unsafe { libc::syscall(libc::SYS_fsopen, fstype.as_ptr(), libc::FSOPEN_CLOEXEC) }).map(Self)
     }
 
+    /// Opens a context for the file system that is mounted at `mounted`, the root of a mount (fspick(2)).
+    pub fn of(mounted: BorrowedFd) -> nix::Result<Self> {
+        let flags = libc::FSPICK_CLOEXEC | libc::FSPICK_EMPTY_PATH;
+        // SAFETY: the path is a constant.
+        owned(unsafe { libc::syscall(libc::SYS_fspick, mounted.as_raw_fd(), c"".as_ptr(), flags) }).map(Self)
+    }
+
+    /// Gives the mounted file system the options set.
+    pub fn reconfigure(&self) -> nix::Result<()> {
+        self.config(libc::FSCONFIG_CMD_RECONFIGURE, std::ptr::null(), std::ptr::null())
+    }
+
     fn config(&self, command: u32, key: *const libc::c_char, value: *const libc::c_char) -> nix::Result<()> {
         // SAFETY: key and value are null or C strings that the callers below keep alive over the call.
         check(unsafe { libc::syscall(libc::SYS_fsconfig, self.0.as_raw_fd(), command, key, value, 0) }).map(drop)

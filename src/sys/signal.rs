@@ -51,3 +51,10 @@ pub fn start_clean(command: &mut Command) {
     // SAFETY: between fork and exec it makes plain system calls only: no allocation, no lock.
     unsafe { command.pre_exec(clean) };
 }
+
+/// Makes `command` end, by SIGKILL, with the thread that starts it.
+pub fn end_with_parent(command: &mut Command) {
+    let ask = || super::prctl::set_parent_death_signal().map_err(io::Error::from);
+    // SAFETY: between fork and exec it makes one system call.
+    unsafe { command.pre_exec(ask) };
+}

@@ -12,8 +12,9 @@ use crate::spawn::{self, Spawned, gate};
 use crate::state::{Container, OCI_VERSION, Root, STATE_VERSION, State};
 use crate::sys::signal::Saved;
 use anyhow::{Context, Result};
+use nix::unistd::{getegid, geteuid};
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -123,15 +124,15 @@ pub fn create(container: Container, bundle: Bundle, request: &Request, signals: 
     }
 }
 
-/// Subordinate ids are looked up only when more than the caller's own id may get mapped.
+/// Subordinate ids are looked up only when more than the caller's own id, or another one, may get mapped.
 fn wants_subids(bundle: &Bundle) -> bool {
     let linux = bundle.spec.linux().as_ref();
-    let own_only = |mappings: Option<&Vec<oci_spec::runtime::LinuxIdMapping>>| {
-        mappings.is_some_and(|list| matches!(list.as_slice(), [one] if one.size() == 1))
+    let own_only = |mappings: Option<&Vec<oci_spec::runtime::LinuxIdMapping>>, own: u32| {
+        mappings.is_some_and(|list| matches!(list.as_slice(), [one] if one.size() == 1 && one.host_id() == own))
     };
     let uid = linux.and_then(|l| l.uid_mappings().as_ref());
     let gid = linux.and_then(|l| l.gid_mappings().as_ref());
-    !(own_only(uid) && own_only(gid))
+    !(own_only(uid, geteuid().as_raw()) && own_only(gid, getegid().as_raw()))
 }
 
 fn record(bundle: &Bundle, request: &Request) -> State {
@@ -218,9 +219,13 @@ fn announce(init: &Spawned, request: &Request) -> Result<()> {
 pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     let write = || -> Result<()> {
         let name = path.file_name().context("not the name of a file")?.to_string_lossy().into_owned();
-        let temporary = path.with_file_name(format!(".{name}"));
-        let mut options = File::options();
-        let mut file = options.write(true).create_new(true).mode(0o666).open(&temporary)?;
+        // Of this pid no other file can be on its way; one of that name was left by an rrunc that was killed.
+        let temporary = path.with_file_name(format!(".{name}.{pid}"));
+        let create = || File::options().write(true).create_new(true).mode(0o666).open(&temporary);
+        let mut file = match create() {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => std::fs::remove_file(&temporary).and_then(|()| create()),
+            file => file,
+        }?;
         file.write_all(pid.to_string().as_bytes())?;
         Ok(std::fs::rename(&temporary, path)?)
     };

@@ -77,9 +77,10 @@ pub fn end_all(container: &Container, state: &State) -> Result<()> {
     let Some(init) = process::live(state.pid, state.start_time)? else {
         return Ok(());
     };
-    match Bond::of(container, state) {
-        Ok(Bond::PidNamespace(_)) => {}
-        Ok(bond) => bond.end_others(state.pid)?,
+    let bond = if Bond::ends_with_first(container)? { None } else { Some(Bond::of(container, state)) };
+    match bond.transpose() {
+        Ok(None) => {}
+        Ok(Some(bond)) => bond.end_others(state.pid)?,
         // Said once, here; the container goes all the same.
         Err(e) => log::warn!("only the first process is ended: {}", one_line(&e)),
     }

@@ -1,6 +1,7 @@
 //! One thin file a verb; here is what several of them share.
 pub mod create;
 pub mod delete;
+pub mod doctor;
 pub mod exec;
 pub mod features;
 pub mod kill;

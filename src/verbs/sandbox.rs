@@ -4,12 +4,14 @@ use super::run::{self, Foreground};
 use super::{Outcome, delete};
 use crate::cli::{Global, SandboxArgs};
 use crate::error::{self, NotExecuted, WithHint, one_line};
+use crate::sandbox::pasta::Pasta;
+use crate::sandbox::profile::Network;
 use crate::sandbox::promises::{self, Demands};
 use crate::sandbox::report::Report;
 use crate::sandbox::status::Status;
 use crate::sandbox::{self, Caller, Choice};
 use crate::state::{Container, Root, process};
-use crate::sys::{descriptor, prctl};
+use crate::sys::{descriptor, landlock, prctl};
 use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
 use std::fs::{self, File};
@@ -34,6 +36,10 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
     if args.running.explain_profile {
         return Ok(choice.policy.explain().into());
     }
+    let only_written = args.running.write_bundle.is_some() || args.running.print_config;
+    if only_written && choice.policy.network() == Network::Pasta {
+        log::warn!("the bundle has no network but its own: pasta is started by `rrunc sandbox`");
+    }
     if let Some(dir) = &args.running.write_bundle {
         fs::create_dir(dir).with_context(|| format!("--write-bundle {}", dir.display()))?;
         sandbox::write_bundle(args, &caller, &choice, &dir.canonicalize()?)?;
@@ -42,7 +48,7 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
     if args.running.print_config {
         return print_config(&mut root, args, &caller, &choice);
     }
-    let weakened = promises::weakened(&choice);
+    let weakened = promises::weakened(&choice, landlock::abi());
     demands.judge(&weakened)?;
     check_terminal(args, &caller)?;
     let report = args.running.report.as_deref().map(open_report).transpose()?;
@@ -63,9 +69,17 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
         }
         sandbox::write_bundle(args, &caller, &choice, dir)
     })?;
-    let foreground = Foreground { keep: false, subreaper: true, created: &mut |pid| status.created(pid) };
+    let mut network = None;
+    let mut created = |pid| {
+        if choice.policy.network() == Network::Pasta {
+            network = Some(Pasta::start(pid).context("--network pasta")?);
+        }
+        status.created(pid)
+    };
+    let foreground = Foreground { keep: false, subreaper: true, created: &mut created };
     let ended =
         foreground.run(&root, container, bundle, &request(id)).map_err(|error| sandbox::explain(error, args))?;
+    drop(network);
     let exit = run::status(&ended);
     status.ended(exit)?;
     let told = Report::of(&choice, &ended, exit, began.elapsed(), weakened, &before);

@@ -1,5 +1,6 @@
 //! Rows 17 and 18: links in the root file system, and files swapped while the container is set up.
-use crate::support::Stage;
+use crate::support::place::SECRET;
+use crate::support::{Place, Stage};
 use nix::fcntl::{RenameFlags, renameat2};
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -177,4 +178,53 @@ fn row_7_a_neighbour_cannot_look_into_a_container_that_joins_its_namespaces() {
     assert_eq!(watching.stdout(), "control\n");
     stage.remove("hostile");
     watching.wait();
+}
+
+#[test]
+fn row_17_a_fifo_swapped_for_a_link_to_a_file_of_the_host_changes_nothing_of_it() {
+    use serde_json::json;
+    use std::os::unix::fs::PermissionsExt;
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let private = stage.dir().join("private");
+    fs::write(&private, "private").expect("write");
+    let mode = |file: &Path| fs::metadata(file).expect("stat").permissions().mode() & 0o777;
+    let set = |bits: u32| fs::set_permissions(&private, fs::Permissions::from_mode(bits)).expect("chmod");
+    let (fifo, link) = (bundle.rootfs().join("p"), bundle.rootfs().join("p-swap"));
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).expect("mkfifo");
+    symlink(&private, &link).expect("symlink");
+    // The control: who changes the mode by the name of the link changes that of the file.
+    set(0o644);
+    fs::set_permissions(&link, fs::Permissions::from_mode(0o600)).expect("chmod");
+    assert_eq!(mode(&private), 0o600);
+    bundle.set("/linux/devices", json!([{"path": "/p", "type": "p", "fileMode": 0o666}]));
+    let mut finished = 0;
+    while_swapping(&fifo, &link, || {
+        for _ in 0..rounds() {
+            finished += usize::from(stage.run(&bundle).code == 0);
+            assert_eq!(mode(&private), 0o600, "the mode meant for the fifo");
+        }
+    });
+    assert!(finished > 0, "no round got through: the race was never run");
+}
+
+#[test]
+fn row_18_a_protected_directory_swapped_for_a_link_before_a_sandbox_opens_it_shows_nothing() {
+    let place = Place::new();
+    let husky = place.project().join(".husky");
+    fs::create_dir(&husky).expect("mkdir");
+    let dir = place.dir().join("written");
+    let script = "cat .husky/id_ed25519";
+    let args = ["--write-bundle", dir.to_str().expect("plain"), "--", "sh", "-c", script];
+    place.sandbox(&args).run().success();
+    // What another sandbox of the same project may do in the moment between the look and the opening.
+    fs::remove_dir(&husky).expect("rmdir");
+    symlink(place.home().join(".ssh"), &husky).expect("link");
+    let run = || place.call(&["run", "-b", args[1], "c"]).run();
+    run().fails(1, &[".husky has become a link meanwhile"]).prints("");
+    // The control: without the word the link is followed.
+    let file = dir.join("config.json");
+    let config = fs::read_to_string(&file).expect("read").replace("x-rrunc.no-links", "x-nothing");
+    fs::write(&file, config).expect("write");
+    assert!(run().success().stdout.contains(SECRET));
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// rrunc's default profile for the architectures of this machine only: older peers refuse names they do not know.
-fn seccomp() -> io::Result<Value> {
+pub fn seccomp() -> io::Result<Value> {
     let mut profile: Value = serde_json::from_str(include_str!("../../profiles/seccomp/default.json"))?;
     profile["architectures"] = match std::env::consts::ARCH {
         "x86_64" => json!(["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]),
@@ -23,7 +23,7 @@ fn seccomp() -> io::Result<Value> {
 pub struct Case {
     /// Who runs it.
     pub name: &'static str,
-    /// `plain`, `net` (and cgroup namespaces) or `full` (and a seccomp profile).
+    /// `plain`, `net` (and cgroup namespaces), `full` (and a seccomp profile), or the profile's name.
     pub bundle: &'static str,
     program: PathBuf,
     arguments: Vec<OsString>,
@@ -31,6 +31,8 @@ pub struct Case {
     takes_id: bool,
     cwd: PathBuf,
     runtime_dir: PathBuf,
+    // What the call before has kept, and this one must not find.
+    forgotten: Option<PathBuf>,
 }
 
 impl fmt::Display for Case {
@@ -42,6 +44,11 @@ impl fmt::Display for Case {
 impl Case {
     /// The command of this round.
     pub fn command(&self, round: usize) -> Command {
+        if let Some(kept) = &self.forgotten
+            && kept.exists()
+        {
+            fs::remove_dir_all(kept).expect("a directory of ours");
+        }
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).current_dir(&self.cwd);
         command.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").env("XDG_RUNTIME_DIR", &self.runtime_dir);
@@ -52,8 +59,16 @@ impl Case {
     }
 }
 
-/// Makes the bundles under `dir` and lists every case; runtimes that are not installed are an error.
-pub fn all(dir: &Path) -> io::Result<Vec<Case>> {
+/// Where all commands find what they need.
+struct Place {
+    runtime_dir: PathBuf,
+    rootfs: PathBuf,
+    busybox: PathBuf,
+    /// rrunc, as a file of the caller's own.
+    owned: PathBuf,
+}
+
+fn prepare(dir: &Path) -> io::Result<Place> {
     let runtime_dir = dir.join("run");
     fs::DirBuilder::new().mode(0o700).create(&runtime_dir)?;
     let rootfs = dir.join("rootfs");
@@ -64,20 +79,26 @@ pub fn all(dir: &Path) -> io::Result<Vec<Case>> {
     let built = std::env::var_os("RRUNC_BENCH_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_rrunc").into());
     fs::copy(built, &owned)?;
     fs::set_permissions(&owned, fs::Permissions::from_mode(0o755))?;
+    Ok(Place { runtime_dir, rootfs, busybox, owned })
+}
+
+/// Makes the bundles under `dir` and lists every case; runtimes that are not installed are an error.
+pub fn all(dir: &Path) -> io::Result<Vec<Case>> {
+    let Place { runtime_dir, rootfs, busybox, owned } = prepare(dir)?;
     let filter = dir.join("filter");
     fs::write(&filter, crate::floor::filter(seccomp()?)?)?;
 
     let mut cases = Vec::new();
     let mut add = |name, bundle, program: PathBuf, arguments: Vec<OsString>, takes_id, cwd: &Path| {
         let runtime_dir = runtime_dir.clone();
-        cases.push(Case { name, bundle, program, arguments, takes_id, cwd: cwd.to_owned(), runtime_dir });
+        let cwd = cwd.to_owned();
+        cases.push(Case { name, bundle, program, arguments, takes_id, cwd, runtime_dir, forgotten: None });
     };
     add("spawn alone", "none", busybox, vec!["true".into()], false, dir);
     for bundle in ["plain", "net", "full"] {
         let path = dir.join(bundle);
-        fs::create_dir(&path)?;
-        symlink(&rootfs, path.join("rootfs"))?;
-        fs::write(path.join("config.json"), config(bundle, &rootfs)?.to_string())?;
+        let profile = if bundle == "full" { Some(seccomp()?) } else { None };
+        make_bundle(&path, &rootfs, bundle != "plain", profile)?;
         let run = || vec!["run".into()];
         let mut floor: Vec<OsString> = vec!["floor".into(), bundle.into(), rootfs.clone().into()];
         if bundle == "full" {
@@ -95,6 +116,56 @@ pub fn all(dir: &Path) -> io::Result<Vec<Case>> {
         add("runc", bundle, find("runc")?, run(), true, &path);
     }
     Ok(cases)
+}
+
+/// crun with the compiled filters that it may keep.
+pub const CRUN_KEEPING: &str = "crun with its cache";
+
+/// Whether this crun has kept a filter: some builds never do.
+pub fn keeps_filters(dir: &Path) -> bool {
+    dir.join("run").join(CRUN_KEEPING).join(".cache").exists()
+}
+
+/// rrunc, and crun if it is there, on the same bundle without a profile (`plain`) and with each of these. crun keeps
+/// compiled filters; it comes twice, once finding none.
+pub fn with_profiles(dir: &Path, profiles: &[(&'static str, Value)]) -> io::Result<Vec<Case>> {
+    let Place { runtime_dir, rootfs, owned, .. } = prepare(dir)?;
+    let crun = find("crun").ok();
+    let mut cases = Vec::new();
+    let bundles =
+        std::iter::once(("plain", None)).chain(profiles.iter().map(|(name, json)| (*name, Some(json.clone()))));
+    for (bundle, profile) in bundles {
+        let cwd = dir.join(bundle);
+        make_bundle(&cwd, &rootfs, false, profile)?;
+        let case = |name, program: &Path, arguments: Vec<OsString>, forgotten| Case {
+            name,
+            bundle,
+            program: program.to_owned(),
+            arguments,
+            takes_id: true,
+            cwd: cwd.clone(),
+            runtime_dir: runtime_dir.clone(),
+            forgotten,
+        };
+        cases.push(case("rrunc", &owned, vec!["run".into()], None));
+        let Some(crun) = &crun else { continue };
+        for name in ["crun", CRUN_KEEPING] {
+            let root = runtime_dir.join(name);
+            let forgotten = (name == "crun").then(|| root.join(".cache"));
+            cases.push(case(name, crun, vec!["--root".into(), root.into(), "run".into()], forgotten));
+        }
+    }
+    Ok(cases)
+}
+
+fn make_bundle(path: &Path, rootfs: &Path, own_network: bool, profile: Option<Value>) -> io::Result<()> {
+    fs::create_dir(path)?;
+    symlink(rootfs, path.join("rootfs"))?;
+    let mut config = config(rootfs, own_network);
+    if let Some(profile) = profile {
+        config["linux"]["seccomp"] = profile;
+    }
+    fs::write(path.join("config.json"), config.to_string())
 }
 
 fn find(name: &str) -> io::Result<PathBuf> {
@@ -128,16 +199,16 @@ fn bubblewrap(bundle: &str, rootfs: &Path) -> Vec<OsString> {
     words
 }
 
-fn config(bundle: &str, rootfs: &Path) -> io::Result<Value> {
+fn config(rootfs: &Path, own_network: bool) -> Value {
     let uid = nix::unistd::geteuid().as_raw();
     let gid = nix::unistd::getegid().as_raw();
     let mut namespaces = vec!["pid", "ipc", "uts", "mount", "user"];
-    if bundle != "plain" {
+    if own_network {
         namespaces.extend(["network", "cgroup"]);
     }
     let namespaces: Vec<Value> = namespaces.into_iter().map(|kind| json!({"type": kind})).collect();
     let capabilities = json!(["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]);
-    let mut config = json!({
+    json!({
         "ociVersion": "1.0.2",
         "process": {
             "user": {"uid": 0, "gid": 0}, "args": ["/bin/true"], "cwd": "/", "env": ["PATH=/bin"],
@@ -166,9 +237,5 @@ fn config(bundle: &str, rootfs: &Path) -> io::Result<Value> {
             "maskedPaths": crate::floor::MASKED,
             "readonlyPaths": crate::floor::READ_ONLY
         }
-    });
-    if bundle == "full" {
-        config["linux"]["seccomp"] = seccomp()?;
-    }
-    Ok(config)
+    })
 }

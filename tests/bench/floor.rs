@@ -1,5 +1,6 @@
 //! The floor: only the system calls that such a container needs, with everything decided beforehand. What a runtime takes
 //! beyond it is its own. `bench floor plain|net|full ROOTFS [FILTER]` runs /bin/true in ROOTFS.
+use crate::filter;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::CloneFlags;
 use nix::sys::stat::{Mode, SFlag, mknod};
@@ -34,19 +35,7 @@ const KEPT: [u32; 3] = [5, 10, 29];
 pub fn filter(profile: serde_json::Value) -> io::Result<Vec<u8>> {
     let profile = serde_json::from_value(profile)?;
     let filter = rrunc::seccomp::compile(&profile).map_err(io::Error::other)?;
-    let bytes = |i: &libc::sock_filter| [&i.code.to_ne_bytes()[..], &[i.jt, i.jf], &i.k.to_ne_bytes()].concat();
-    Ok(filter.program.iter().flat_map(bytes).collect())
-}
-
-fn read_filter(path: &str) -> io::Result<Vec<libc::sock_filter>> {
-    let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |all, byte| all << 8 | u32::from(*byte));
-    let instruction = |b: &[u8]| libc::sock_filter {
-        code: u16::from_ne_bytes([b[0], b[1]]),
-        jt: b[2],
-        jf: b[3],
-        k: number(&b[4..8]),
-    };
-    Ok(fs::read(path)?.chunks_exact(8).map(instruction).collect())
+    Ok(filter::bytes(&filter.program))
 }
 
 /// Entry of the floor program.
@@ -62,7 +51,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
 }
 
 fn run(bundle: &str, rootfs: &str, filter: Option<&String>) -> io::Result<u8> {
-    let filter = filter.map(|path| read_filter(path)).transpose()?;
+    let filter = filter.map(|path| fs::read(path).map(|bytes| filter::instructions(&bytes))).transpose()?;
     let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
     let mut flags = CloneFlags::CLONE_NEWUSER
         | CloneFlags::CLONE_NEWNS
@@ -175,10 +164,7 @@ fn restrict(filter: Option<&[libc::sock_filter]>) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) })?;
     nix::sys::prctl::set_no_new_privs()?;
     if let Some(filter) = filter {
-        let length = u16::try_from(filter.len()).map_err(io::Error::other)?;
-        let program = libc::sock_fprog { len: length, filter: filter.as_ptr().cast_mut() };
-        // SAFETY: the program points to `length` instructions, which the kernel copies.
-        check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) })?;
+        filter::load(filter, 0)?;
     }
     Ok(())
 }

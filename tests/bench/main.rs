@@ -3,23 +3,34 @@
 //! the ratio to the floor. `tests/bench/run` is the command: it builds for release, and gives every runtime the plain
 //! cgroup2 hierarchy that crun insists on.
 //!
+//! `tests/bench/run seccomp` measures the seccomp filter alone instead: see `seccomp.rs`.
+//!
 //! `RRUNC_BENCH_ROUNDS` (200) sets the rounds, `RRUNC_BENCH_ROOT_OWNED` names a copy of rrunc that belongs to root.
 #![allow(clippy::disallowed_methods, reason = "the rules are for the product")]
 
 mod cases;
+mod filter;
 mod floor;
+#[path = "../seccomp/libseccomp.rs"]
+mod libseccomp;
 mod measure;
+mod sample;
+mod seccomp;
 
 use cases::Case;
+use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs, io};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = env::args().collect();
-    if arguments.get(1).is_some_and(|word| word == "floor") {
-        return floor::main(&arguments[2..]);
-    }
-    match bench() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let result = match arguments.first().map(String::as_str) {
+        Some("floor") => return floor::main(&arguments[1..]),
+        Some("sample") => return sample::main(&arguments[1..]),
+        Some("seccomp") => bench(seccomp::run),
+        _ => bench(|dir, rounds| run(&cases::all(dir)?, rounds)),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error}");
@@ -28,11 +39,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn bench() -> io::Result<()> {
+fn bench(run: impl FnOnce(&Path, usize) -> io::Result<()>) -> io::Result<()> {
     let rounds = env::var("RRUNC_BENCH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(200);
     let dir = env::temp_dir().join(format!("rrunc-bench-{}", std::process::id()));
     fs::create_dir(&dir)?;
-    let result = cases::all(&dir).and_then(|cases| run(&cases, rounds));
+    let result = run(&dir, rounds);
     fs::remove_dir_all(&dir)?;
     result
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// Runs before the first that counts.
-const WARM_UP: usize = 5;
+pub const WARM_UP: usize = 5;
 
 /// What was measured of one case.
 #[derive(Default)]
@@ -18,10 +18,14 @@ pub struct Samples {
 impl Samples {
     /// The middle time.
     pub fn median(&self) -> f64 {
-        let mut sorted = self.milliseconds.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted[sorted.len() / 2]
+        median(self.milliseconds.clone())
     }
+}
+
+/// The middle one.
+pub fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }
 
 /// One call, start to exit: milliseconds and peak memory in KiB.

@@ -77,14 +77,19 @@ fn row_27_no_capability_no_new_privilege_no_setgroups() {
 #[test]
 fn where_proc_is_masked_it_says_so() {
     let scene = Scene::new();
-    let call = |prelude: &str| {
+    let call = |prelude: &str, flags: &str| {
         let program = crate::support::runtime();
-        let script = format!("{prelude}; exec {} sandbox -- true", program.display());
+        let script = format!("{prelude}; exec {} sandbox {flags} -- cat /proc/self/comm", program.display());
         let arguments =
             ["--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", &script];
         let unshare = crate::support::find_program("unshare").expect("unshare");
         scene.stage().call_program(&unshare, &arguments).cwd(&scene.project()).run()
     };
-    call("mount --bind /dev/null /proc/kcore; mount -t tmpfs none /proc/sys").fails(125, &["/proc", "unmask"]);
-    call("true").success();
+    let mask = "mount --bind /dev/null /proc/kcore; mount -t tmpfs none /proc/sys";
+    call(mask, "").fails(125, &["/proc", "unmask", "--allow-weaker proc"]);
+    call(mask, "--allow-weaker proc").success().prints("cat\n");
+    call(mask, "--allow-weaker proc --require proc").fails(125, &["--require proc"]);
+    call("true", "").success();
+    // Where it can be mounted it is, whatever may be weaker.
+    call("true", "--allow-weaker proc --require proc").success();
 }

@@ -59,7 +59,7 @@ fn rules_for_files_do_not_stand_in_the_way_of_user_namespaces() {
     assert_ne!(config, changed);
     std::fs::write(&file, changed).expect("write");
     let out = scene.stage().rrunc(&["run", "--bundle", name, "c"]).success().prints("bound\n");
-    assert!(out.stderr.contains("propagation: Operation not permitted"), "{}", out.stderr);
+    assert!(out.stderr.contains("Operation not permitted"), "{}", out.stderr);
 }
 
 #[test]

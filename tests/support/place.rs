@@ -73,6 +73,11 @@ impl Place {
         self.sandbox(&[options, &["--", "sh", "-c", script]].concat()).run()
     }
 
+    /// The control: `sh -c SCRIPT` in the project, without a sandbox.
+    pub fn outside(&self, script: &str) -> Output {
+        self.call_program("/bin/sh".as_ref(), &["-c", script]).cwd(&self.project()).run()
+    }
+
     /// Every file below HOME and the other project, with its mode and content.
     pub fn tree(&self) -> Vec<String> {
         let mut all = Vec::new();

@@ -37,6 +37,16 @@ fn a_single_id_map_denies_setgroups() {
 }
 
 #[test]
+fn a_single_id_may_be_a_subordinate_one() {
+    let Some((_, (first_gid, _))) = ranges() else { return };
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.set("/linux/gidMappings", json!([{"containerID": 0, "hostID": first_gid, "size": 1}]));
+    bundle.script("cat /proc/self/setgroups; tr -s ' ' </proc/self/uid_map; tr -s ' ' </proc/self/gid_map");
+    stage.run(&bundle).success().prints(&format!("deny\n 0 {} 1\n 0 {first_gid} 1\n", uid()));
+}
+
+#[test]
 fn a_range_from_subuid_is_mapped_as_the_config_says() {
     let Some(((first_uid, _), (first_gid, _))) = ranges() else { return };
     let stage = Stage::new();

@@ -69,6 +69,7 @@ fn spec_writes_a_config_that_runs_as_it_is() {
     let config: Value = bundle.config();
     assert_eq!(config["process"]["args"], json!(["sh"]));
     assert_eq!(config["process"]["terminal"], json!(true));
+    assert_eq!(config["root"]["path"], json!("rootfs"));
     if program() == "rrunc" {
         bundle.set("/process/terminal", json!(false)).script("id -u; exit 4");
         stage.run(&bundle).exits(4).prints("0\n");

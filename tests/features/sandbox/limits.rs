@@ -73,7 +73,7 @@ fn row_21_a_fork_bomb_ends_in_eagain_and_a_full_disk_in_enospc() {
     place.sh(&["--pids-limit", "200"], &format!("{bomb}; kill $(jobs -p)")).prints("all\n");
     for place_of in ["/tmp", "$HOME", "/dev/shm", "/var/tmp", "/run"] {
         let fill = format!("head -c 3000000 /dev/zero > {place_of}/x");
-        place.sh(&["--size", "1m"], &format!("{fill}")).fails(1, &["No space left"]);
+        place.sh(&["--size", "1m"], &fill).fails(1, &["No space left"]);
         place.sh(&["--size", "8m"], &fill).success();
     }
 }
