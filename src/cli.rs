@@ -140,6 +140,14 @@ pub enum Verb {
                       rrunc kill --all demo 9           every process of the container"
     )]
     Kill(KillArgs),
+    /// Stop all processes of a container, until `resume`
+    #[command(after_help = "Example:\n  rrunc pause web && rrunc resume web\n\n\
+                      The container needs a cgroup of its own: it has one when it was made in a cgroup v2 tree that is\n\
+                      delegated to you.")]
+    Pause(IdArgs),
+    /// Let a paused container go on
+    #[command(after_help = "Example:\n  rrunc resume web")]
+    Resume(IdArgs),
     /// Remove a container that has stopped
     #[command(
         after_help = "Examples:\n  rrunc delete demo\n  rrunc delete --force demo         end it first; no error when it is gone"

@@ -14,6 +14,9 @@ use std::path::PathBuf;
 /// Where seccomp's profiles are.
 const SECCOMP: &str = "seccomp/";
 
+/// The profile that makes rrunc known to AppArmor: for hosts that restrict user namespaces.
+const APPARMOR: (&str, &str) = ("apparmor", include_str!("../../profiles/apparmor/rrunc"));
+
 /// Runs the verb.
 pub fn run(args: &ProfileArgs) -> Result<Outcome> {
     match &args.action {
@@ -42,7 +45,8 @@ fn list() -> String {
         };
         (format!("{SECCOMP}{name}"), "rrunc".to_owned(), described.to_owned())
     });
-    let rows: Vec<_> = own.chain(built_in).chain(seccomp).collect();
+    let apparmor = (APPARMOR.0.to_owned(), "rrunc".to_owned(), "lets AppArmor give rrunc user namespaces".to_owned());
+    let rows: Vec<_> = own.chain(built_in).chain(seccomp).chain([apparmor]).collect();
     let width = |column: fn(&(String, String, String)) -> &String| {
         rows.iter().map(|row| column(row).chars().count()).max().unwrap_or_default()
     };
@@ -68,6 +72,9 @@ fn text(name: &str) -> Result<String> {
     {
         return Ok((*text).to_owned());
     }
+    if name == APPARMOR.0 {
+        return Ok(APPARMOR.1.to_owned());
+    }
     let own = profile::own_directory().map(|dir| dir.join(format!("{name}.toml"))).filter(|path| path.is_file());
     let named = if name.contains('/') { Some(PathBuf::from(name)) } else { own };
     if let Some(path) = named.filter(|path| path.exists()) {
@@ -79,8 +86,8 @@ fn text(name: &str) -> Result<String> {
 
 /// Reads the whole chain.
 fn check(name: &str) -> Result<String> {
-    if let Some(filter) = name.strip_prefix(SECCOMP) {
-        return text(name).map(|_| format!("{SECCOMP}{filter} is sound\n"));
+    if name.starts_with(SECCOMP) || name == APPARMOR.0 {
+        return text(name).map(|_| format!("{name} is sound\n"));
     }
     let chain = profile::chain(profile::find(name)?)?;
     Policy::of(&chain)?;

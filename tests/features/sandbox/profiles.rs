@@ -21,7 +21,7 @@ fn each_that_is_listed_is_sound_and_runs() {
     for name in names {
         assert!(rrunc(&place, &["profile", "check", name]).success().stdout.contains("is sound"), "{name}");
         assert!(!rrunc(&place, &["profile", "show", name]).success().stdout.is_empty(), "{name}");
-        if !name.starts_with("seccomp/") {
+        if !name.starts_with("seccomp/") && name != "apparmor" {
             place.sh(&["--profile", name], "echo ran").success().prints("ran\n");
         }
     }
