@@ -168,8 +168,8 @@ pub enum Verb {
         after_help = "Examples:\n  rrunc sandbox -- npm test         the project is writable, HOME is empty, no network\n  \
                       rrunc sandbox --network host -- npm install\n  \
                       rrunc sandbox --print-config -- true > config.json\n\n\
-                      Exit status: the command's own, 128 and a signal's number, 125 for rrunc's own failures,\n\
-                      126 when the command cannot be run, 127 when it is not found."
+                      Exit status: the command's own, 128 and a signal's number, 124 when its time is up,\n\
+                      125 for rrunc's own failures, 126 when the command cannot be run, 127 when it is not found."
     )]
     Sandbox(Box<SandboxArgs>),
     /// Show and check profiles of the sandbox and of seccomp

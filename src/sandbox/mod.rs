@@ -11,6 +11,7 @@ pub mod gitconfig;
 pub mod grants;
 pub mod hidden;
 pub mod pasta;
+pub mod places;
 pub mod policy;
 pub mod profile;
 pub mod project;
@@ -75,9 +76,7 @@ impl Choice {
     /// What there is in the project now of what runs later on the host.
     pub fn protected(&self) -> Result<Vec<PathBuf>> {
         match &self.project {
-            Some(project) if self.writes_project() => {
-                hidden::matching(&project.root, &View::globs(&self.policy.protect)?)
-            }
+            Some(project) if self.writes_project() => view::protected(&self.policy, project),
             _ => Ok(Vec::new()),
         }
     }
