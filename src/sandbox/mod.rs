@@ -94,7 +94,8 @@ pub fn choose(args: &SandboxArgs, caller: &Caller, state: &Path) -> Result<Choic
     // Refused before anything in it is read.
     let mut project = root.map(|root| project::at(&root, &guarded)).transpose()?;
     if let Some(project) = &project {
-        profiles.extend(trust::profile(&project.root)?);
+        // Behind base only: what the user chooses for this call comes later, and takes away what it allows.
+        profiles.splice(1..1, trust::profile(&project.root)?);
     }
     profiles.push(Named { name: COMMAND_LINE.to_owned(), profile: of_flags(args, caller)? });
     let policy = Policy::of(&profiles)?;

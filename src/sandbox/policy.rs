@@ -118,7 +118,10 @@ impl Policy {
             (&mut self.programs, &deny.programs),
             (&mut self.etc, &deny.etc),
             (&mut self.toolchains, &deny.toolchains),
+            (&mut self.read, &deny.read),
+            (&mut self.write, &deny.write),
             (&mut self.gitconfig, &deny.gitconfig),
+            (&mut self.capabilities, &deny.capabilities),
         ];
         for (rules, denied) in lists {
             rules.retain(|rule| !denied.iter().any(|path| covers(path, &rule.value)));
@@ -137,6 +140,9 @@ impl Policy {
         }
         if deny.caches {
             self.caches.clear();
+        }
+        if deny.user_namespaces {
+            self.user_namespaces = None;
         }
         for (rules, more) in
             [(&mut self.secrets, &deny.secrets), (&mut self.hide, &deny.hide), (&mut self.protect, &deny.protect)]

@@ -154,6 +154,8 @@ fn row_25_a_projects_own_profile_counts_only_once_it_is_trusted() {
         shown.stderr
     );
     place.sh(&[], &look).success().prints("outside\n");
+    // A profile that the user chooses for the call comes after it.
+    place.sh(&["--profile", "untrusted"], &look).fails(1, &["No such file"]);
     // The program cannot change it, and when it has changed it counts no longer.
     place.sh(&[], "echo >> .rrunc.toml").fails(2, &["Read-only"]);
     fs::write(&file, "[allow]\nwrite = [\"~/\"]\n").expect("write");
