@@ -1,9 +1,8 @@
 //! What came of a sandbox: a short block for people, JSON for machines.
+use super::Choice;
 use super::policy::Decided;
 use super::promises::{PROMISES, Weakened};
 use super::quantity::show_size;
-use super::view::View;
-use super::{Choice, hidden};
 use crate::printable::printable;
 use crate::supervise::Ended;
 use crate::watchdog::Excess;
@@ -64,12 +63,7 @@ impl Report {
             ("open-files", &bounds.open_files, "RLIMIT_NOFILE"),
         ];
         let limits = all.into_iter().filter_map(|(name, bound, tier)| Some((name, bound.clone()?, tier))).collect();
-        let mut runs_later = match &choice.project {
-            Some(project) if choice.writes_project() => {
-                hidden::matching(&project.root, &View::globs(&choice.policy.protect)?)?
-            }
-            _ => Vec::new(),
-        };
+        let mut runs_later = choice.protected()?;
         runs_later.retain(|path| !before.contains(path));
         let (user, system) = (time(usage.user_time()), time(usage.system_time()));
         let &Ended { excess, names_asked, .. } = ended;
@@ -112,7 +106,11 @@ impl Report {
             .limits
             .iter()
             .map(|(name, bound, tier)| {
-                let hit = self.excess() == Some(name);
+                // The kernel tells the program of the others, and nobody else.
+                let hit = match *name {
+                    "memory" | "time" => json!(self.excess() == Some(name)),
+                    _ => json!("not observable"),
+                };
                 json!({"name": name, "value": bound.value, "from": bound.from, "tier": tier, "hit": hit})
             })
             .collect();

@@ -6,6 +6,7 @@ use super::policy::{Policy, Rule};
 use super::profile::{Access, Network};
 use super::project::{Guarded, Project, Repository};
 use crate::error::with_hint;
+use crate::plan::mount_options::NO_LINKS;
 use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -39,17 +40,28 @@ fn mount(destination: &Path, kind: &str, source: &Path, options: &[&str]) -> Val
     json!({"destination": destination, "type": kind, "source": source, "options": options})
 }
 
-fn read_only_at(source: &Path, destination: &Path) -> Value {
+/// Of the host's own, which may be links (`/bin`).
+fn of_host(path: &Path) -> Value {
     // rro and its like change every mount of the tree, where ro would change the top one only.
-    mount(destination, "none", source, &["rbind", "rro", "rnosuid", "rnodev"])
+    mount(path, "none", path, &["rbind", "rro", "rnosuid", "rnodev"])
 }
 
+/// A path of the user's that has no link in it: one that is there when it is opened was put there meanwhile, by another
+/// sandbox of the same project for instance.
 fn read_only(path: &Path) -> Value {
-    read_only_at(path, path)
+    shown(path, path, false)
 }
 
 fn writable(path: &Path) -> Value {
-    mount(path, "none", path, &["rbind", "rnosuid", "rnodev"])
+    shown(path, path, true)
+}
+
+fn shown(source: &Path, destination: &Path, writable: bool) -> Value {
+    let options: &[&str] = match writable {
+        true => &["rbind", "rnosuid", "rnodev", NO_LINKS],
+        false => &["rbind", "rro", "rnosuid", "rnodev", NO_LINKS],
+    };
+    mount(destination, "none", source, options)
 }
 
 impl View<'_> {
@@ -57,14 +69,14 @@ impl View<'_> {
     /// but at its very place.
     pub fn mounts(&self) -> Result<Vec<Value>> {
         let mut all = self.kernel_file_systems();
-        all.extend(existing(self.policy.programs.iter().map(path_of)).map(|path| read_only(&path)));
+        all.extend(existing(self.policy.programs.iter().map(path_of)).map(|path| of_host(&path)));
         all.push(mount(Path::new("/etc"), "none", Path::new("etc"), &["bind", "ro", "nosuid", "nodev", "noexec"]));
-        all.extend(self.shown_of_etc().iter().map(|path| read_only(Path::new(path))));
+        all.extend(self.shown_of_etc().iter().map(|path| of_host(Path::new(path))));
         for (path, mode) in [("/run", "0755"), ("/tmp", "1777"), ("/var", "0755"), ("/var/tmp", "1777")] {
             all.push(self.private(Path::new(path), mode));
         }
         all.push(self.private(self.home, "0700"));
-        all.extend(self.toolchains().map(|(source, place)| read_only_at(&source, &place)));
+        all.extend(self.toolchains().map(|(source, place)| shown(&source, &place, false)));
         for (file, place) in self.files {
             all.push(mount(place, "none", Path::new(file), &["bind", "ro", "nosuid", "nodev", "noexec"]));
         }
@@ -73,7 +85,7 @@ impl View<'_> {
         }
         all.extend(self.tmpfs.iter().map(|path| self.private(path, "0755")));
         // Last, so that they win at the same place: they are the user's own words.
-        all.extend(self.grants.iter().map(grant));
+        all.extend(self.grants.iter().map(|grant| shown(&grant.source, &grant.destination, grant.writable)));
         all.sort_by(|a, b| destination(a).cmp(destination(b)));
         self.grants.iter().try_for_each(|grant| refuse_stub(&grant.destination, &all))?;
         self.tmpfs.iter().try_for_each(|path| refuse_stub(path, &all))?;
@@ -148,14 +160,12 @@ impl View<'_> {
             return Ok(std::iter::once(read_only(root)).chain(common).collect());
         }
         let mut all = vec![writable(root)];
-        let mut protected = self.protected(project)?;
+        let mut protected = protected(self.policy, project)?;
         match &project.repository {
             Some(Repository { common, entry }) => {
                 all.push(writable(common));
-                protected.extend(["hooks", "config", "config.worktree"].map(|name| common.join(name)));
-                // These and the worktree's own file decide which repository the host's git will take its hooks from.
-                protected.extend(["commondir", "gitdir", "config.worktree"].map(|name| entry.join(name)));
-                protected.push(root.join(".git"));
+                // They decide which repository the host's git will take its hooks from.
+                protected.extend([entry.join("gitdir"), root.join(".git")]);
             }
             // A mount of its own cannot be renamed, with all that is protected in it, to make room for another.
             None if is_plain_directory(&root.join(".git")) => all.push(writable(&root.join(".git"))),
@@ -171,11 +181,6 @@ impl View<'_> {
             }
         }
         Ok(all)
-    }
-
-    /// What is in the project at this moment of what runs later on the host.
-    pub fn protected(&self, project: &Project) -> Result<Vec<PathBuf>> {
-        matching(&project.root, &View::globs(&self.policy.protect)?)
     }
 
     /// Secrets, hidden files, and what rrunc itself trusts, inside what is granted: masked.
@@ -242,14 +247,21 @@ impl View<'_> {
     }
 }
 
-fn path_of(rule: &Rule) -> PathBuf {
-    PathBuf::from(&rule.value)
+/// What is in the project at this moment of what runs later on the host; and in the repository of a linked worktree, to
+/// which the patterns of `.git` are applied.
+pub fn protected(policy: &Policy, project: &Project) -> Result<Vec<PathBuf>> {
+    let mut all = matching(&project.root, &View::globs(&policy.protect)?)?;
+    if let Some(repository) = &project.repository {
+        let of_git = policy.protect.iter().filter_map(|rule| {
+            Some(Rule { value: rule.value.strip_prefix(".git/")?.to_owned(), from: rule.from.clone() })
+        });
+        all.extend(matching(&repository.common, &View::globs(&of_git.collect::<Vec<_>>())?)?);
+    }
+    Ok(all)
 }
 
-fn grant(grant: &Grant) -> Value {
-    let mode: &[&str] =
-        if grant.writable { &["rbind", "rnosuid", "rnodev"] } else { &["rbind", "rro", "rnosuid", "rnodev"] };
-    mount(&grant.destination, "none", &grant.source, mode)
+fn path_of(rule: &Rule) -> PathBuf {
+    PathBuf::from(&rule.value)
 }
 
 fn destination(mount: &Value) -> &Path {

@@ -1,18 +1,20 @@
 //! The host's side of creation: clone, id maps, hooks, and the answers to what init reports until it is ready.
 pub mod exec;
+mod forbidden;
 pub mod gate;
 pub mod idmap;
 pub mod join;
 pub mod listener;
 pub mod wire;
 
+use crate::cgroup;
 use crate::hooks::{self, Inherit};
 use crate::init::{self, Start};
 use crate::plan::{Hooks, Plan};
 use crate::state::{State, Status, process};
-use crate::sys::clone::{Cloned, clone};
+use crate::sys::clone::{Cloned, clone_into};
 use crate::sys::{pidfd, signal::Saved};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use listener::Agent;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -88,13 +90,15 @@ pub fn spawn(
     let exe = exe_path(plan)?;
     let (mut ours, theirs) = wire::pair().context("make the wire to init")?;
     let start = Start { plan, state, wire: theirs, gate, signals, exe };
+    let cgroup = plan.cgroup.as_deref().map(cgroup::open).transpose()?;
     let (pid, child) = if plan.namespaces.join.is_empty() {
-        match clone(plan.namespaces.clone_flags()).map_err(explain_clone)? {
+        let flags = plan.namespaces.clone_flags(cgroup.is_some());
+        match clone_into(flags, cgroup.as_ref().map(OwnedFd::as_fd)).map_err(forbidden::clone)? {
             Cloned::Child => init::run(start),
             Cloned::Parent(pid, child) => (pid.as_raw(), child),
         }
     } else {
-        join::clone_joined(start, &mut ours)?
+        join::clone_joined(start, cgroup.as_ref(), &mut ours)?
     };
     let set_up = || -> Result<(Handed, Option<Agent>)> {
         state.pid = pid;
@@ -109,7 +113,7 @@ pub fn spawn(
         }
         Err(error) => {
             kill(&child)?;
-            Err(error)
+            Err(forbidden::set_up(error))
         }
     }
 }
@@ -160,48 +164,4 @@ fn run_runtime_hooks(hooks: &Hooks, state: &State) -> Result<()> {
     let json = state.oci_json(Status::Creating, state.pid);
     hooks::run("prestart", &hooks.prestart, &json, Inherit::Own, &state.bundle)?;
     hooks::run("createRuntime", &hooks.create_runtime, &json, Inherit::Own, &state.bundle)
-}
-
-/// clone fails for want of a user namespace more than for anything else; the errno tells who forbids it.
-pub fn explain_clone(errno: nix::errno::Errno) -> anyhow::Error {
-    use nix::errno::Errno;
-    let error = anyhow!(errno).context("make the namespaces");
-    let hint = match errno {
-        Errno::EPERM | Errno::EACCES => who_forbids().unwrap_or(
-            "a security module, a seccomp filter or a chroot around us forbids user namespaces: in a container, run it \
-             with seccomp unconfined; in a chroot, use pivot_root instead",
-        ),
-        Errno::ENOSPC | Errno::EUSERS => who_forbids().unwrap_or(
-            "the limit of namespaces is reached: see user.max_user_namespaces and its like in /proc/sys/user, or 32 user \
-             namespaces are nested already",
-        ),
-        Errno::EAGAIN => "the limit of processes is reached: see `ulimit -u`",
-        Errno::EINVAL => "the kernel was built without one of these namespaces (CONFIG_USER_NS and its like)",
-        _ => return error,
-    };
-    crate::error::with_hint(error, hint)
-}
-
-/// The knob that keeps user namespaces from ordinary users, and how to turn it.
-fn who_forbids() -> Option<&'static str> {
-    const KNOBS: [(&str, &str, &str); 3] = [
-        (
-            "/proc/sys/kernel/unprivileged_userns_clone",
-            "0",
-            "this host forbids user namespaces: `sudo sysctl -w kernel.unprivileged_userns_clone=1`",
-        ),
-        (
-            "/proc/sys/user/max_user_namespaces",
-            "0",
-            "this host forbids user namespaces: `sudo sysctl -w user.max_user_namespaces=15000`",
-        ),
-        (
-            "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
-            "1",
-            "AppArmor restricts user namespaces on this host: install an AppArmor profile that allows rrunc `userns`, or \
-             `sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`",
-        ),
-    ];
-    let set = |path, value| std::fs::read_to_string(path).is_ok_and(|text| text.trim() == value);
-    KNOBS.iter().find(|(path, value, _)| set(path, *value)).map(|(_, _, hint)| *hint)
 }

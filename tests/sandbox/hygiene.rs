@@ -99,6 +99,28 @@ fn cores_are_limited_also_where_they_are_forbidden_already() {
 }
 
 #[test]
+fn row_22_the_limit_that_keeps_the_core_handler_out_cannot_be_lowered() {
+    let scene = Scene::new();
+    let lower = "ulimit -Sc 0 && grep 'core file' /proc/self/limits | tr -s ' '";
+    scene.script(&[], lower).fails(2, &["Invalid argument"]);
+    // Neither by high bits that the kernel does not look at, nor through the other call. Others may be lowered.
+    if find_program("python3").is_some() {
+        let script = "import ctypes, resource\n\
+            libc = ctypes.CDLL(None, use_errno=True)\n\
+            zero = (ctypes.c_ulong * 2)(0, 0)\n\
+            print(libc.syscall(302, 0, ctypes.c_long(4 | 1 << 32), zero, None), libc.syscall(160, 4, zero))\n\
+            print(resource.getrlimit(resource.RLIMIT_CORE))\n\
+            resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20)); print('lowered')\n";
+        let out = scene.run(&["--", "python3", "-c", script]);
+        if cfg!(target_arch = "x86_64") {
+            out.success().prints("-1 -1\n(1, 1)\nlowered\n");
+        }
+    }
+    // The control.
+    scene.script(&["--security-opt", "seccomp=default"], lower).success().prints("Max core file size 0 1 bytes \n");
+}
+
+#[test]
 fn the_umask_is_the_callers() {
     let scene = Scene::new();
     for mask in ["0077", "0002"] {
