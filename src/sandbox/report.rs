@@ -34,7 +34,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Gathers it. `before` is what was protected in the project when the sandbox began.
+    /// Gathers it. `before` is what was protected in the project when the sandbox began, in order.
     pub fn of(
         choice: &Choice,
         ended: &Ended,
@@ -66,7 +66,7 @@ impl Report {
             }
             _ => Vec::new(),
         };
-        runs_later.retain(|path| !before.contains(path));
+        runs_later.retain(|path| before.binary_search(path).is_err());
         let (user, system) = (time(usage.user_time()), time(usage.system_time()));
         Ok(Report { status, excess: ended.excess, wall, user, system, peak, limits, weakened, runs_later })
     }

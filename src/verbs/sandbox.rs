@@ -9,14 +9,15 @@ use crate::sandbox::profile::Network;
 use crate::sandbox::promises::{self, Demands};
 use crate::sandbox::report::Report;
 use crate::sandbox::status::Status;
-use crate::sandbox::{self, Caller, Choice};
+use crate::sandbox::{self, Caller, Choice, foreign, grants};
 use crate::state::{Container, Root, process};
 use crate::sys::{descriptor, landlock, prctl};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
 use std::fs::{self, File};
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal, Seek, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -51,7 +52,7 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
     let weakened = promises::weakened(&choice, landlock::abi());
     demands.judge(&weakened)?;
     check_terminal(args, &caller)?;
-    let report = args.running.report.as_deref().map(open_report).transpose()?;
+    let report = args.running.report.as_deref().map(|text| open_report(text, &choice, &caller)).transpose()?;
     let mut status = Status::open(&args.running)?;
     if args.running.die_with_parent {
         prctl::set_parent_death_signal().context("--die-with-parent")?;
@@ -135,11 +136,13 @@ fn check_terminal(args: &SandboxArgs, caller: &Caller) -> Result<()> {
 }
 
 /// The file of `--report`, opened before anything runs: it is not to fail when all is over.
-fn open_report(text: &str) -> Result<File> {
+fn open_report(text: &str, choice: &Choice, caller: &Caller) -> Result<File> {
+    let written: Vec<PathBuf> = grants::written(choice, caller).collect();
+    let written: Vec<&Path> = written.iter().map(PathBuf::as_path).collect();
     let open = || -> Result<File> {
         match text.strip_prefix("fd:") {
             Some(number) => Ok(File::from(own_descriptor(number.parse().context("write fd:3")?)?)),
-            None => Ok(File::create(text)?),
+            None => foreign::create(Path::new(text), &written),
         }
     };
     open().with_context(|| format!("--report {text}"))
@@ -152,6 +155,14 @@ pub fn own_descriptor(number: i32) -> Result<OwnedFd> {
 
 fn tell(report: &Report, file: Option<File>, quiet: bool) -> Result<()> {
     if let Some(mut file) = file {
+        let meta = file.metadata()?;
+        if meta.is_file() && meta.nlink() == 0 {
+            bail!("its file has been removed: another in its place is not ours");
+        }
+        if meta.is_file() && file.stream_position()? == 0 {
+            // Where the program may write it could have put something there.
+            file.set_len(0)?;
+        }
         writeln!(file, "{:#}", report.json())?;
     }
     let mut stderr = std::io::stderr().lock();
