@@ -6,7 +6,7 @@ use nix::sys::stat::Mode;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// No such file is larger than this, in bytes.
 const MOST: u64 = 1 << 20;
@@ -21,30 +21,50 @@ pub fn text_at(path: &Path) -> Result<String> {
     read(path, libc::O_NOFOLLOW)
 }
 
-/// Makes the regular file `path`, or empties it. From where it enters one of the directories `written` by sandboxes no link
-/// is followed: an earlier one may have left it there.
-pub fn create(path: &Path, written: &[&Path]) -> Result<File> {
+/// Makes the file `path`, or empties it. From where it enters one of the directories `written` by sandboxes no link is
+/// followed, for an earlier one may have left it there, and it has to be a regular file.
+pub fn create(path: &Path, written: &[PathBuf]) -> Result<File> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC;
+    match below(path, written, flags)? {
+        Some(file) => Ok(file),
+        None => Ok(File::create(path)?),
+    }
+}
+
+/// The text of the file `path`, opened with the same care.
+pub fn given_text(path: &Path, written: &[PathBuf]) -> Result<String> {
+    match below(path, written, OFlag::O_RDONLY)? {
+        Some(file) => regular(file),
+        None => Ok(std::fs::read_to_string(path)?),
+    }
+}
+
+/// Opens `path` if it is in one of the directories.
+fn below(path: &Path, written: &[PathBuf], flags: OFlag) -> Result<Option<File>> {
     let path = std::path::absolute(path)?;
-    let real = |dir: &Path| dir.canonicalize().ok().filter(|dir| written.contains(&dir.as_path()));
+    let real = |dir: &Path| dir.canonicalize().ok().filter(|dir| written.contains(dir));
     let mut above: Vec<&Path> = path.ancestors().skip(1).collect();
     above.reverse();
     let Some((from, dir)) = above.into_iter().find_map(|dir| Some((dir, real(dir)?))) else {
-        return Ok(File::create(&path)?);
+        return Ok(None);
     };
     let dir = File::open(dir)?;
-    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    let how = OpenHow::new().flags(flags).mode(Mode::from_bits_truncate(0o666));
+    let mode = if flags.contains(OFlag::O_CREAT) { Mode::from_bits_truncate(0o666) } else { Mode::empty() };
+    let how = OpenHow::new().flags(flags | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC).mode(mode);
     let how = how.resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
     let file = File::from(openat2(&dir, path.strip_prefix(from)?, how).context("no link is followed there")?);
     if !file.metadata()?.is_file() {
         bail!("it is no regular file");
     }
-    Ok(file)
+    Ok(Some(file))
 }
 
 fn read(path: &Path, flags: i32) -> Result<String> {
     // A fifo would be waited for; what is looked at is what has been opened.
-    let file = File::options().read(true).custom_flags(flags | libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    regular(File::options().read(true).custom_flags(flags | libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?)
+}
+
+fn regular(file: File) -> Result<String> {
     if !file.metadata()?.is_file() {
         bail!("it is no regular file");
     }

@@ -138,7 +138,6 @@ fn check_terminal(args: &SandboxArgs, caller: &Caller) -> Result<()> {
 /// The file of `--report`, opened before anything runs: it is not to fail when all is over.
 fn open_report(text: &str, choice: &Choice, caller: &Caller) -> Result<File> {
     let written: Vec<PathBuf> = grants::written(choice, caller).collect();
-    let written: Vec<&Path> = written.iter().map(PathBuf::as_path).collect();
     let open = || -> Result<File> {
         match text.strip_prefix("fd:") {
             Some(number) => Ok(File::from(own_descriptor(number.parse().context("write fd:3")?)?)),
@@ -182,11 +181,17 @@ pub fn status(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// What tells for good who made a sandbox: a pid alone is used again, in a new pid namespace at once.
+/// What tells for good who made a sandbox: a pid alone is used again, in a new pid namespace at once, and means another
+/// process in another one.
 fn maker() -> Result<String> {
     let pid = std::process::id();
     let start = process::start_time(pid.cast_signed())?.context("our own process is not in /proc")?;
-    Ok(format!("{pid}-{start}"))
+    Ok(format!("{pid}-{start}-{}", pid_namespace()))
+}
+
+/// The number of our pid namespace.
+fn pid_namespace() -> u64 {
+    fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino())
 }
 
 /// Removes what sandboxes have left whose rrunc was killed. A program that has outlived its rrunc is ended.
@@ -202,9 +207,10 @@ fn sweep(root: &Root) {
     }
 }
 
+/// Whose pid namespace is not ours may be alive, for all that we can see.
 fn is_gone(maker: &str) -> bool {
-    let Some((Ok(pid), Ok(start))) = maker.split_once('-').map(|(pid, start)| (pid.parse(), start.parse())) else {
-        return false;
-    };
-    matches!(process::live(pid, start), Ok(None))
+    let numbers: Option<Vec<u64>> = maker.split('-').map(|number| number.parse().ok()).collect();
+    let Some([pid, start, namespace]) = numbers.as_deref() else { return false };
+    let Ok(pid) = i32::try_from(*pid) else { return false };
+    *namespace == pid_namespace() && matches!(process::live(pid, *start), Ok(None))
 }

@@ -144,3 +144,29 @@ fn protected_names_that_are_no_text_are_told() {
     scene.run(&["--", "true"]).fails(125, &["is not UTF-8"]);
     assert_eq!(fs::read_dir(scene.stage().dir().join("xdg/rrunc")).expect("read").count(), 0);
 }
+
+#[test]
+fn a_file_of_variables_is_not_read_through_a_link_of_the_projects() {
+    let scene = Scene::new();
+    let secret = scene.home_file(".aws/credentials", "KEY=secret\n");
+    let run = |file: &str| scene.run(&["--env-file", file, "--", "sh", "-c", "echo $KEY"]);
+    fs::write(scene.project().join("plain"), "KEY=value\n").expect("write");
+    run("plain").success().prints("value\n");
+    symlink(&secret, scene.project().join("link")).expect("link");
+    run("link").fails(125, &["--env-file link"]);
+    scene.outside("mkfifo fifo").success();
+    run("fifo").fails(125, &["--env-file fifo"]);
+    let own = scene.home().join("own");
+    symlink(&secret, &own).expect("link");
+    run(own.to_str().expect("plain")).success().prints("secret\n");
+}
+
+#[test]
+fn a_project_that_cannot_be_looked_through_afterwards_is_reported() {
+    let scene = Scene::with_checkout();
+    let out = scene.script(&["--report", "fd:2"], "mkdir -p .git/modules/m; chmod 000 .git/modules").success();
+    assert!(out.stderr.contains("\"runsLaterNotSeen\": \"") && out.stderr.contains("Permission denied"), "{out:?}");
+    scene.outside("chmod 700 .git/modules").success();
+    let out = scene.script(&["--report", "fd:2"], "true").success();
+    assert!(out.stderr.contains("\"runsLaterNotSeen\": null"), "control: {out:?}");
+}
