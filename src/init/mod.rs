@@ -31,6 +31,7 @@ use crate::sys::{self, exe, netdevice, prctl, process, signal::Saved};
 use anyhow::{Context, Result, bail};
 use execve::Ready;
 use listener::Host;
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{getpid, sethostname, setsid};
 use procfs::Procfs;
@@ -164,6 +165,11 @@ fn set_up(
     step.begin("time namespace");
     if plan.namespaces.is_new(Kind::Time) {
         namespaces::enter_time_namespace(plan, &proc)?;
+    }
+
+    step.begin("cgroup namespace");
+    if plan.cgroup.is_some() && plan.namespaces.is_new(Kind::Cgroup) {
+        unshare(CloneFlags::CLONE_NEWCGROUP)?;
     }
 
     step.begin("keyring");

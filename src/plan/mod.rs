@@ -63,6 +63,8 @@ pub struct Options {
     pub console_socket: bool,
     /// The container ends with us: foreground `run`.
     pub die_with_parent: bool,
+    /// The directory of the cgroup that the container is born in.
+    pub cgroup: Option<PathBuf>,
     /// Directory to bind at /run/notify for the NOTIFY_SOCKET protocol.
     pub notify_dir: Option<PathBuf>,
     /// Environment entries of passed descriptors (LISTEN_FDS) and of the notify socket.
@@ -110,6 +112,8 @@ pub struct Plan {
     pub no_pivot: bool,
     /// See [`Options::die_with_parent`].
     pub die_with_parent: bool,
+    /// See [`Options::cgroup`].
+    pub cgroup: Option<PathBuf>,
     /// See [`Options::passed_fds`].
     pub passed_fds: u32,
     /// Only terminals among the standard streams become the container's (annotation `org.rrunc.keep-streams`).
@@ -247,6 +251,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         keyring: (!options.no_new_keyring).then(|| format!("_ses.{}", options.id)),
         no_pivot: options.no_pivot,
         die_with_parent: options.die_with_parent,
+        cgroup: options.cgroup.clone(),
         passed_fds: options.passed_fds,
         keep_streams: annotated(spec, KEEP_STREAMS),
         reaper,

@@ -37,7 +37,8 @@ pub fn write(dir: &Path, user: &User, hostname: &str, shown: &[&str], resolv_con
     put("hostname", format!("{hostname}\n"))?;
     put("resolv.conf", resolv_conf.to_owned())?;
     for path in shown {
-        let place = dir.join(path.trim_start_matches("/etc/"));
+        // Nothing is written but in `dir`, whatever a list says.
+        let place = dir.join(Path::new(path).strip_prefix("/etc").context("not below /etc")?);
         if let Some(parent) = place.parent() {
             fs::create_dir_all(parent)?;
         }

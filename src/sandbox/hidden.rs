@@ -51,7 +51,8 @@ impl Glob {
             _ => Ok(Part::Name(part.to_owned())),
         });
         let parts = parts.collect::<Result<Vec<_>>>()?;
-        if text.starts_with('/') || parts.is_empty() || parts.last() == Some(&Part::Any) {
+        let from_root = text.starts_with('/') || text.starts_with("~/");
+        if from_root || parts.is_empty() || parts.last() == Some(&Part::Any) {
             return Err(with_hint(
                 anyhow!("{text:?} is no pattern of files below what is granted"),
                 "write `secrets/*.key`, or `**/*.pem` for any depth",
@@ -285,7 +286,7 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_is_refused() {
-        for bad in ["", "/etc", "..", "a/../b", "**", "a/**", "[", "a/[x"] {
+        for bad in ["", "/etc", "..", "a/../b", "~/a", "**", "a/**", "[", "a/[x"] {
             assert!(Glob::parse(bad).is_err(), "{bad}");
         }
     }

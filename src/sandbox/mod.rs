@@ -12,6 +12,7 @@ pub mod gitconfig;
 pub mod grants;
 pub mod hidden;
 pub mod pasta;
+pub mod places;
 pub mod policy;
 pub mod profile;
 pub mod project;
@@ -76,9 +77,7 @@ impl Choice {
     /// What there is in the project now of what runs later on the host.
     pub fn protected(&self) -> Result<Vec<PathBuf>> {
         match &self.project {
-            Some(project) if self.writes_project() => {
-                hidden::matching(&project.root, &View::globs(&self.policy.protect)?)
-            }
+            Some(project) if self.writes_project() => view::protected(&self.policy, project),
             _ => Ok(Vec::new()),
         }
     }
@@ -96,7 +95,8 @@ pub fn choose(args: &SandboxArgs, caller: &Caller, state: &Path) -> Result<Choic
     // Refused before anything in it is read.
     let mut project = root.map(|root| project::at(&root, &guarded)).transpose()?;
     if let Some(project) = &project {
-        profiles.extend(trust::profile(&project.root)?);
+        // Behind base only: what the user chooses for this call comes later, and takes away what it allows.
+        profiles.splice(1..1, trust::profile(&project.root)?);
     }
     profiles.push(Named { name: COMMAND_LINE.to_owned(), profile: of_flags(args, caller)? });
     let policy = Policy::of(&profiles)?;

@@ -92,6 +92,10 @@ pub struct Deny {
     pub etc: Vec<String>,
     /// Toolchains below HOME.
     pub toolchains: Vec<String>,
+    /// Grants to read, as they were written.
+    pub read: Vec<String>,
+    /// Grants to write, as they were written.
+    pub write: Vec<String>,
     /// Sections of the git configuration.
     pub gitconfig: Vec<String>,
     /// `write`: the project is only readable; `read`: there is none.
@@ -102,6 +106,10 @@ pub struct Deny {
     pub network: bool,
     /// All caches.
     pub caches: bool,
+    /// User namespaces inside.
+    pub user_namespaces: bool,
+    /// Capabilities.
+    pub capabilities: Vec<String>,
     /// Below HOME: hidden even inside a granted directory.
     pub secrets: Vec<String>,
     /// Glob patterns: hidden below any granted directory.

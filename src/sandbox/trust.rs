@@ -71,6 +71,7 @@ pub fn parse(root: &Path, text: &str) -> Result<Named> {
         for value in profile.allow.read.iter_mut().chain(&mut profile.allow.write) {
             *value = super::grants::absolute(value, root);
         }
+        super::places::check(&profile)?;
         Ok(profile)
     };
     let profile = read().with_context(|| path.display().to_string())?;

@@ -164,14 +164,12 @@ impl View<'_> {
             return Ok(std::iter::once(read_only(root)).chain(common).collect());
         }
         let mut all = vec![writable(root)];
-        let mut protected = self.protected(project)?;
+        let mut protected = protected(self.policy, project)?;
         match &project.repository {
             Some(Repository { common, entry }) => {
                 all.push(writable(common));
-                protected.extend(["hooks", "config", "config.worktree"].map(|name| common.join(name)));
-                // These and the worktree's own file decide which repository the host's git will take its hooks from.
-                protected.extend(["commondir", "gitdir", "config.worktree"].map(|name| entry.join(name)));
-                protected.push(root.join(".git"));
+                // They decide which repository the host's git will take its hooks from.
+                protected.extend([entry.join("gitdir"), root.join(".git")]);
             }
             // A mount of its own cannot be renamed, with all that is protected in it, to make room for another.
             None if is_plain_directory(&root.join(".git")) => all.push(writable(&root.join(".git"))),
@@ -189,11 +187,6 @@ impl View<'_> {
             }
         }
         Ok(all)
-    }
-
-    /// What is in the project at this moment of what runs later on the host.
-    pub fn protected(&self, project: &Project) -> Result<Vec<PathBuf>> {
-        matching(&project.root, &View::globs(&self.policy.protect)?)
     }
 
     /// Secrets, hidden files, and what rrunc itself trusts, inside what is granted: masked.
@@ -258,6 +251,20 @@ impl View<'_> {
     pub fn host_network(&self) -> bool {
         self.policy.network() == Network::Host
     }
+}
+
+/// What is in the project at this moment of what runs later on the host; and in the repository of a linked worktree, to
+/// which the patterns of `.git` are applied.
+pub fn protected(policy: &Policy, project: &Project) -> Result<Vec<PathBuf>> {
+    let mut all = matching(&project.root, &View::globs(&policy.protect)?)?;
+    if let Some(repository) = &project.repository {
+        let of_git = policy.protect.iter().filter_map(|rule| {
+            Some(Rule { value: rule.value.strip_prefix(".git/")?.to_owned(), from: rule.from.clone() })
+        });
+        all.extend(matching(&repository.common, &View::globs(&of_git.collect::<Vec<_>>())?)?);
+    }
+    all.sort();
+    Ok(all)
 }
 
 fn path_of(rule: &Rule) -> PathBuf {

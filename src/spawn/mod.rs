@@ -7,11 +7,12 @@ pub mod join;
 pub mod listener;
 pub mod wire;
 
+use crate::cgroup;
 use crate::hooks::{self, Inherit};
 use crate::init::{self, Start};
 use crate::plan::{Hooks, Plan};
 use crate::state::{State, Status, process};
-use crate::sys::clone::{Cloned, clone};
+use crate::sys::clone::{Cloned, clone_into};
 use crate::sys::{pidfd, signal::Saved};
 use anyhow::{Context, Result, bail};
 use listener::Agent;
@@ -87,13 +88,15 @@ pub fn spawn(
     let exe = exe_path(plan)?;
     let (mut ours, theirs) = wire::pair().context("make the wire to init")?;
     let start = Start { plan, state, wire: theirs, gate, signals, exe };
+    let cgroup = plan.cgroup.as_deref().map(cgroup::open).transpose()?;
     let (pid, child) = if plan.namespaces.join.is_empty() {
-        match clone(plan.namespaces.clone_flags()).map_err(forbidden::clone)? {
+        let flags = plan.namespaces.clone_flags(cgroup.is_some());
+        match clone_into(flags, cgroup.as_ref().map(OwnedFd::as_fd)).map_err(forbidden::clone)? {
             Cloned::Child => init::run(start),
             Cloned::Parent(pid, child) => (pid.as_raw(), child),
         }
     } else {
-        join::clone_joined(start, &mut ours)?
+        join::clone_joined(start, cgroup.as_ref(), &mut ours)?
     };
     let set_up = || -> Result<(Option<OwnedFd>, Option<Agent>)> {
         state.pid = pid;

@@ -220,14 +220,15 @@ mod tests {
         for (switch, pointer, value) in [
             ("/netDevices/enabled", "/linux/netDevices", json!({"eth0": {}})),
             ("/intelRdt/enabled", "/linux/intelRdt", json!({"closID": "c"})),
-            ("/cgroup/v1", "/linux/cgroupsPath", json!("/c")),
+            ("/cgroup/v1", "/linux/resources/network", json!({"classID": 1})),
             ("/cgroup/v2", "/linux/resources/unified", json!({"memory.high": "1"})),
-            ("/cgroup/systemd", "/linux/cgroupsPath", json!("system.slice:rrunc:c")),
-            ("/cgroup/systemdUser", "/linux/cgroupsPath", json!("user.slice:rrunc:c")),
             ("/cgroup/rdma", "/linux/resources/rdma", json!({"mlx5_0": {"hcaHandles": 1}})),
         ] {
             assert_eq!(linux.pointer(switch), Some(&json!(false)), "{switch}");
             assert!(with(pointer, value).is_err(), "{pointer}");
+        }
+        for manager in ["systemd", "systemdUser"] {
+            assert_eq!(linux["cgroup"][manager], false, "a path of systemd's is refused, see `cgroup`");
         }
     }
 

@@ -18,7 +18,7 @@ use std::os::fd::AsFd;
 /// Runs the verb.
 pub fn run(global: &Global, args: &RunArgs) -> Result<Outcome> {
     let waiting = if args.detach { Waiting::Nobody } else { Waiting::Us };
-    let request = Request::of(&args.create, waiting)?;
+    let request = Request::of(global, &args.create, waiting)?;
     let mut root = Root::open(global.root.as_deref())?;
     let bundle = Bundle::load(&args.create.bundle)?;
     let container = root.create(&request.id)?;

@@ -124,6 +124,8 @@ fn request(id: String) -> Request {
         preserve_fds: 0,
         // They would let the program in at what the service manager has opened for us.
         service: false,
+        // It ends with its first process, and is not to be paused.
+        own_cgroup: false,
     }
 }
 
