@@ -29,7 +29,7 @@ pub struct Inside<'a> {
 pub fn config(args: &SandboxArgs, caller: &Caller, choice: &Choice, view: &View, inside: &Inside) -> Result<Value> {
     let command = args.command.iter().map(|arg| text("argument", arg)).collect::<Result<Vec<_>>>()?;
     let cwd = working_directory(args, caller, view);
-    let masked = masked(view)?;
+    let masked = view.masked()?;
     // JSON has no other bytes.
     for path in view.given().chain([cwd.as_path()]).chain(masked.iter().map(PathBuf::as_path)) {
         text("path", path.as_os_str())?;
@@ -58,14 +58,14 @@ pub fn config(args: &SandboxArgs, caller: &Caller, choice: &Choice, view: &View,
         "root": {"path": "rootfs", "readonly": true},
         "hostname": args.environment.hostname.as_deref().unwrap_or(etc::HOSTNAME),
         "annotations": annotations(choice),
-        "mounts": view.mounts()?,
+        "mounts": view.mounts(&masked)?,
         "linux": {
             "namespaces": namespaces,
             "uidMappings": [{"containerID": inside.uid, "hostID": caller.uid, "size": 1}],
             "gidMappings": [{"containerID": inside.gid, "hostID": caller.gid, "size": 1}],
             "devices": choice.sockets.devices,
             "seccomp": seccomp(args, choice)?,
-            "maskedPaths": masked,
+            "maskedPaths": kernel_paths().chain(masked).collect::<Vec<_>>(),
             "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
         }
     }))
@@ -200,7 +200,8 @@ fn ulimit(text: &str) -> Result<(String, u64, u64)> {
     Ok((format!("RLIMIT_{}", kind.to_ascii_uppercase()), number(soft)?, number(hard)?))
 }
 
-fn masked(view: &View) -> Result<Vec<PathBuf>> {
+/// What of the kernel's file systems is masked.
+fn kernel_paths() -> impl Iterator<Item = PathBuf> {
     const KERNEL: [&str; 12] = [
         "/proc/acpi",
         "/proc/asound",
@@ -215,5 +216,5 @@ fn masked(view: &View) -> Result<Vec<PathBuf>> {
         "/sys/firmware",
         "/sys/fs/cgroup",
     ];
-    Ok(KERNEL.iter().map(PathBuf::from).chain(view.masked()?).collect())
+    KERNEL.iter().map(PathBuf::from)
 }

@@ -1,10 +1,9 @@
 //! The program's environment: an allow-list of the caller's, what profiles and flags set, and nothing else.
 use super::caller::Caller;
 use super::profile::Network;
-use super::{Choice, text};
+use super::{Choice, foreign, grants, text};
 use crate::cli::EnvironmentArgs;
 use anyhow::{Context, Result, bail};
-use std::fs;
 
 /// Where programs are looked up if nothing says otherwise.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -35,9 +34,10 @@ pub fn variables(args: &EnvironmentArgs, choice: &Choice, caller: &Caller, user:
     for (name, value) in &choice.policy.set {
         env.set(name, value.value.clone());
     }
+    let written: Vec<_> = grants::written(choice, caller).collect();
     for path in &args.env_file {
         let flag = format!("--env-file {}", path.display());
-        let lines = fs::read_to_string(path).with_context(|| flag.clone())?;
+        let lines = foreign::given_text(path, &written).with_context(|| flag.clone())?;
         for line in lines.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             env.enter(line, caller, &flag)?;
         }

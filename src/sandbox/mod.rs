@@ -8,6 +8,7 @@ pub mod config;
 pub mod environment;
 pub mod etc;
 pub mod explain;
+pub mod foreign;
 pub mod gitconfig;
 pub mod grants;
 pub mod hidden;
@@ -40,8 +41,8 @@ use project::Project;
 use promises::Demands;
 use sockets::Sockets;
 use std::ffi::OsStr;
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Component, Path, PathBuf};
 use view::View;
 
@@ -184,6 +185,7 @@ pub fn write_bundle(args: &SandboxArgs, caller: &Caller, choice: &Choice, dir: &
     promises::shut_abstract_sockets(choice, landlock::abi(), demands.allows_weaker("network"))?;
     let mut grants = grants::all(choice, caller)?;
     grants.extend(choice.sockets.grants.iter().cloned());
+    keep_from_being_planted(&choice.guarded.believed, &grants)?;
     let links = links(args)?;
     let git = gitconfig::taken_over(&caller.home, caller.path_in("XDG_CONFIG_HOME"), &choice.policy.gitconfig);
     let files: Vec<_> = git.iter().map(|_| ("gitconfig", caller.home.join(".gitconfig"))).collect();
@@ -220,6 +222,19 @@ pub fn write_bundle(args: &SandboxArgs, caller: &Caller, choice: &Choice, dir: &
 /// Whether whoever looks up a name is answered that there is none. With capabilities the program may want the port itself.
 fn answers_names(choice: &Choice) -> bool {
     choice.policy.network() == Network::None && choice.policy.capabilities.is_empty()
+}
+
+/// Makes the directories that rrunc believes where the program could make them: only what exists can be masked.
+fn keep_from_being_planted(believed: &[PathBuf], grants: &[grants::Grant]) -> Result<()> {
+    for dir in believed.iter().filter(|dir| !dir.exists()) {
+        let above = dir.ancestors().find_map(|dir| dir.canonicalize().ok());
+        if grants.iter().any(|grant| grant.writable && above.as_ref().is_some_and(|dir| dir.starts_with(&grant.source)))
+        {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+            made.with_context(|| format!("make {}, which a sandbox must not", dir.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// How names are looked up: as on the host, through pasta, or not at all.
@@ -276,14 +291,16 @@ impl Guarded {
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
         let live = || [Some(state.to_owned()), runtime.clone()].into_iter().flatten();
         let homes = || std::iter::once(&caller.home).chain(&caller.account_home);
-        let around = homes().cloned().chain(config.clone()).chain(live());
-        let own = live().chain([config, data].into_iter().flatten().map(|dir| dir.join("rrunc")));
+        let around = homes().cloned().chain(config.clone()).chain(data.clone()).chain(live());
+        let believed: Vec<_> = [config, data].into_iter().flatten().map(|dir| dir.join("rrunc")).collect();
+        let own = live().chain(believed.clone());
         let secrets = homes().flat_map(|home| policy.secrets.iter().map(|rule| home.join(&rule.value)));
         let real = |dir: PathBuf| dir.canonicalize().unwrap_or(dir);
         let both = |dir: PathBuf| {
             let real = dir.canonicalize().ok().filter(|real| *real != dir);
             std::iter::once(dir).chain(real)
         };
-        Guarded { around: around.map(real).collect(), within: own.chain(secrets).flat_map(both).collect() }
+        let within = own.chain(secrets).flat_map(both).collect();
+        Guarded { around: around.map(real).collect(), within, believed }
     }
 }

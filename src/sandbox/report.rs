@@ -3,6 +3,7 @@ use super::Choice;
 use super::policy::Decided;
 use super::promises::{PROMISES, Weakened};
 use super::quantity::show_size;
+use crate::error::one_line;
 use crate::printable::printable;
 use crate::supervise::Ended;
 use crate::watchdog::Excess;
@@ -34,10 +35,12 @@ pub struct Report {
     names_asked: u64,
     /// What runs later on the host and was not there before.
     runs_later: Vec<PathBuf>,
+    /// Why that is not known.
+    not_seen: Option<String>,
 }
 
 impl Report {
-    /// Gathers it. `before` is what was protected in the project when the sandbox began.
+    /// Gathers it. `before` is what was protected in the project when the sandbox began, in order.
     pub fn of(
         choice: &Choice,
         ended: &Ended,
@@ -63,11 +66,15 @@ impl Report {
             ("open-files", &bounds.open_files, "RLIMIT_NOFILE"),
         ];
         let limits = all.into_iter().filter_map(|(name, bound, tier)| Some((name, bound.clone()?, tier))).collect();
-        let mut runs_later = choice.protected()?;
-        runs_later.retain(|path| !before.contains(path));
+        // The program may have made a tree that cannot be looked through, but not that nothing is told.
+        let (mut runs_later, not_seen) = match choice.protected() {
+            Ok(found) => (found, None),
+            Err(error) => (Vec::new(), Some(one_line(&error))),
+        };
+        runs_later.retain(|path| before.binary_search(path).is_err());
         let (user, system) = (time(usage.user_time()), time(usage.system_time()));
         let &Ended { excess, names_asked, .. } = ended;
-        Ok(Report { status, excess, wall, user, system, peak, limits, weakened, names_asked, runs_later })
+        Ok(Report { status, excess, wall, user, system, peak, limits, weakened, names_asked, runs_later, not_seen })
     }
 
     /// The block for the terminal.
@@ -80,7 +87,7 @@ impl Report {
             if let Some((_, bound, tier)) = limit {
                 let value =
                     if name == "time" { seconds(Duration::from_millis(bound.value)) } else { show_size(bound.value) };
-                writeln!(text, "rrunc: ended at its limit of {name}, {value} ({}; {tier})", bound.from)
+                writeln!(text, "rrunc: ended at its limit of {name}, {value} ({}; {tier})", printable(&bound.from))
                     .expect("a String takes all");
             }
         }
@@ -93,6 +100,10 @@ impl Report {
         }
         if let Some(more) = self.runs_later.len().checked_sub(MOST).filter(|more| *more > 0) {
             writeln!(text, "rrunc: and {more} more").expect("a String takes all");
+        }
+        if let Some(why) = &self.not_seen {
+            writeln!(text, "rrunc: what of the project runs later on your host is not known: {}", printable(why))
+                .expect("a String takes all");
         }
         for Weakened { name, why } in self.weakened.iter().filter(|weak| weak.name != "limits") {
             writeln!(text, "rrunc: weaker than promised: {name}: {}", printable(why)).expect("a String takes all");
@@ -135,6 +146,7 @@ impl Report {
             "namesNotLookedUp": self.names_asked,
             "runsLater": listed,
             "runsLaterNotListed": self.runs_later.len().saturating_sub(MOST),
+            "runsLaterNotSeen": self.not_seen,
         })
     }
 

@@ -9,6 +9,7 @@ use crate::error::with_hint;
 use crate::plan::mount_options::NO_LINKS;
 use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// A private file system takes this much where no limit says otherwise, in bytes.
@@ -67,7 +68,7 @@ fn shown(source: &Path, destination: &Path, writable: bool) -> Value {
 impl View<'_> {
     /// The mounts, what is around before what is in it, whoever has named it first: a later one never covers another
     /// but at its very place.
-    pub fn mounts(&self) -> Result<Vec<Value>> {
+    pub fn mounts(&self, masked: &[PathBuf]) -> Result<Vec<Value>> {
         let mut all = self.kernel_file_systems();
         all.extend(existing(self.policy.programs.iter().map(path_of)).map(|path| of_host(&path)));
         all.push(mount(Path::new("/etc"), "none", Path::new("etc"), &["bind", "ro", "nosuid", "nodev", "noexec"]));
@@ -86,6 +87,9 @@ impl View<'_> {
         all.extend(self.tmpfs.iter().map(|path| self.private(path, "0755")));
         // Last, so that they win at the same place: they are the user's own words.
         all.extend(self.grants.iter().map(|grant| shown(&grant.source, &grant.destination, grant.writable)));
+        all.sort_by(|a, b| destination(a).cmp(destination(b)));
+        let pins = pins(&all, masked);
+        all.extend(pins);
         all.sort_by(|a, b| destination(a).cmp(destination(b)));
         self.grants.iter().try_for_each(|grant| refuse_stub(&grant.destination, &all))?;
         self.tmpfs.iter().try_for_each(|path| refuse_stub(path, &all))?;
@@ -172,6 +176,8 @@ impl View<'_> {
             None => {}
         }
         for path in protected {
+            // JSON has no other bytes.
+            super::text("path", path.as_os_str())?;
             match path.symlink_metadata() {
                 Ok(meta) if meta.is_symlink() => {
                     log::warn!("{} is a link: the sandboxed program could replace it", path.display());
@@ -188,15 +194,15 @@ impl View<'_> {
         let sources = self.grants.iter().map(|g| (&g.source, &g.destination));
         let granted: Vec<_> = sources.chain(self.project.iter().map(|p| (&p.root, &p.root))).collect();
         let globs = View::globs(&self.policy.hide)?;
-        let mut all = Vec::new();
+        let mut all = BTreeSet::new();
         let mut hide = |hidden: &Path, source: &Path, destination: &Path| {
             let Ok(rest) = hidden.strip_prefix(source) else { return };
             let place = destination.join(rest);
             // What is granted by its own name is meant.
             let meant = granted.iter().any(|(_, own)| **own == place);
             // A mask cannot lie on a link; what it leads to has its own.
-            if !meant && !is_link(hidden) && !all.contains(&place) {
-                all.push(place);
+            if !meant && !is_link(hidden) {
+                all.insert(place);
             }
         };
         for (source, destination) in &granted {
@@ -212,7 +218,7 @@ impl View<'_> {
                 }
             }
         }
-        Ok(all)
+        Ok(all.into_iter().collect())
     }
 
     /// The paths in it that the caller's surroundings have given, each of them the beginning of what is mounted.
@@ -257,6 +263,7 @@ pub fn protected(policy: &Policy, project: &Project) -> Result<Vec<PathBuf>> {
         });
         all.extend(matching(&repository.common, &View::globs(&of_git.collect::<Vec<_>>())?)?);
     }
+    all.sort();
     Ok(all)
 }
 
@@ -271,6 +278,31 @@ fn destination(mount: &Value) -> &Path {
 /// The mount around a place: in their order the last one.
 fn nearest<'a>(place: &Path, mounts: &'a [Value]) -> Option<&'a Value> {
     mounts.iter().rfind(|m| place.starts_with(destination(m)) && destination(m) != place)
+}
+
+/// The directories on the way from where the program may write to what is mounted or `masked` in there, each a mount of its
+/// own over itself. Else it could be renamed with all that is in it: another put in its place would be free, and the next
+/// sandbox would not find what is to be masked. `mounts` are in order.
+fn pins(mounts: &[Value], masked: &[PathBuf]) -> Vec<Value> {
+    let mut pins = BTreeMap::new();
+    for place in mounts.iter().map(destination).chain(masked.iter().map(PathBuf::as_path)) {
+        let Some(around) = nearest(place, mounts).filter(|mount| is_writable(mount)) else { continue };
+        let Some(source) = around["source"].as_str().map(Path::new) else { continue };
+        let root = destination(around);
+        for dir in place.ancestors().skip(1).take_while(|dir| *dir != root) {
+            let source = source.join(dir.strip_prefix(root).unwrap_or(dir));
+            if is_plain_directory(&source) {
+                pins.entry(dir).or_insert_with(|| shown(&source, dir, true));
+            }
+        }
+    }
+    pins.into_values().collect()
+}
+
+/// Whether it is of the host's files, and they may be changed.
+fn is_writable(mount: &Value) -> bool {
+    let options = mount["options"].as_array().into_iter().flatten();
+    mount["type"] == "none" && !options.filter_map(Value::as_str).any(|option| matches!(option, "ro" | "rro"))
 }
 
 /// A mount point that is missing in a directory of the host would be made there, and stay behind.

@@ -3,6 +3,7 @@
 use super::Outcome;
 use crate::cli::{ProfileAction, ProfileArgs};
 use crate::error::WithHint;
+use crate::sandbox::foreign;
 use crate::sandbox::policy::Policy;
 use crate::sandbox::profile::{self, BUILT_IN, Profile};
 use crate::seccomp::profiles::PROFILES;
@@ -78,7 +79,7 @@ fn text(name: &str) -> Result<String> {
     let own = profile::own_directory().map(|dir| dir.join(format!("{name}.toml"))).filter(|path| path.is_file());
     let named = if name.contains('/') { Some(PathBuf::from(name)) } else { own };
     if let Some(path) = named.filter(|path| path.exists()) {
-        return profile::text_of(&path).with_context(|| path.display().to_string());
+        return foreign::text(&path).with_context(|| path.display().to_string());
     }
     let found = BUILT_IN.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
     found.with_context(|| format!("there is no profile {name}")).hint(|| "`rrunc profile ls` lists them")
