@@ -3,7 +3,9 @@ use super::caller::Caller;
 use super::profile::Network;
 use super::{Choice, foreign, grants, text};
 use crate::cli::EnvironmentArgs;
-use anyhow::{Context, Result, bail};
+use crate::error::WithHint;
+use anyhow::{Context, Result, anyhow, bail};
+use std::path::PathBuf;
 
 /// Where programs are looked up if nothing says otherwise.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -38,7 +40,14 @@ pub fn variables(args: &EnvironmentArgs, choice: &Choice, caller: &Caller, user:
     for path in &args.env_file {
         let flag = format!("--env-file {}", path.display());
         let lines = foreign::given_text(path, &written).with_context(|| flag.clone())?;
+        let ours = |dir: &PathBuf| path.canonicalize().is_ok_and(|path| path.starts_with(dir));
+        let foreign = written.iter().any(ours);
         for line in lines.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            if foreign && !line.contains('=') {
+                let error =
+                    anyhow!("{flag}: {line} alone would pass your own value, and a sandbox may have written that");
+                return Err(error).hint(|| format!("pass it yourself: -e {line}"));
+            }
             env.enter(line, caller, &flag)?;
         }
     }

@@ -26,7 +26,7 @@ pub mod trust;
 pub mod view;
 
 use crate::bundle::Bundle;
-use crate::cli::SandboxArgs;
+use crate::cli::{RightsArgs, SandboxArgs};
 use crate::error::with_hint;
 use crate::nameserver;
 use crate::sys::landlock;
@@ -34,7 +34,7 @@ use anyhow::{Context, Result, bail};
 pub use caller::Caller;
 use config::Inside;
 pub use explain::explain;
-use policy::Policy;
+use policy::{Policy, Rule};
 use profile::{Access, Allow, BASE, Deny, Limits, Named, Network, Profile};
 pub use project::Guarded;
 use project::Project;
@@ -102,13 +102,30 @@ pub fn choose(args: &SandboxArgs, caller: &Caller, state: &Path) -> Result<Choic
         profiles.splice(1..1, trust::profile(&project.root)?);
     }
     profiles.push(Named { name: COMMAND_LINE.to_owned(), profile: of_flags(args, caller)? });
-    let policy = Policy::of(&profiles)?;
+    let mut policy = Policy::of(&profiles)?;
+    if let Some(project) = &project {
+        protect_named(&mut policy, args, &project.root);
+    }
     project = project.filter(|_| policy.project.is_some());
     let guarded = Guarded::of(caller, state, &policy);
     let sockets = sockets::find(&args.rights, caller)?;
     let demands = Demands { require: &args.rights.require, allow_weaker: &args.rights.allow_weaker };
     let host_proc = demands.allows_weaker("proc") && promises::proc_is_covered();
     Ok(Choice { policy, project, guarded, sockets, host_proc })
+}
+
+/// Files in the project that flags name widen the next sandbox, too: this one does not change them.
+fn protect_named(policy: &mut Policy, args: &SandboxArgs, root: &Path) {
+    let RightsArgs { profile, security_opt, .. } = &args.rights;
+    let filters = security_opt.iter().filter_map(|option| option.strip_prefix("seccomp="));
+    let named = profile.iter().map(String::as_str).filter(|name| name.contains('/')).chain(filters).map(Path::new);
+    for path in named.chain(args.environment.env_file.iter().map(PathBuf::as_path)) {
+        let inside =
+            path.canonicalize().ok().and_then(|path| path.strip_prefix(root).ok()?.to_str().map(str::to_owned));
+        policy
+            .protect
+            .extend(inside.map(|path| Rule { value: glob::Pattern::escape(&path), from: COMMAND_LINE.into() }));
+    }
 }
 
 /// `base`, or the profiles that --profile names, each with what it extends, and no profile twice.

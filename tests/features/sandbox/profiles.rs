@@ -122,6 +122,17 @@ fn row_24_a_path_of_another_kind_than_its_list_is_refused_and_nothing_of_the_hos
 }
 
 #[test]
+fn a_profile_in_the_project_that_a_flag_names_is_not_the_programs_to_change() {
+    let place = Place::new();
+    write(&place.project().join("ci/own.toml"), "[allow]\nset = { A = \"1\" }\n");
+    let deeds = "echo $A; echo >> ci/own.toml; rm -f ci/own.toml; mv ci moved; true";
+    place.sh(&["--profile", "./ci/own.toml"], deeds).success().prints("1\n");
+    place.sh(&["--profile", "./ci/own.toml"], "echo $A").success().prints("1\n");
+    // The control: another file beside it.
+    place.sh(&[], "echo >> ci/own.toml").success();
+}
+
+#[test]
 fn auto_chooses_by_the_files_of_the_project() {
     let place = Place::new();
     let explain = || place.sandbox(&["--profile", "auto", "--explain-profile", "--", "true"]).run().success().stdout;
