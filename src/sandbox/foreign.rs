@@ -6,7 +6,7 @@ use nix::sys::stat::Mode;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// No such file is larger than this, in bytes.
 const MOST: u64 = 1 << 20;
@@ -25,6 +25,7 @@ pub fn text_at(path: &Path) -> Result<String> {
 /// followed, for an earlier one may have left it there, and it has to be a regular file.
 pub fn create(path: &Path, written: &[PathBuf]) -> Result<File> {
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC;
+    let path = &without_dots(path)?;
     match below(path, written, flags)? {
         Some(file) => Ok(file),
         None => Ok(File::create(path)?),
@@ -33,15 +34,29 @@ pub fn create(path: &Path, written: &[PathBuf]) -> Result<File> {
 
 /// The text of the file `path`, opened with the same care.
 pub fn given_text(path: &Path, written: &[PathBuf]) -> Result<String> {
+    let path = &without_dots(path)?;
     match below(path, written, OFlag::O_RDONLY)? {
         Some(file) => regular(file),
         None => Ok(std::fs::read_to_string(path)?),
     }
 }
 
-/// Opens `path` if it is in one of the directories.
+/// The absolute path without `..`, taken by the word: a component before it may be somebody's link.
+fn without_dots(path: &Path) -> Result<PathBuf> {
+    let mut plain = PathBuf::new();
+    for part in std::path::absolute(path)?.components() {
+        match part {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    Ok(plain)
+}
+
+/// Opens the absolute `path` if it is in one of the directories.
 fn below(path: &Path, written: &[PathBuf], flags: OFlag) -> Result<Option<File>> {
-    let path = std::path::absolute(path)?;
     let real = |dir: &Path| dir.canonicalize().ok().filter(|dir| written.contains(dir));
     let mut above: Vec<&Path> = path.ancestors().skip(1).collect();
     above.reverse();
