@@ -140,6 +140,14 @@ pub enum Verb {
                       rrunc kill --all demo 9           every process of the container"
     )]
     Kill(KillArgs),
+    /// Stop all processes of a container, until `resume`
+    #[command(after_help = "Example:\n  rrunc pause web && rrunc resume web\n\n\
+                      The container needs a cgroup of its own: it has one when it was made in a cgroup v2 tree that is\n\
+                      delegated to you.")]
+    Pause(IdArgs),
+    /// Let a paused container go on
+    #[command(after_help = "Example:\n  rrunc resume web")]
+    Resume(IdArgs),
     /// Remove a container that has stopped
     #[command(
         after_help = "Examples:\n  rrunc delete demo\n  rrunc delete --force demo         end it first; no error when it is gone"
@@ -160,8 +168,8 @@ pub enum Verb {
         after_help = "Examples:\n  rrunc sandbox -- npm test         the project is writable, HOME is empty, no network\n  \
                       rrunc sandbox --network host -- npm install\n  \
                       rrunc sandbox --print-config -- true > config.json\n\n\
-                      Exit status: the command's own, 128 and a signal's number, 125 for rrunc's own failures,\n\
-                      126 when the command cannot be run, 127 when it is not found."
+                      Exit status: the command's own, 128 and a signal's number, 124 when its time is up,\n\
+                      125 for rrunc's own failures, 126 when the command cannot be run, 127 when it is not found."
     )]
     Sandbox(Box<SandboxArgs>),
     /// Show and check profiles of the sandbox and of seccomp

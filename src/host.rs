@@ -38,6 +38,13 @@ pub struct Range {
     pub size: u32,
 }
 
+impl Range {
+    /// Whether there are such ids at all.
+    fn exists(&self) -> bool {
+        self.size > 0 && self.start.checked_add(self.size).is_some()
+    }
+}
+
 /// Owner and mode of the running binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExeOwner {
@@ -206,7 +213,7 @@ pub fn parse_subids(text: &str, name: Option<&str>, uid: u32) -> Vec<Range> {
             let (start, size) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
             (owner == number || Some(owner) == name).then_some(Range { start, size })
         })
-        .filter(|range| range.size > 0 && range.start.checked_add(range.size).is_some())
+        .filter(Range::exists)
         .collect()
 }
 
@@ -229,7 +236,7 @@ fn getsubids(kind: &[&str], name: Option<&str>, uid: u32) -> Result<Vec<Range>> 
         let mut fields = line.split_ascii_whitespace().skip(2);
         Some(Range { start: fields.next()?.parse().ok()?, size: fields.next()?.parse().ok()? })
     };
-    Ok(text.lines().filter_map(range).collect())
+    Ok(text.lines().filter_map(range).filter(Range::exists).collect())
 }
 
 /// Finds a program of the host in PATH, else where distributions put it: clients call with an almost empty

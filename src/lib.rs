@@ -1,6 +1,7 @@
 //! rrunc as a library: only the module list, so that tests, fuzz targets and the man page generator can link it.
 //! Start reading at `verbs::run`, then `spawn`, then `init`.
 pub mod bundle;
+pub mod cgroup;
 pub mod cli;
 pub mod clock;
 pub mod console;
@@ -11,6 +12,7 @@ pub mod hooks;
 pub mod host;
 pub mod init;
 pub mod log;
+pub mod nameserver;
 pub mod notify;
 pub mod plan;
 pub mod printable;

@@ -40,6 +40,8 @@ fn act(global: &Global, verb: Verb) -> Result<Outcome> {
         Verb::Create(args) => verbs::create::run(global, &args),
         Verb::Run(args) => verbs::run::run(global, &args),
         Verb::Exec(args) => verbs::exec::run(global, &args),
+        Verb::Pause(args) => verbs::pause::run(global, &args, true),
+        Verb::Resume(args) => verbs::pause::run(global, &args, false),
         Verb::Start(args) => verbs::start::run(global, &args),
         Verb::State(args) => verbs::state::run(global, &args),
         Verb::List(args) => verbs::list::run(global, &args),

@@ -1,4 +1,5 @@
 //! Stays with a foreground container: one poll loop over signals, the process's end and the terminal.
+use crate::nameserver::Nameserver;
 use crate::notify;
 use crate::relay::Relay;
 use crate::sys::pidfd;
@@ -27,6 +28,8 @@ pub struct Supervised<'a> {
     pub subreaper: bool,
     /// The service manager's socket, when READY is still to be passed on.
     pub notify: Option<notify::Proxy>,
+    /// Answers it when it looks up a name.
+    pub names: Option<Nameserver>,
     /// What it may take.
     pub limits: Limits,
 }
@@ -40,6 +43,8 @@ pub struct Ended {
     pub excess: Option<Excess>,
     /// The most memory that was seen, in bytes, where it was watched.
     pub peak: u64,
+    /// How many names it has looked up that could not be found for want of a network.
+    pub names_asked: u64,
 }
 
 /// Waits for the process, passing on signals and terminal, and ending it when it passes a limit.
@@ -47,12 +52,12 @@ pub struct Ended {
 /// Every signal must have been blocked before the process was cloned (`sys::signal::block_all`), and stays blocked.
 /// All are forwarded but SIGCHLD, SIGURG and SIGWINCH, which resizes the pty.
 pub fn supervise(supervised: Supervised<'_>) -> Result<Ended> {
-    let Supervised { pid, pidfd, master, only_terminals, subreaper, notify, limits } = supervised;
+    let Supervised { pid, pidfd, master, only_terminals, subreaper, notify, names, limits } = supervised;
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     let signals = SignalFd::with_flags(&SigSet::all(), flags).context("create signalfd")?;
     let relay = master.map(|master| Relay::start(master, only_terminals)).transpose()?;
     let watchdog = Watchdog::start(limits, pid.as_raw());
-    Loop { pid, pidfd, subreaper, notify, signals, relay, watchdog, status: None }.run()
+    Loop { pid, pidfd, subreaper, notify, names, signals, relay, watchdog, status: None }.run()
 }
 
 struct Loop<'a> {
@@ -60,6 +65,7 @@ struct Loop<'a> {
     pidfd: BorrowedFd<'a>,
     subreaper: bool,
     notify: Option<notify::Proxy>,
+    names: Option<Nameserver>,
     signals: SignalFd,
     relay: Option<Relay>,
     watchdog: Watchdog,
@@ -87,6 +93,9 @@ impl Loop<'_> {
             if self.status.is_none() {
                 self.watchdog.pump(self.pidfd)?;
             }
+            if let Some(names) = &mut self.names {
+                names.pump();
+            }
             if let Some(relay) = &mut self.relay {
                 relay.pump()?;
             }
@@ -97,7 +106,8 @@ impl Loop<'_> {
     }
 
     fn end(&self, status: i32) -> Ended {
-        Ended { status, excess: self.watchdog.excess, peak: self.watchdog.peak }
+        let names_asked = self.names.as_ref().map_or(0, |names| names.asked);
+        Ended { status, excess: self.watchdog.excess, peak: self.watchdog.peak, names_asked }
     }
 
     fn sleep(&self) -> Result<()> {
@@ -105,6 +115,7 @@ impl Loop<'_> {
         if self.status.is_none() {
             fds.push(PollFd::new(self.pidfd, PollFlags::POLLIN));
             fds.extend(self.notify.as_ref().map(|n| PollFd::new(n.as_fd(), PollFlags::POLLIN)));
+            fds.extend(self.names.as_ref().map(|n| PollFd::new(n.as_fd(), PollFlags::POLLIN)));
         }
         let mut rest = self.watchdog.rest().filter(|_| self.status.is_none());
         if let Some(relay) = &self.relay {

@@ -59,13 +59,15 @@ fn mistake(error: &clap::Error, args: Vec<OsString>) -> Refusal {
         let hint = Some("`rrunc sandbox --help` shows the options".into());
         return Refusal { output: String::new(), message: Some(first_paragraph(error)), hint, status: 125, global };
     }
-    if of_profile {
-        let hint = Some("`rrunc profile ls`, `show NAME` or `check NAME`".into());
-        return Refusal { output: String::new(), message: Some(first_paragraph(error)), hint, status: 2, global };
-    }
-    if verb.as_deref() == Some("doctor") {
-        let hint = Some("`rrunc doctor --help` shows the options and the checks".into());
-        return Refusal { output: String::new(), message: Some(first_paragraph(error)), hint, status: 2, global };
+    let hint = match verb.as_deref() {
+        Some("profile") => "`rrunc profile ls`, `show NAME` or `check NAME`",
+        Some("doctor") => "`rrunc doctor --help` shows the options and the checks",
+        Some("trust") => "`rrunc trust --help` shows the options",
+        _ => "",
+    };
+    if !hint.is_empty() {
+        let (message, hint) = (Some(first_paragraph(error)), Some(hint.into()));
+        return Refusal { output: String::new(), message, hint, status: 2, global };
     }
     let (heading, message) = in_runcs_words(error, verb.as_deref());
     let output = format!("{heading}\n\n{}", help(verb.as_deref()));

@@ -42,11 +42,18 @@ fn the_commands_work() {
     let call = stage.call_program("/bin/sh".as_ref(), &["commands.sh"]).cwd(&work).env("PATH", path);
     // At a terminal, as a reader would: `run` gives a shell, which is left at once.
     let mut terminal = Terminal::start(call, 24, 200);
-    terminal.expect("/ # ");
+    let sandboxes = terminal.expect("/ # ");
     terminal.send("exit\r");
     let (code, shown) = terminal.wait();
     assert_eq!(code, 0, "{shown}");
     for text in ["STATUS", "second", "uid=0(root)", "\"status\": \"running\""] {
         assert!(shown.contains(text), "{text}: {shown}");
+    }
+    // Whole lines: -x shows the words of the commands, too.
+    for line in ["42", "refused", "hidden", "TOKEN=1", "protected", "status 124", "2 test", "test"] {
+        assert!(sandboxes.lines().any(|shown| shown == line), "{line}: {sandboxes}");
+    }
+    for text in ["/.envrc\"", "ended at its limit of time, 0.50 s", "/work/.rrunc.toml is trusted", "MODE=test"] {
+        assert!(sandboxes.contains(text), "{text}: {sandboxes}");
     }
 }

@@ -44,6 +44,8 @@ fn main() -> ExitCode {
     if let Ok(role) = std::env::var("ROLE") {
         return ExitCode::from(play(&role));
     }
+    // Most of it waits for texts: what does not come is to fail, and not to hang.
+    nix::unistd::alarm::set(600);
     let filter = std::env::args().skip(1).find(|a| !a.starts_with('-')).unwrap_or_default();
     let mut failed = 0;
     for (name, test) in TESTS.iter().filter(|(name, _)| name.contains(&filter)) {
@@ -92,6 +94,8 @@ fn supervised() -> u8 {
         (None, role("payload").spawn().unwrap())
     } else {
         let OpenptyResult { master, slave } = pty();
+        // Before the payload can ask for it, as `run` does.
+        relay::copy_window_size(master.as_fd()).unwrap();
         let mut command = role("payload");
         let (out, err) = (slave.try_clone().unwrap(), slave.try_clone().unwrap());
         (Some(master), command.stdin(slave).stdout(out).stderr(err).spawn().unwrap())
@@ -100,7 +104,16 @@ fn supervised() -> u8 {
     let pidfd = pidfd::open(pid).unwrap();
     let limits = Limits::default();
     let pidfd = pidfd.as_fd();
-    let ended = supervise(Supervised { pid, pidfd, master, only_terminals: false, subreaper, notify: None, limits });
+    let ended = supervise(Supervised {
+        pid,
+        pidfd,
+        master,
+        only_terminals: false,
+        subreaper,
+        notify: None,
+        names: None,
+        limits,
+    });
     u8::try_from(ended.unwrap().status).unwrap()
 }
 

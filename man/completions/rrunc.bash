@@ -40,11 +40,17 @@ _rrunc() {
             rrunc,list)
                 cmd="rrunc__subcmd__list"
                 ;;
+            rrunc,pause)
+                cmd="rrunc__subcmd__pause"
+                ;;
             rrunc,profile)
                 cmd="rrunc__subcmd__profile"
                 ;;
             rrunc,ps)
                 cmd="rrunc__subcmd__ps"
+                ;;
+            rrunc,resume)
+                cmd="rrunc__subcmd__resume"
                 ;;
             rrunc,run)
                 cmd="rrunc__subcmd__run"
@@ -88,11 +94,17 @@ _rrunc() {
             rrunc__subcmd__help,list)
                 cmd="rrunc__subcmd__help__subcmd__list"
                 ;;
+            rrunc__subcmd__help,pause)
+                cmd="rrunc__subcmd__help__subcmd__pause"
+                ;;
             rrunc__subcmd__help,profile)
                 cmd="rrunc__subcmd__help__subcmd__profile"
                 ;;
             rrunc__subcmd__help,ps)
                 cmd="rrunc__subcmd__help__subcmd__ps"
+                ;;
+            rrunc__subcmd__help,resume)
+                cmd="rrunc__subcmd__help__subcmd__resume"
                 ;;
             rrunc__subcmd__help,run)
                 cmd="rrunc__subcmd__help__subcmd__run"
@@ -152,7 +164,7 @@ _rrunc() {
 
     case "${cmd}" in
         rrunc)
-            opts="-v -h --root --log --log-format --debug --systemd-cgroup --rootless --cgroup-manager --version --help create start run exec state list ps kill delete spec features sandbox profile trust doctor help"
+            opts="-v -h --root --log --log-format --debug --systemd-cgroup --rootless --cgroup-manager --version --help create start run exec state list ps kill pause resume delete spec features sandbox profile trust doctor help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -364,7 +376,7 @@ _rrunc() {
             return 0
             ;;
         rrunc__subcmd__help)
-            opts="create start run exec state list ps kill delete spec features sandbox profile trust doctor help"
+            opts="create start run exec state list ps kill pause resume delete spec features sandbox profile trust doctor help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -489,6 +501,20 @@ _rrunc() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        rrunc__subcmd__help__subcmd__pause)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         rrunc__subcmd__help__subcmd__profile)
             opts="ls show check"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -546,6 +572,20 @@ _rrunc() {
             return 0
             ;;
         rrunc__subcmd__help__subcmd__ps)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rrunc__subcmd__help__subcmd__resume)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -672,6 +712,20 @@ _rrunc() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rrunc__subcmd__pause)
+            opts="-v -h --version --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;
@@ -820,6 +874,20 @@ _rrunc() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rrunc__subcmd__resume)
+            opts="-v -h --version --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

@@ -195,13 +195,23 @@ pub struct RunningArgs {
     #[arg(long, value_name = "N")]
     pub info_fd: Option<i32>,
     /// Accepted for docker's users: standard input is always the command's
-    #[arg(short = 'i', long, hide_short_help = true)]
+    #[arg(
+        short = 'i',
+        long,
+        hide_short_help = true,
+        long_help = "Accepted for docker's users: standard input is always the command's"
+    )]
     pub interactive: bool,
     /// Fail unless there is a terminal; the command has one of its own whenever the caller has
-    #[arg(short = 't', long, hide_short_help = true)]
+    #[arg(
+        short = 't',
+        long,
+        hide_short_help = true,
+        long_help = "Fail unless there is a terminal; the command has one of its own whenever the caller has"
+    )]
     pub tty: bool,
     /// Accepted for docker's users: nothing is ever left
-    #[arg(long, hide_short_help = true)]
+    #[arg(long, hide_short_help = true, long_help = "Accepted for docker's users: nothing is ever left")]
     pub rm: bool,
     // Takes the place of the one that all verbs have: here -v is docker's.
     /// Show the version of rrunc and of the OCI runtime specification

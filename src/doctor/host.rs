@@ -69,14 +69,16 @@ pub fn pasta(settings: &Settings) -> Finding {
     let Some(program) = find_program("pasta") else { return missing("not installed".to_owned()) };
     let done = probe(CloneFlags::empty(), || {
         let mut command = Command::new(&program);
-        command.arg("--version").stdin(Stdio::null()).stderr(Stdio::null());
+        command.arg("--version").stdin(Stdio::null());
         crate::sys::signal::start_clean(&mut command);
         let output = command.output().step("start")?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        match text.lines().next().filter(|_| output.status.success()) {
-            Some(line) => Ok(format!("{} ({line})", program.display())),
-            None => Err(Failure::plain("start", output.status.to_string())),
+        if !output.status.success() {
+            return Err(Failure::plain("start", output.status.to_string()));
         }
+        // Some write it to one, some to the other.
+        let texts = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+        let line = texts.iter().find_map(|text| text.lines().find(|line| !line.is_empty()));
+        Ok(line.map_or_else(|| program.display().to_string(), |line| format!("{} ({line})", program.display())))
     });
     done.map_or_else(|failure| missing(format!("{}: {}", program.display(), failure.line())), Finding::ok)
 }

@@ -162,7 +162,7 @@ mod tests {
         {
             let (reason, fix) = at(step, errno, &ubuntu);
             assert!(reason.starts_with("AppArmor"), "{step}: {reason}");
-            assert!(fix.contains("profile rrunc /opt/rrunc") && fix.contains("apparmor_parser -r"), "{fix}");
+            assert!(fix.contains("install -m 755 /opt/rrunc") && fix.contains("apparmor_parser -r"), "{fix}");
         }
         assert!(!at("clone", Errno::ENOSPC, &ubuntu).0.contains("AppArmor"));
     }

@@ -98,11 +98,13 @@ impl Settings {
 
     /// The commands that let AppArmor give this binary its user namespaces, and no other program.
     pub fn apparmor_profile(&self) -> String {
-        let text = format!(
-            "abi <abi/4.0>,\\ninclude <tunables/global>\\nprofile rrunc {} flags=(unconfined) {{\\n  userns,\\n}}\\n",
-            self.exe.display()
-        );
-        format!("printf '{text}' | sudo tee /etc/apparmor.d/rrunc && sudo apparmor_parser -r /etc/apparmor.d/rrunc")
+        let install = "rrunc profile show apparmor | sudo tee /etc/apparmor.d/rrunc && sudo apparmor_parser -r \
+                       /etc/apparmor.d/rrunc";
+        // The profile goes by the path: one that the user may write to would let any program in.
+        if ["/usr/bin/rrunc", "/usr/local/bin/rrunc"].iter().any(|path| self.exe == Path::new(path)) {
+            return install.to_owned();
+        }
+        format!("sudo install -m 755 {} /usr/local/bin/rrunc && {install}", self.exe.display())
     }
 }
 

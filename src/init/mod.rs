@@ -22,6 +22,7 @@ pub mod stdio;
 use crate::console;
 use crate::error::WithHint;
 use crate::hooks::{self, Inherit};
+use crate::nameserver;
 use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
 use crate::spawn::gate::{self, Opened};
@@ -31,6 +32,8 @@ use crate::sys::{self, exe, netdevice, prctl, process, signal::Saved};
 use anyhow::{Context, Result, bail};
 use execve::Ready;
 use listener::Host;
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::socket::{SockaddrIn, bind};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{getpid, sethostname, setsid};
 use procfs::Procfs;
@@ -166,6 +169,11 @@ fn set_up(
         namespaces::enter_time_namespace(plan, &proc)?;
     }
 
+    step.begin("cgroup namespace");
+    if plan.cgroup.is_some() && plan.namespaces.is_new(Kind::Cgroup) {
+        unshare(CloneFlags::CLONE_NEWCGROUP)?;
+    }
+
     step.begin("keyring");
     if let Some(name) = &plan.keyring {
         namespaces::join_keyring(name)?;
@@ -173,7 +181,11 @@ fn set_up(
 
     step.begin("network");
     if plan.namespaces.is_new(Kind::Network) {
-        netdevice::loopback_up().context("bring up the loopback interface")?;
+        let socket = netdevice::loopback_up().context("bring up the loopback interface")?;
+        if plan.no_names {
+            bind(socket.as_raw_fd(), &SockaddrIn::from(nameserver::ADDRESS)).context("bind the port for names")?;
+            wire.names(socket.as_fd())?;
+        }
     }
 
     step.begin("mounts");

@@ -8,7 +8,7 @@ use crate::plan::mounts::{MAX_VALUE, Mount, Setting, What};
 use crate::sys::mount::*;
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,13 +25,21 @@ pub fn open_sources(mounts: &[Mount]) -> Result<Vec<Option<OwnedFd>>> {
 }
 
 fn open_source(mount: &Mount) -> Result<Option<OwnedFd>> {
-    let (source, optional) = match &mount.what {
-        What::Bind { source, optional, .. } => (source, *optional),
+    let (source, optional, no_links) = match &mount.what {
+        What::Bind { source, optional, no_links, .. } => (source, *optional, *no_links),
         // Opened when the kernel has refused a new instance, which is before the old root goes.
         What::FileSystem { .. } | What::Remount { .. } => return Ok(None),
     };
-    match openat(AT_FDCWD, source, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    let opened = match no_links {
+        true => openat2(AT_FDCWD, source, OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS)),
+        false => openat(AT_FDCWD, source, flags, Mode::empty()),
+    };
+    match opened {
         Ok(fd) => Ok(Some(fd)),
+        Err(Errno::ELOOP) if no_links => Err(Errno::ELOOP)
+            .context(format!("{} has become a link meanwhile", source.display()))
+            .hint(|| "something else changes it right now: see that no other sandbox of this project runs"),
         Err(Errno::ENOENT) if optional => {
             log::warn!("{mount}: the host has no {}, skipped", source.display());
             Ok(None)

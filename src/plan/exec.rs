@@ -126,6 +126,19 @@ fn inheriting(mut process: runtime::Process, container: &Bundle) -> runtime::Pro
     if process.io_priority().is_none() {
         process.set_io_priority(*own.io_priority());
     }
+    if process.rlimits().as_ref().is_none_or(Vec::is_empty) {
+        process.set_rlimits(own.rlimits().clone());
+    }
+    if process.capabilities().is_none() {
+        process.set_capabilities(own.capabilities().clone());
+    }
+    if process.oom_score_adj().is_none() {
+        process.set_oom_score_adj(own.oom_score_adj());
+    }
+    // runc takes silence for no; a container that gains no privileges does not gain them by a document that forgot to say.
+    if process.no_new_privileges().is_none() {
+        process.set_no_new_privileges(own.no_new_privileges());
+    }
     process
 }
 

@@ -10,13 +10,6 @@ pub(super) fn refuse_unsupported(spec: &Spec, findings: &mut Findings) {
     if linux.intel_rdt().is_some() {
         findings.problem("linux.intelRdt", "intelRdt is specified in config, but resctrl can only be used by root");
     }
-    if let Some(path) = linux.cgroups_path().as_ref().filter(|path| !path.as_os_str().is_empty()) {
-        let problem = format!(
-            "unable to apply cgroup configuration: {} is not in a cgroup tree delegated to you: permission denied",
-            path.display()
-        );
-        findings.problem("linux.cgroupsPath", problem);
-    }
     if let Some(resources) = linux.resources() {
         check_values(resources, findings);
         refuse_limits(resources, findings);
@@ -152,20 +145,6 @@ mod tests {
         let mut config = config();
         config["linux"]["netDevices"] = json!({});
         config["linux"]["intelRdt"] = Value::Null;
-        planned(&config).unwrap();
-    }
-
-    #[test]
-    fn a_cgroup_of_ones_own_choice_is_refused() {
-        for path in ["/user.slice/c", "relative/c", "system.slice:rrunc:c", "/../c"] {
-            let text = refused("cgroupsPath", &json!(path));
-            assert!(
-                text.contains(&format!("linux.cgroupsPath: unable to apply cgroup configuration: {path}")),
-                "{text}"
-            );
-        }
-        let mut config = config();
-        config["linux"]["cgroupsPath"] = json!("");
         planned(&config).unwrap();
     }
 

@@ -12,7 +12,7 @@ pub mod labels;
 pub mod landlock;
 pub mod limits;
 pub mod mempolicy;
-mod mount_options;
+pub mod mount_options;
 pub mod mounts;
 pub mod namespaces;
 pub mod process;
@@ -41,6 +41,10 @@ pub const REAPER: &str = "org.rrunc.reaper";
 /// `terminal` replaces all three, and a pipe would lose its bytes to the line discipline.
 pub const KEEP_STREAMS: &str = "org.rrunc.keep-streams";
 
+/// The annotation that has rrunc answer all who look up a name in a network of the container's own, while it runs in the
+/// foreground: `true`. The answer is that there is none.
+pub const NO_NAMES: &str = "org.rrunc.no-names";
+
 /// Annotation: bytes of memory that all processes of a foreground container may have together. One that takes more is
 /// ended.
 pub const MEMORY: &str = "org.rrunc.memory";
@@ -63,6 +67,8 @@ pub struct Options {
     pub console_socket: bool,
     /// The container ends with us: foreground `run`.
     pub die_with_parent: bool,
+    /// The directory of the cgroup that the container is born in.
+    pub cgroup: Option<PathBuf>,
     /// Directory to bind at /run/notify for the NOTIFY_SOCKET protocol.
     pub notify_dir: Option<PathBuf>,
     /// Environment entries of passed descriptors (LISTEN_FDS) and of the notify socket.
@@ -110,12 +116,16 @@ pub struct Plan {
     pub no_pivot: bool,
     /// See [`Options::die_with_parent`].
     pub die_with_parent: bool,
+    /// See [`Options::cgroup`].
+    pub cgroup: Option<PathBuf>,
     /// See [`Options::passed_fds`].
     pub passed_fds: u32,
     /// Only terminals among the standard streams become the container's (annotation `org.rrunc.keep-streams`).
     pub keep_streams: bool,
     /// Pid 1 is a reaper of ours, and the program its child (annotation `org.rrunc.reaper`).
     pub reaper: bool,
+    /// Look-ups of names are answered by us (annotation `org.rrunc.no-names`).
+    pub no_names: bool,
     /// What the program gives up with Landlock (annotation `org.rrunc.landlock`).
     pub landlock: Option<landlock::Landlock>,
     /// The binary is writable by an id of the container and must not be reachable from it (CVE-2019-5736).
@@ -226,6 +236,8 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     findings.check("config.json")?;
     // Without an own pid namespace there is nobody to reap for.
     let reaper = annotated(spec, REAPER) && namespaces.is_new(namespaces::Kind::Pid);
+    // Nor without somebody who stays anyone to answer.
+    let no_names = annotated(spec, NO_NAMES) && options.die_with_parent && namespaces.is_new(namespaces::Kind::Network);
 
     Ok(Plan {
         id: options.id.clone(),
@@ -247,9 +259,11 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         keyring: (!options.no_new_keyring).then(|| format!("_ses.{}", options.id)),
         no_pivot: options.no_pivot,
         die_with_parent: options.die_with_parent,
+        cgroup: options.cgroup.clone(),
         passed_fds: options.passed_fds,
         keep_streams: annotated(spec, KEEP_STREAMS),
         reaper,
+        no_names,
         landlock,
         hooks: Hooks::of(spec),
         warnings: findings.warnings,

@@ -94,6 +94,10 @@ const IMPLYING: [(&str, &[&str]); 4] = [
     ("group", &["nosuid", "nodev"]),
 ];
 
+/// A word of our own: the source of a bind is what its path names without following any link. For paths in a directory
+/// that somebody may change meanwhile; other runtimes take it, as all that begins with `x-`, for a comment (mount(8)).
+pub const NO_LINKS: &str = "x-rrunc.no-links";
+
 /// What the options of one mount say.
 #[derive(Default)]
 pub(super) struct Options {
@@ -111,6 +115,8 @@ pub(super) struct Options {
     pub copy_up: bool,
     /// Id-mapped, and whether with all that is mounted below.
     pub id_mapped: Option<bool>,
+    /// No component of the source may be a link ([`NO_LINKS`]).
+    pub no_links: bool,
     /// Flags of the file system.
     pub superblock: Vec<String>,
     /// For the file system itself.
@@ -129,6 +135,7 @@ pub(super) fn parse(options: &[String]) -> Options {
             "remount" => found.remount = true,
             "tmpcopyup" => found.copy_up = true,
             "idmap" | "ridmap" => found.id_mapped = Some(name == "ridmap"),
+            NO_LINKS => found.no_links = true,
             "" => {}
             _ if WITHOUT_EFFECT.contains(&name) || key == "comment" || name.starts_with("x-") => {}
             _ if SUPERBLOCK.contains(&name) => found.superblock.push(option.clone()),

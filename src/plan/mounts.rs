@@ -57,6 +57,8 @@ pub enum What {
         source: PathBuf,
         /// With everything mounted below it.
         recursive: bool,
+        /// No component of it may be a link.
+        no_links: bool,
         /// A `bind` without data of its own may also be a remount of what is there.
         optional: bool,
     },
@@ -101,7 +103,7 @@ pub fn notify_socket(directory: &Path) -> Mount {
     let set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
     Mount {
         destination: PathBuf::from(crate::notify::DIRECTORY),
-        what: What::Bind { source: directory.to_owned(), recursive: false, optional: false },
+        what: What::Bind { source: directory.to_owned(), recursive: false, optional: false, no_links: false },
         attr: Attr { set, ..Attr::default() },
         tree_attr: Attr::default(),
         propagation: Vec::new(),
@@ -244,7 +246,8 @@ fn plan_what(
             return Err("a bind needs a source".to_owned());
         }
         // An absolute source replaces the bundle's path in the join.
-        return Ok(What::Bind { source: bundle.path.join(source), recursive, optional: false });
+        let source = bundle.path.join(source);
+        return Ok(What::Bind { source, recursive, optional: false, no_links: options.no_links });
     }
     let fstype = mount.typ().as_deref().unwrap_or_default();
     let mut bind = |from: &str| {
@@ -253,7 +256,7 @@ fn plan_what(
             let (destination, dropped) = (destination.display(), dropped.join(","));
             findings.warn(format!("{destination}: the host's {from} is bound, {dropped} has no effect on it"));
         }
-        What::Bind { source: PathBuf::from(from), recursive: true, optional: true }
+        What::Bind { source: PathBuf::from(from), recursive: true, optional: true, no_links: false }
     };
     match fstype {
         "bind" => {

@@ -116,9 +116,11 @@ impl Namespaces {
     }
 
     /// Flags for clone3. Not CLONE_NEWTIME: a process born in a time namespace can no longer set its offsets
-    /// (EACCES), so init makes that one itself.
-    pub fn clone_flags(&self) -> CloneFlags {
-        let bits = self.new.iter().filter(|kind| **kind != Kind::Time).map(|kind| kind.flag());
+    /// (EACCES), so init makes that one itself. Nor, for one that is born in a cgroup of its own, CLONE_NEWCGROUP: clone
+    /// would take the caller's for the root of the namespace.
+    pub fn clone_flags(&self, own_cgroup: bool) -> CloneFlags {
+        let later = |kind: &Kind| *kind == Kind::Time || (own_cgroup && *kind == Kind::Cgroup);
+        let bits = self.new.iter().filter(|kind| !later(kind)).map(|kind| kind.flag());
         CloneFlags::from_bits_retain(bits.fold(0, |all, flag| all | flag))
     }
 }

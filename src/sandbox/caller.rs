@@ -52,7 +52,9 @@ impl Caller {
             home: home.or_else(|| account_home.clone()).unwrap_or_else(|| PathBuf::from("/home").join(&name)),
             account_home,
             name,
-            cwd: std::env::current_dir().context("current directory")?,
+            cwd: std::env::current_dir()
+                .context("current directory")
+                .hint(|| "it has been removed: change into another")?,
             env: std::env::vars_os().collect(),
             terminal,
             umask: own_umask().bits(),
@@ -62,6 +64,12 @@ impl Caller {
     /// The value of an environment variable.
     pub fn variable(&self, name: &str) -> Option<&OsStr> {
         self.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_os_str())
+    }
+
+    /// The file that the caller's PATH has by this name.
+    pub fn program(&self, name: &Path) -> Option<PathBuf> {
+        let dirs = std::env::split_paths(self.variable("PATH")?).filter(|dir| dir.is_absolute());
+        dirs.map(|dir| dir.join(name)).find(|path| path.is_file())
     }
 
     /// The absolute path that an environment variable holds.

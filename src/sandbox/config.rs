@@ -6,7 +6,7 @@ use super::{Choice, environment, etc, text};
 use crate::cli::SandboxArgs;
 use crate::error::WithHint;
 use crate::plan::landlock::LANDLOCK;
-use crate::plan::{KEEP_STREAMS, MEMORY, REAPER, TIMEOUT};
+use crate::plan::{KEEP_STREAMS, MEMORY, NO_NAMES, REAPER, TIMEOUT};
 use crate::seccomp::profiles;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::resource::Resource;
@@ -29,7 +29,7 @@ pub struct Inside<'a> {
 pub fn config(args: &SandboxArgs, caller: &Caller, choice: &Choice, view: &View, inside: &Inside) -> Result<Value> {
     let command = args.command.iter().map(|arg| text("argument", arg)).collect::<Result<Vec<_>>>()?;
     let cwd = working_directory(args, caller, view);
-    let masked = masked(view)?;
+    let masked = view.masked()?;
     // JSON has no other bytes.
     for path in view.given().chain([cwd.as_path()]).chain(masked.iter().map(PathBuf::as_path)) {
         text("path", path.as_os_str())?;
@@ -58,14 +58,14 @@ pub fn config(args: &SandboxArgs, caller: &Caller, choice: &Choice, view: &View,
         "root": {"path": "rootfs", "readonly": true},
         "hostname": args.environment.hostname.as_deref().unwrap_or(etc::HOSTNAME),
         "annotations": annotations(choice),
-        "mounts": view.mounts()?,
+        "mounts": view.mounts(&masked)?,
         "linux": {
             "namespaces": namespaces,
             "uidMappings": [{"containerID": inside.uid, "hostID": caller.uid, "size": 1}],
             "gidMappings": [{"containerID": inside.gid, "hostID": caller.gid, "size": 1}],
             "devices": choice.sockets.devices,
             "seccomp": seccomp(args, choice)?,
-            "maskedPaths": masked,
+            "maskedPaths": kernel_paths().chain(masked).collect::<Vec<_>>(),
             "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
         }
     }))
@@ -86,6 +86,9 @@ fn annotations(choice: &Choice) -> Map<String, Value> {
     let mut all = Map::new();
     for name in [REAPER, KEEP_STREAMS] {
         all.insert(name.to_owned(), json!("true"));
+    }
+    if super::answers_names(choice) {
+        all.insert(NO_NAMES.to_owned(), json!("true"));
     }
     // With rules for files nobody inside may mount anything, which is what own namespaces are for.
     let files = if choice.policy.user_namespaces.is_none() { "files," } else { "" };
@@ -197,7 +200,8 @@ fn ulimit(text: &str) -> Result<(String, u64, u64)> {
     Ok((format!("RLIMIT_{}", kind.to_ascii_uppercase()), number(soft)?, number(hard)?))
 }
 
-fn masked(view: &View) -> Result<Vec<PathBuf>> {
+/// What of the kernel's file systems is masked.
+fn kernel_paths() -> impl Iterator<Item = PathBuf> {
     const KERNEL: [&str; 12] = [
         "/proc/acpi",
         "/proc/asound",
@@ -212,5 +216,5 @@ fn masked(view: &View) -> Result<Vec<PathBuf>> {
         "/sys/firmware",
         "/sys/fs/cgroup",
     ];
-    Ok(KERNEL.iter().map(PathBuf::from).chain(view.masked()?).collect())
+    KERNEL.iter().map(PathBuf::from)
 }

@@ -1,16 +1,25 @@
 //! The program's environment: an allow-list of the caller's, what profiles and flags set, and nothing else.
 use super::caller::Caller;
-use super::{Choice, text};
+use super::profile::Network;
+use super::{Choice, foreign, grants, text};
 use crate::cli::EnvironmentArgs;
-use anyhow::{Context, Result, bail};
-use std::fs;
+use crate::error::WithHint;
+use anyhow::{Context, Result, anyhow, bail};
+use std::path::PathBuf;
 
 /// Where programs are looked up if nothing says otherwise.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
+/// What keeps package managers from trying again where there is no network: npm takes more than a minute to give up.
+const NO_RETRIES: [(&str, &str); 3] =
+    [("npm_config_fetch_retries", "0"), ("PIP_RETRIES", "0"), ("CARGO_NET_RETRY", "0")];
+
 /// The variables, as `K=V`.
 pub fn variables(args: &EnvironmentArgs, choice: &Choice, caller: &Caller, user: &str) -> Result<Vec<String>> {
     let mut env = Variables::default();
+    if choice.policy.network() == Network::None && !args.clearenv {
+        NO_RETRIES.iter().for_each(|(name, value)| env.set(name, (*value).to_owned()));
+    }
     for (name, value) in &caller.env {
         // One that is not UTF-8 has no place in a JSON document, and is no setting that a tool depends on.
         if let (Some(name), Some(value)) = (name.to_str(), value.to_str())
@@ -27,10 +36,18 @@ pub fn variables(args: &EnvironmentArgs, choice: &Choice, caller: &Caller, user:
     for (name, value) in &choice.policy.set {
         env.set(name, value.value.clone());
     }
+    let written: Vec<_> = grants::written(choice, caller).collect();
     for path in &args.env_file {
         let flag = format!("--env-file {}", path.display());
-        let lines = fs::read_to_string(path).with_context(|| flag.clone())?;
+        let lines = foreign::given_text(path, &written).with_context(|| flag.clone())?;
+        let ours = |dir: &PathBuf| path.canonicalize().is_ok_and(|path| path.starts_with(dir));
+        let foreign = written.iter().any(ours);
         for line in lines.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            if foreign && !line.contains('=') {
+                let error =
+                    anyhow!("{flag}: {line} alone would pass your own value, and a sandbox may have written that");
+                return Err(error).hint(|| format!("pass it yourself: -e {line}"));
+            }
             env.enter(line, caller, &flag)?;
         }
     }

@@ -39,7 +39,8 @@ pub fn write(dir: &Path, user: &User, hostname: &str, shown: &[Shown], resolv_co
     put("hostname", format!("{hostname}\n"))?;
     put("resolv.conf", resolv_conf.to_owned())?;
     for Shown { path, directory } in shown {
-        let place = dir.join(path.trim_start_matches("/etc/"));
+        // Nothing is written but in `dir`, whatever a list says.
+        let place = dir.join(Path::new(path).strip_prefix("/etc").context("not below /etc")?);
         let made = make_place(&place, *directory).or_else(|error| match (error.kind(), place.parent()) {
             (ErrorKind::NotFound, Some(parent)) => {
                 fs::create_dir_all(parent)?;

@@ -1,6 +1,6 @@
 //! The caller's git configuration without what would give credentials away or run the host's programs (git-config(1)).
+use super::foreign;
 use super::policy::Rule;
-use std::fs;
 use std::path::Path;
 
 /// Variables left out of the sections that are taken over: they name programs, files that are not there, or keys.
@@ -28,7 +28,7 @@ pub fn taken_over(home: &Path, xdg: Option<&Path>, sections: &[Rule]) -> Option<
     let xdg = xdg.map_or_else(|| home.join(".config"), Path::to_owned).join("git/config");
     let text: String = [xdg, home.join(".gitconfig")]
         .iter()
-        .filter_map(|path| fs::read_to_string(path).ok())
+        .filter_map(|path| foreign::text(path).ok())
         .map(|text| filtered(&text, sections))
         .collect();
     (!text.is_empty()).then_some(text)

@@ -6,6 +6,7 @@ use super::profile::Cache;
 use crate::cli::FileArgs;
 use anyhow::{Context, Result, bail};
 use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -93,6 +94,12 @@ pub fn all(choice: &Choice, caller: &Caller) -> Result<Vec<Grant>> {
     Ok(all)
 }
 
+/// The directories that the program of `choice` may write, but for caches.
+pub fn written<'a>(choice: &'a Choice, caller: &'a Caller) -> impl Iterator<Item = PathBuf> + 'a {
+    let granted = choice.policy.write.iter().filter_map(|rule| Some(grant(rule, true, caller).ok()??.source));
+    choice.project.iter().map(|project| project.root.clone()).chain(granted)
+}
+
 fn grant(rule: &Rule, writable: bool, caller: &Caller) -> Result<Option<Grant>> {
     let (source, destination) = split(&rule.value);
     let source = match source.strip_prefix('~') {
@@ -139,9 +146,27 @@ fn cached(cache: Cache, project: &Path, caller: &Caller) -> Result<Vec<Grant>> {
         .into_iter()
         .map(|(name, destination)| {
             let source = own.join(name);
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(&source);
-            made.with_context(|| format!("make the cache {}", source.display()))?;
-            Ok(Grant { source: fs::canonicalize(&source)?, destination, writable: true })
+            let source = real_directory(dirs.cache_dir(), &source)
+                .with_context(|| format!("make the cache {}", source.display()))?;
+            Ok(Grant { source, destination, writable: true })
         })
         .collect()
+}
+
+/// Makes `path` below `base` with no link on the way: where the cache directory is in something that sandboxes may write,
+/// one could lead to anything of the user's.
+fn real_directory(base: &Path, path: &Path) -> Result<PathBuf> {
+    DirBuilder::new().recursive(true).mode(0o700).create(base)?;
+    let mut real = base.canonicalize()?;
+    for part in path.strip_prefix(base)? {
+        real.push(part);
+        match DirBuilder::new().mode(0o700).create(&real) {
+            Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(e.into()),
+            _ => {}
+        }
+        if !fs::symlink_metadata(&real)?.is_dir() {
+            bail!("{} is no directory", real.display());
+        }
+    }
+    Ok(real)
 }

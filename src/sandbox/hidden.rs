@@ -2,14 +2,23 @@
 //!
 //! A pattern is a path below the root of what was granted. `*`, `?` and `[…]` match within a name; `**` stands for any
 //! directories, but does not look into those where packages and build products lie.
+//!
+//! Whoever fills the tree has an interest in that something is missed. A place that cannot be looked at, and that the
+//! program could open up again, is therefore an error.
 use crate::error::with_hint;
 use anyhow::{Context, Result, anyhow, bail};
 use glob::Pattern;
+use std::collections::BTreeSet;
 use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// More directory entries than this are not looked at: then there is no answer, and no sandbox.
 const MOST: usize = 2_000_000;
+
+/// Nor is there one if more than this match: each of them is a mount.
+const MOST_FOUND: usize = 2_000;
 
 /// Not entered by `**`: large, made by tools, and no place that people put secrets in.
 const NOT_ENTERED: [&str; 5] = [".git", "node_modules", "target", ".venv", "__pycache__"];
@@ -42,7 +51,8 @@ impl Glob {
             _ => Ok(Part::Name(part.to_owned())),
         });
         let parts = parts.collect::<Result<Vec<_>>>()?;
-        if text.starts_with('/') || parts.is_empty() || parts.last() == Some(&Part::Any) {
+        let from_root = text.starts_with('/') || text.starts_with("~/");
+        if from_root || parts.is_empty() || parts.last() == Some(&Part::Any) {
             return Err(with_hint(
                 anyhow!("{text:?} is no pattern of files below what is granted"),
                 "write `secrets/*.key`, or `**/*.pem` for any depth",
@@ -52,17 +62,18 @@ impl Glob {
     }
 }
 
-/// What there is below `root` of any of the patterns, without duplicates, in no order. Links are matched, and not
+/// What there is below `root` of any of the patterns, without duplicates, in order. Links are matched, and not
 /// followed.
 pub fn matching(root: &Path, globs: &[Glob]) -> Result<Vec<PathBuf>> {
-    let mut search = Search { found: Vec::new(), seen: 0 };
+    let mut search = Search::default();
     let patterns: Vec<&[Part]> = globs.iter().map(|glob| glob.0.as_slice()).collect();
     search.directory(root, &patterns, true).with_context(|| format!("look through {}", root.display()))?;
-    Ok(search.found)
+    Ok(search.found.into_iter().collect())
 }
 
+#[derive(Default)]
 struct Search {
-    found: Vec<PathBuf>,
+    found: BTreeSet<PathBuf>,
     seen: usize,
 }
 
@@ -82,10 +93,11 @@ impl Search {
         }
         let entries = match fs::read_dir(dir) {
             Ok(entries) => entries,
-            // Nor can the program look into it; and what is gone is gone. The directory itself has to be there.
-            Err(e) if !top && !matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => return Ok(()),
-            Err(e) => return Err(e.into()),
+            Err(e) if !top && nothing_there(dir, &e) => return Ok(()),
+            Err(e) => return Err(unseen(dir, e)),
         };
+        // Closed again before what is below is opened: a tree may be deeper than there are descriptors.
+        let mut inner: Vec<(PathBuf, Vec<&[Part]>)> = Vec::new();
         for entry in entries {
             let entry = entry?;
             self.count()?;
@@ -105,14 +117,14 @@ impl Search {
                 if let [first, rest @ ..] = rest
                     && first.is(&name)
                 {
-                    if rest.is_empty() { self.keep(entry.path()) } else { below.push(rest) }
+                    if rest.is_empty() { self.keep(entry.path())? } else { below.push(rest) }
                 }
             }
             if kind.is_dir() && !below.is_empty() {
-                self.directory(&entry.path(), &below, false)?;
+                inner.push((entry.path(), below));
             }
         }
-        Ok(())
+        inner.iter().try_for_each(|(path, below)| self.directory(path, below, false))
     }
 
     /// Goes on at `path` with the rest of a pattern.
@@ -120,16 +132,20 @@ impl Search {
         self.count()?;
         match fs::symlink_metadata(&path) {
             Ok(_) if rest.is_empty() => self.keep(path),
-            Ok(meta) if meta.is_dir() => self.directory(&path, &[rest], false)?,
-            _ => {}
+            Ok(meta) if meta.is_dir() => self.directory(&path, &[rest], false),
+            Ok(_) => Ok(()),
+            Err(e) if nothing_there(path.parent().unwrap_or(&path), &e) => Ok(()),
+            Err(e) => Err(unseen(&path, e)),
         }
-        Ok(())
     }
 
-    fn keep(&mut self, path: PathBuf) {
-        if !self.found.contains(&path) {
-            self.found.push(path);
+    fn keep(&mut self, path: PathBuf) -> Result<()> {
+        self.found.insert(path);
+        if self.found.len() > MOST_FOUND {
+            let error = anyhow!("more than {MOST_FOUND} files match");
+            return Err(with_hint(error, "grant less, or take patterns away"));
         }
+        Ok(())
     }
 
     fn count(&mut self) -> Result<()> {
@@ -140,6 +156,28 @@ impl Search {
         }
         Ok(())
     }
+}
+
+/// Whether an error means that there is nothing: what is gone is gone, and what nobody but another user can open up is
+/// closed to the program as well.
+fn nothing_there(dir: &Path, error: &io::Error) -> bool {
+    match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENOTDIR) => true,
+        Some(libc::EACCES) => {
+            let own = nix::unistd::geteuid().as_raw();
+            let seen = dir.ancestors().find_map(|dir| fs::symlink_metadata(dir).ok());
+            seen.is_some_and(|meta| meta.uid() != own)
+        }
+        _ => false,
+    }
+}
+
+fn unseen(path: &Path, error: io::Error) -> anyhow::Error {
+    let hint = match error.raw_os_error() {
+        Some(libc::EACCES) => "the program could open it up: give yourself access (chmod u+rwx), or remove it",
+        _ => "hidden files below it would be missed: move or remove it",
+    };
+    with_hint(anyhow::Error::from(error).context(path.display().to_string()), hint)
 }
 
 impl Part {
@@ -205,8 +243,50 @@ mod tests {
     }
 
     #[test]
+    fn what_is_closed_only_for_the_moment_is_an_error() {
+        use std::os::unix::fs::PermissionsExt;
+        if nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let root = std::env::temp_dir().join(format!("rrunc-closed-{}", std::process::id()));
+        let closed = root.join("closed");
+        fs::create_dir_all(closed.join("in")).unwrap();
+        fs::write(closed.join("in/.env"), "").unwrap();
+        let found = |pattern: &str| matching(&root, &[Glob::parse(pattern).unwrap()]);
+        for mode in [0o000, 0o100, 0o600] {
+            for pattern in ["**/.env", "closed/in/.env"] {
+                fs::set_permissions(&closed, fs::Permissions::from_mode(mode)).unwrap();
+                let found = found(pattern);
+                fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+                match found {
+                    // By its name it is found without reading the directory.
+                    Ok(found) => assert!(mode == 0o100 && pattern.starts_with("closed") && found.len() == 1),
+                    Err(error) => assert!(format!("{error:#}").contains("closed"), "{error:#}"),
+                }
+            }
+        }
+        assert_eq!(found("**/.env").unwrap().len(), 1, "control");
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn what_lies_deeper_than_a_path_can_say_is_an_error() {
+        let root = std::env::temp_dir().join(format!("rrunc-deep-{}", std::process::id()));
+        let levels = |name: &str, count: usize| vec![name.repeat(250); count].join("/");
+        let (one, other) = (root.join(levels("a", 8)), root.join(levels("b", 9)));
+        fs::create_dir_all(&one).unwrap();
+        fs::create_dir_all(&other).unwrap();
+        fs::write(one.join(".env"), "").unwrap();
+        let globs = [Glob::parse("**/.env").unwrap()];
+        assert_eq!(matching(&root, &globs).unwrap().len(), 1, "control");
+        fs::rename(root.join("a".repeat(250)), other.join("a".repeat(250))).unwrap();
+        assert!(matching(&root, &globs).is_err());
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
     fn what_is_no_pattern_is_refused() {
-        for bad in ["", "/etc", "..", "a/../b", "**", "a/**", "[", "a/[x"] {
+        for bad in ["", "/etc", "..", "a/../b", "~/a", "**", "a/**", "[", "a/[x"] {
             assert!(Glob::parse(bad).is_err(), "{bad}");
         }
     }

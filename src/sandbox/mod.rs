@@ -7,10 +7,13 @@ pub mod caller;
 pub mod config;
 pub mod environment;
 pub mod etc;
+pub mod explain;
+pub mod foreign;
 pub mod gitconfig;
 pub mod grants;
 pub mod hidden;
 pub mod pasta;
+pub mod places;
 pub mod policy;
 pub mod profile;
 pub mod project;
@@ -23,13 +26,15 @@ pub mod trust;
 pub mod view;
 
 use crate::bundle::Bundle;
-use crate::cli::SandboxArgs;
+use crate::cli::{RightsArgs, SandboxArgs};
 use crate::error::with_hint;
+use crate::nameserver;
 use crate::sys::landlock;
 use anyhow::{Context, Result, bail};
 pub use caller::Caller;
 use config::Inside;
-use policy::Policy;
+pub use explain::explain;
+use policy::{Policy, Rule};
 use profile::{Access, Allow, BASE, Deny, Limits, Named, Network, Profile};
 pub use project::Guarded;
 use project::Project;
@@ -37,8 +42,8 @@ use promises::Demands;
 use serde_json::Value;
 use sockets::Sockets;
 use std::ffi::OsStr;
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Component, Path, PathBuf};
 use view::View;
 
@@ -76,9 +81,7 @@ impl Choice {
     /// What there is in the project now of what runs later on the host.
     pub fn protected(&self) -> Result<Vec<PathBuf>> {
         match &self.project {
-            Some(project) if self.writes_project() => {
-                hidden::matching(&project.root, &View::globs(&self.policy.protect)?)
-            }
+            Some(project) if self.writes_project() => view::protected(&self.policy, project),
             _ => Ok(Vec::new()),
         }
     }
@@ -97,10 +100,14 @@ pub fn choose(args: &SandboxArgs, caller: &Caller, state: &Path) -> Result<Choic
     // Refused before anything in it is read.
     let mut project = root.map(|root| project::at(&root, &guarded)).transpose()?;
     if let Some(project) = &project {
-        profiles.extend(trust::profile(&project.root)?);
+        // Behind base only: what the user chooses for this call comes later, and takes away what it allows.
+        profiles.splice(1..1, trust::profile(&project.root)?);
     }
     profiles.push(Named { name: COMMAND_LINE.to_owned(), profile: of_flags(args, caller)? });
-    let policy = Policy::of(&profiles)?;
+    let mut policy = Policy::of(&profiles)?;
+    if let Some(project) = &project {
+        protect_named(&mut policy, args, &project.root);
+    }
     project = project.filter(|_| policy.project.is_some());
     if policy.secrets != first.secrets {
         guarded = Guarded::of(caller, state, &policy);
@@ -109,6 +116,20 @@ pub fn choose(args: &SandboxArgs, caller: &Caller, state: &Path) -> Result<Choic
     let demands = Demands { require: &args.rights.require, allow_weaker: &args.rights.allow_weaker };
     let host_proc = demands.allows_weaker("proc") && promises::proc_is_covered();
     Ok(Choice { policy, project, guarded, sockets, host_proc })
+}
+
+/// Files in the project that flags name widen the next sandbox, too: this one does not change them.
+fn protect_named(policy: &mut Policy, args: &SandboxArgs, root: &Path) {
+    let RightsArgs { profile, security_opt, .. } = &args.rights;
+    let filters = security_opt.iter().filter_map(|option| option.strip_prefix("seccomp="));
+    let named = profile.iter().map(String::as_str).filter(|name| name.contains('/')).chain(filters).map(Path::new);
+    for path in named.chain(args.environment.env_file.iter().map(PathBuf::as_path)) {
+        let inside =
+            path.canonicalize().ok().and_then(|path| path.strip_prefix(root).ok()?.to_str().map(str::to_owned));
+        policy
+            .protect
+            .extend(inside.map(|path| Rule { value: glob::Pattern::escape(&path), from: COMMAND_LINE.into() }));
+    }
 }
 
 /// `base`, or the profiles that --profile names, each with what it extends, and no profile twice.
@@ -194,6 +215,7 @@ pub fn write_bundle(
     promises::shut_abstract_sockets(choice, landlock::abi(), demands.allows_weaker("network"))?;
     let mut grants = grants::all(choice, caller)?;
     grants.extend(choice.sockets.grants.iter().cloned());
+    keep_from_being_planted(&choice.guarded.believed, &grants)?;
     let links = links(args)?;
     let git = gitconfig::taken_over(&caller.home, caller.path_in("XDG_CONFIG_HOME"), &choice.policy.gitconfig);
     let files: Vec<_> = git.iter().map(|_| ("gitconfig", caller.home.join(".gitconfig"))).collect();
@@ -229,10 +251,29 @@ pub fn write_bundle(
     Bundle::of(dir.to_owned(), bytes, config)
 }
 
+/// Whether whoever looks up a name is answered that there is none. With capabilities the program may want the port itself.
+fn answers_names(choice: &Choice) -> bool {
+    choice.policy.network() == Network::None && choice.policy.capabilities.is_empty()
+}
+
+/// Makes the directories that rrunc believes where the program could make them: only what exists can be masked.
+fn keep_from_being_planted(believed: &[PathBuf], grants: &[grants::Grant]) -> Result<()> {
+    for dir in believed.iter().filter(|dir| !dir.exists()) {
+        let above = dir.ancestors().find_map(|dir| dir.canonicalize().ok());
+        if grants.iter().any(|grant| grant.writable && above.as_ref().is_some_and(|dir| dir.starts_with(&grant.source)))
+        {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+            made.with_context(|| format!("make {}, which a sandbox must not", dir.display()))?;
+        }
+    }
+    Ok(())
+}
+
 /// How names are looked up: as on the host, through pasta, or not at all.
 fn resolv_conf(choice: &Choice) -> String {
     let host = || fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     match choice.policy.network() {
+        Network::None if answers_names(choice) => format!("nameserver {}\n", nameserver::ADDRESS.ip()),
         Network::None => String::new(),
         Network::Host => host(),
         Network::Pasta => pasta::resolver(&host()).map(|server| format!("nameserver {server}\n")).unwrap_or_default(),
@@ -288,32 +329,16 @@ impl Guarded {
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
         let live = || [Some(state.to_owned()), runtime.clone()].into_iter().flatten();
         let homes = || std::iter::once(&caller.home).chain(&caller.account_home);
-        let around = homes().cloned().chain(config.clone()).chain(live());
-        let own = live().chain([config, data].into_iter().flatten().map(|dir| dir.join("rrunc")));
+        let around = homes().cloned().chain(config.clone()).chain(data.clone()).chain(live());
+        let believed: Vec<_> = [config, data].into_iter().flatten().map(|dir| dir.join("rrunc")).collect();
+        let own = live().chain(believed.clone());
         let secrets = homes().flat_map(|home| policy.secrets.iter().map(|rule| home.join(&rule.value)));
         let real = |dir: PathBuf| dir.canonicalize().unwrap_or(dir);
         let both = |dir: PathBuf| {
             let real = real_path(&dir).filter(|real| *real != dir);
             std::iter::once(dir).chain(real)
         };
-        Guarded { around: around.map(real).collect(), within: own.chain(secrets).flat_map(both).collect() }
-    }
-}
-
-/// Adds what a sandbox's user should know to an error of setting it up.
-pub fn explain(error: anyhow::Error, args: &SandboxArgs) -> anyhow::Error {
-    let missing = crate::error::errno_of(&error) == Some(nix::errno::Errno::ENOENT);
-    let program = args.command.first().map(Path::new).filter(|program| program.is_absolute() && program.exists());
-    let covered = !args.rights.allow_weaker.iter().any(|name| name == "proc") && promises::proc_is_covered();
-    if covered && let Some(hint) = crate::error::hint_of(&error).filter(|hint| hint.contains("masked")) {
-        let hint = format!("{hint}; or show the outer /proc, read-only, with --allow-weaker proc");
-        return with_hint(error, hint);
-    }
-    match program {
-        Some(program) if missing => {
-            let hint = format!("{0} is not in the sandbox's view: show it with --ro-bind {0}", program.display());
-            with_hint(error, hint)
-        }
-        _ => error,
+        let within = own.chain(secrets).flat_map(both).collect();
+        Guarded { around: around.map(real).collect(), within, believed }
     }
 }

@@ -1,6 +1,6 @@
 //! The policy of one sandbox: what profiles and flags come to, applied in order, each rule with the one that made it.
 use super::profile::{Access, Allow, Cache, Deny, Limits, Named, Network, Profile, Seccomp};
-use super::quantity;
+use super::{COMMAND_LINE, places, quantity};
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
 
@@ -94,7 +94,8 @@ impl Policy {
     pub fn of(profiles: &[Named]) -> Result<Policy> {
         let mut policy = Policy::default();
         for Named { name, profile } in profiles {
-            policy.apply(name, profile).with_context(|| format!("profile {name}"))?;
+            let whose = || if name == COMMAND_LINE { name.clone() } else { format!("profile {name}") };
+            places::check(profile).and_then(|()| policy.apply(name, profile)).with_context(whose)?;
         }
         Ok(policy)
     }
@@ -117,7 +118,10 @@ impl Policy {
             (&mut self.programs, &deny.programs),
             (&mut self.etc, &deny.etc),
             (&mut self.toolchains, &deny.toolchains),
+            (&mut self.read, &deny.read),
+            (&mut self.write, &deny.write),
             (&mut self.gitconfig, &deny.gitconfig),
+            (&mut self.capabilities, &deny.capabilities),
         ];
         for (rules, denied) in lists {
             rules.retain(|rule| !denied.iter().any(|path| covers(path, &rule.value)));
@@ -136,6 +140,9 @@ impl Policy {
         }
         if deny.caches {
             self.caches.clear();
+        }
+        if deny.user_namespaces {
+            self.user_namespaces = None;
         }
         for (rules, more) in
             [(&mut self.secrets, &deny.secrets), (&mut self.hide, &deny.hide), (&mut self.protect, &deny.protect)]
@@ -232,7 +239,7 @@ impl Policy {
             (format!("project: {}", if p.value == Access::Write { "write" } else { "read" }), &*p.from)
         });
         let network = self.network.as_ref().map_or("nobody allows one", |n| &*n.from);
-        let seccomp = self.seccomp.as_ref().map_or("default", |s| &*s.from);
+        let seccomp = self.seccomp.as_ref().map_or("nobody chooses another", |s| &*s.from);
         let spaces = self.user_namespaces.as_ref();
         [
             project,

@@ -1,4 +1,5 @@
 //! Sandbox profiles as data: what a TOML file says, where it is found, and what it extends (rrunc-profile(5)).
+use super::foreign;
 use crate::error::with_hint;
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
@@ -23,8 +24,6 @@ pub const BUILT_IN: [(&str, &str); 9] = [
 
 /// Profiles extend one another no further than this.
 const MAX_CHAIN: usize = 8;
-/// A profile is no larger than this, in bytes.
-const MAX_SIZE: u64 = 1 << 20;
 
 /// One profile: the keys of `allow` widen what it extends, all others narrow it.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -93,6 +92,10 @@ pub struct Deny {
     pub etc: Vec<String>,
     /// Toolchains below HOME.
     pub toolchains: Vec<String>,
+    /// Grants to read, as they were written.
+    pub read: Vec<String>,
+    /// Grants to write, as they were written.
+    pub write: Vec<String>,
     /// Sections of the git configuration.
     pub gitconfig: Vec<String>,
     /// `write`: the project is only readable; `read`: there is none.
@@ -103,6 +106,10 @@ pub struct Deny {
     pub network: bool,
     /// All caches.
     pub caches: bool,
+    /// User namespaces inside.
+    pub user_namespaces: bool,
+    /// Capabilities.
+    pub capabilities: Vec<String>,
     /// Below HOME: hidden even inside a granted directory.
     pub secrets: Vec<String>,
     /// Glob patterns: hidden below any granted directory.
@@ -269,21 +276,9 @@ pub fn find(name: &str) -> Result<Named> {
 
 /// Reads the profile in a file of the user's.
 pub fn read(path: &Path) -> Result<Named> {
-    let profile = text_of(path).and_then(|text| Profile::parse(&text));
+    let profile = foreign::text(path).and_then(|text| Profile::parse(&text));
     let profile = profile.with_context(|| format!("profile {}", path.display()))?;
     Ok(Named { name: path.display().to_string(), profile })
-}
-
-/// The text of a small regular file: a profile may lie in a directory that others fill.
-pub fn text_of(path: &Path) -> Result<String> {
-    let meta = std::fs::metadata(path)?;
-    if !meta.is_file() {
-        bail!("it is no regular file");
-    }
-    if meta.len() > MAX_SIZE {
-        bail!("it is larger than {MAX_SIZE} bytes");
-    }
-    Ok(std::fs::read_to_string(path)?)
 }
 
 /// The profile and all that it extends, the outermost first; `base` stands at the front of every chain.

@@ -1,4 +1,5 @@
 //! The project: the one directory of the user's that the sandboxed program may change.
+use super::foreign;
 use crate::error::with_hint;
 use anyhow::{Context, Result, anyhow};
 use std::fs;
@@ -31,6 +32,9 @@ pub struct Guarded {
     /// No project may be or be in one of these, and where a project or a grant contains one it is hidden: what rrunc
     /// itself trusts, and secrets.
     pub within: Vec<PathBuf>,
+    /// Those of it that rrunc believes: profiles, and which projects are trusted. A missing one is made where a sandbox
+    /// could make it.
+    pub believed: Vec<PathBuf>,
 }
 
 /// Directories that no project may be or contain, beside the root.
@@ -111,7 +115,7 @@ fn verify_link(root: &Path) -> Result<Repository> {
 
 /// The path in the one line of `file`, after `prefix`, relative to `base`.
 fn named(file: &Path, prefix: &str, base: &Path) -> Result<PathBuf> {
-    let text = fs::read_to_string(file)?;
+    let text = foreign::text_at(file)?;
     let path = text.trim_end().strip_prefix(prefix).context("unexpected text")?;
     Ok(base.join(path).canonicalize()?)
 }
@@ -149,7 +153,7 @@ mod tests {
         let repo = home.join("repo");
         let secret = home.join(".ssh");
         fs::create_dir_all(secret.join("sub")).unwrap();
-        let guarded = Guarded { around: vec![home.clone()], within: vec![secret.clone()] };
+        let guarded = Guarded { around: vec![home.clone()], within: vec![secret.clone()], ..Guarded::default() };
         let root = |cwd: &Path| find(cwd, &home, &guarded).map(|p| p.root);
         assert_eq!(root(&repo.join("src")).unwrap(), repo.join("src"));
         fs::create_dir(repo.join(".git")).unwrap();

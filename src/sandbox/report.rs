@@ -1,9 +1,9 @@
 //! What came of a sandbox: a short block for people, JSON for machines.
+use super::Choice;
 use super::policy::Decided;
 use super::promises::{PROMISES, Weakened};
 use super::quantity::show_size;
-use super::view::View;
-use super::{Choice, hidden};
+use crate::error::one_line;
 use crate::printable::printable;
 use crate::supervise::Ended;
 use crate::watchdog::Excess;
@@ -17,6 +17,9 @@ use std::time::Duration;
 /// No more than this many paths are listed; the others are counted.
 const MOST: usize = 50;
 
+/// What one is told whose program has failed after it has looked up a name.
+const NO_NAMES: &str = "rrunc: names cannot be looked up without a network: --network host, or --network pasta to keep the host itself out\n";
+
 /// What is told.
 #[derive(Debug)]
 pub struct Report {
@@ -29,12 +32,15 @@ pub struct Report {
     peak: (u64, bool),
     limits: Vec<(&'static str, Decided<u64>, &'static str)>,
     weakened: Vec<Weakened>,
+    names_asked: u64,
     /// What runs later on the host and was not there before.
     runs_later: Vec<PathBuf>,
+    /// Why that is not known.
+    not_seen: Option<String>,
 }
 
 impl Report {
-    /// Gathers it. `before` is what was protected in the project when the sandbox began.
+    /// Gathers it. `before` is what was protected in the project when the sandbox began, in order.
     pub fn of(
         choice: &Choice,
         ended: &Ended,
@@ -60,15 +66,15 @@ impl Report {
             ("open-files", &bounds.open_files, "RLIMIT_NOFILE"),
         ];
         let limits = all.into_iter().filter_map(|(name, bound, tier)| Some((name, bound.clone()?, tier))).collect();
-        let mut runs_later = match &choice.project {
-            Some(project) if choice.writes_project() => {
-                hidden::matching(&project.root, &View::globs(&choice.policy.protect)?)?
-            }
-            _ => Vec::new(),
+        // The program may have made a tree that cannot be looked through, but not that nothing is told.
+        let (mut runs_later, not_seen) = match choice.protected() {
+            Ok(found) => (found, None),
+            Err(error) => (Vec::new(), Some(one_line(&error))),
         };
-        runs_later.retain(|path| !before.contains(path));
+        runs_later.retain(|path| before.binary_search(path).is_err());
         let (user, system) = (time(usage.user_time()), time(usage.system_time()));
-        Ok(Report { status, excess: ended.excess, wall, user, system, peak, limits, weakened, runs_later })
+        let &Ended { excess, names_asked, .. } = ended;
+        Ok(Report { status, excess, wall, user, system, peak, limits, weakened, names_asked, runs_later, not_seen })
     }
 
     /// The block for the terminal.
@@ -81,9 +87,12 @@ impl Report {
             if let Some((_, bound, tier)) = limit {
                 let value =
                     if name == "time" { seconds(Duration::from_millis(bound.value)) } else { show_size(bound.value) };
-                writeln!(text, "rrunc: ended at its limit of {name}, {value} ({}; {tier})", bound.from)
+                writeln!(text, "rrunc: ended at its limit of {name}, {value} ({}; {tier})", printable(&bound.from))
                     .expect("a String takes all");
             }
+        }
+        if self.status != 0 && self.names_asked > 0 {
+            text.push_str(NO_NAMES);
         }
         for path in self.runs_later.iter().take(MOST) {
             writeln!(text, "rrunc: new, and runs later on your host: {}", printable(&path.to_string_lossy()))
@@ -91,6 +100,10 @@ impl Report {
         }
         if let Some(more) = self.runs_later.len().checked_sub(MOST).filter(|more| *more > 0) {
             writeln!(text, "rrunc: and {more} more").expect("a String takes all");
+        }
+        if let Some(why) = &self.not_seen {
+            writeln!(text, "rrunc: what of the project runs later on your host is not known: {}", printable(why))
+                .expect("a String takes all");
         }
         for Weakened { name, why } in self.weakened.iter().filter(|weak| weak.name != "limits") {
             writeln!(text, "rrunc: weaker than promised: {name}: {}", printable(why)).expect("a String takes all");
@@ -104,7 +117,11 @@ impl Report {
             .limits
             .iter()
             .map(|(name, bound, tier)| {
-                let hit = self.excess() == Some(name);
+                // The kernel tells the program of the others, and nobody else.
+                let hit = match *name {
+                    "memory" | "time" => json!(self.excess() == Some(name)),
+                    _ => json!("not observable"),
+                };
                 json!({"name": name, "value": bound.value, "from": bound.from, "tier": tier, "hit": hit})
             })
             .collect();
@@ -126,8 +143,10 @@ impl Report {
             "peakMemory": {"bytes": self.peak.0, "of": if self.peak.1 { "all" } else { "largest process" }},
             "limits": limits,
             "promises": promises,
+            "namesNotLookedUp": self.names_asked,
             "runsLater": listed,
             "runsLaterNotListed": self.runs_later.len().saturating_sub(MOST),
+            "runsLaterNotSeen": self.not_seen,
         })
     }
 

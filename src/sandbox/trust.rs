@@ -1,6 +1,7 @@
 //! A project's own profile, `.rrunc.toml`: whoever writes the project's files may have written it, so it counts only
 //! once the user has read it, and only as it was then.
-use super::profile::{Named, Profile, text_of};
+use super::foreign;
+use super::profile::{Named, Profile};
 use anyhow::{Context, Result};
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
@@ -32,11 +33,11 @@ fn copy_of(project: &Path) -> Result<PathBuf> {
 /// How the profile of the project at `root` stands.
 pub fn standing(root: &Path) -> Result<Standing> {
     let path = root.join(FILE);
-    // Not followed if it is a link: what it leads to may be nobody's business.
+    // A link is none.
     if !path.symlink_metadata().is_ok_and(|meta| meta.is_file()) {
         return Ok(Standing::Absent);
     }
-    let text = text_of(&path).with_context(|| path.display().to_string())?;
+    let text = foreign::text_at(&path).with_context(|| path.display().to_string())?;
     Ok(match fs::read_to_string(copy_of(root)?) {
         Ok(copy) if copy == text => Standing::Trusted(text),
         Ok(copy) => Standing::Changed(text, copy),
@@ -70,6 +71,7 @@ pub fn parse(root: &Path, text: &str) -> Result<Named> {
         for value in profile.allow.read.iter_mut().chain(&mut profile.allow.write) {
             *value = super::grants::absolute(value, root);
         }
+        super::places::check(&profile)?;
         Ok(profile)
     };
     let profile = read().with_context(|| path.display().to_string())?;

@@ -7,8 +7,10 @@ use super::profile::{Access, Network};
 use super::project::{Guarded, Project, Repository};
 use super::real_path;
 use crate::error::with_hint;
+use crate::plan::mount_options::NO_LINKS;
 use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// A private file system takes this much where no limit says otherwise, in bytes.
@@ -57,32 +59,43 @@ fn mount(destination: &Path, kind: &str, source: &Path, options: &[&str]) -> Val
     json!({"destination": destination, "type": kind, "source": source, "options": options})
 }
 
-fn read_only_at(source: &Path, destination: &Path) -> Value {
+/// Of the host's own, which may be links (`/bin`).
+fn of_host(path: &Path) -> Value {
     // rro and its like change every mount of the tree, where ro would change the top one only.
-    mount(destination, "none", source, &["rbind", "rro", "rnosuid", "rnodev"])
+    mount(path, "none", path, &["rbind", "rro", "rnosuid", "rnodev"])
 }
 
+/// A path of the user's that has no link in it: one that is there when it is opened was put there meanwhile, by another
+/// sandbox of the same project for instance.
 fn read_only(path: &Path) -> Value {
-    read_only_at(path, path)
+    shown(path, path, false)
 }
 
 fn writable(path: &Path) -> Value {
-    mount(path, "none", path, &["rbind", "rnosuid", "rnodev"])
+    shown(path, path, true)
+}
+
+fn shown(source: &Path, destination: &Path, writable: bool) -> Value {
+    let options: &[&str] = match writable {
+        true => &["rbind", "rnosuid", "rnodev", NO_LINKS],
+        false => &["rbind", "rro", "rnosuid", "rnodev", NO_LINKS],
+    };
+    mount(destination, "none", source, options)
 }
 
 impl View<'_> {
     /// The mounts, what is around before what is in it, whoever has named it first: a later one never covers another
     /// but at its very place.
-    pub fn mounts(&self) -> Result<Vec<Value>> {
+    pub fn mounts(&self, masked: &[PathBuf]) -> Result<Vec<Value>> {
         let mut all = self.kernel_file_systems();
-        all.extend(existing(self.policy.programs.iter().map(path_of)).map(|path| read_only(&path)));
+        all.extend(existing(self.policy.programs.iter().map(path_of)).map(|path| of_host(&path)));
         all.push(mount(Path::new("/etc"), "none", Path::new("etc"), &["bind", "ro", "nosuid", "nodev", "noexec"]));
-        all.extend(self.etc.iter().map(|shown| read_only(Path::new(shown.path))));
+        all.extend(self.etc.iter().map(|part| of_host(Path::new(part.path))));
         for (path, mode) in [("/run", "0755"), ("/tmp", "1777"), ("/var", "0755"), ("/var/tmp", "1777")] {
             all.push(self.private(Path::new(path), mode));
         }
         all.push(self.private(self.home, "0700"));
-        all.extend(self.toolchains().map(|(source, place)| read_only_at(&source, &place)));
+        all.extend(self.toolchains().map(|(source, place)| shown(&source, &place, false)));
         for (file, place) in self.files {
             all.push(mount(place, "none", Path::new(file), &["bind", "ro", "nosuid", "nodev", "noexec"]));
         }
@@ -91,7 +104,10 @@ impl View<'_> {
         }
         all.extend(self.tmpfs.iter().map(|path| self.private(path, "0755")));
         // Last, so that they win at the same place: they are the user's own words.
-        all.extend(self.grants.iter().map(grant));
+        all.extend(self.grants.iter().map(|grant| shown(&grant.source, &grant.destination, grant.writable)));
+        all.sort_by(|a, b| destination(a).cmp(destination(b)));
+        let pins = pins(&all, masked);
+        all.extend(pins);
         all.sort_by(|a, b| destination(a).cmp(destination(b)));
         self.grants.iter().try_for_each(|grant| refuse_stub(&grant.destination, &all))?;
         self.tmpfs.iter().try_for_each(|path| refuse_stub(path, &all))?;
@@ -161,20 +177,20 @@ impl View<'_> {
             return Ok(std::iter::once(read_only(root)).chain(common).collect());
         }
         let mut all = vec![writable(root)];
-        let mut protected = self.protected(project)?;
+        let mut protected = protected(self.policy, project)?;
         match &project.repository {
             Some(Repository { common, entry }) => {
                 all.push(writable(common));
-                protected.extend(["hooks", "config", "config.worktree"].map(|name| common.join(name)));
-                // These and the worktree's own file decide which repository the host's git will take its hooks from.
-                protected.extend(["commondir", "gitdir", "config.worktree"].map(|name| entry.join(name)));
-                protected.push(root.join(".git"));
+                // They decide which repository the host's git will take its hooks from.
+                protected.extend([entry.join("gitdir"), root.join(".git")]);
             }
             // A mount of its own cannot be renamed, with all that is protected in it, to make room for another.
             None if is_plain_directory(&root.join(".git")) => all.push(writable(&root.join(".git"))),
             None => {}
         }
         for path in protected {
+            // JSON has no other bytes.
+            super::text("path", path.as_os_str())?;
             match path.symlink_metadata() {
                 Ok(meta) if meta.is_symlink() => {
                     log::warn!("{} is a link: the sandboxed program could replace it", path.display());
@@ -186,25 +202,20 @@ impl View<'_> {
         Ok(all)
     }
 
-    /// What is in the project at this moment of what runs later on the host.
-    pub fn protected(&self, project: &Project) -> Result<Vec<PathBuf>> {
-        matching(&project.root, &View::globs(&self.policy.protect)?)
-    }
-
     /// Secrets, hidden files, and what rrunc itself trusts, inside what is granted: masked.
     pub fn masked(&self) -> Result<Vec<PathBuf>> {
         let sources = self.grants.iter().map(|g| (&g.source, &g.destination));
         let granted: Vec<_> = sources.chain(self.project.iter().map(|p| (&p.root, &p.root))).collect();
         let globs = View::globs(&self.policy.hide)?;
-        let mut all = Vec::new();
+        let mut all = BTreeSet::new();
         let mut hide = |hidden: &Path, source: &Path, destination: &Path| {
             let Ok(rest) = hidden.strip_prefix(source) else { return };
             let place = destination.join(rest);
             // What is granted by its own name is meant.
             let meant = granted.iter().any(|(_, own)| **own == place);
             // A mask cannot lie on a link; what it leads to has its own.
-            if !meant && !is_link(hidden) && !all.contains(&place) {
-                all.push(place);
+            if !meant && !is_link(hidden) {
+                all.insert(place);
             }
         };
         for (source, destination) in &granted {
@@ -220,7 +231,7 @@ impl View<'_> {
                 }
             }
         }
-        Ok(all)
+        Ok(all.into_iter().collect())
     }
 
     /// The paths in it that the caller's surroundings have given, each of them the beginning of what is mounted.
@@ -255,14 +266,22 @@ impl View<'_> {
     }
 }
 
-fn path_of(rule: &Rule) -> PathBuf {
-    PathBuf::from(&rule.value)
+/// What is in the project at this moment of what runs later on the host; and in the repository of a linked worktree, to
+/// which the patterns of `.git` are applied.
+pub fn protected(policy: &Policy, project: &Project) -> Result<Vec<PathBuf>> {
+    let mut all = matching(&project.root, &View::globs(&policy.protect)?)?;
+    if let Some(repository) = &project.repository {
+        let of_git = policy.protect.iter().filter_map(|rule| {
+            Some(Rule { value: rule.value.strip_prefix(".git/")?.to_owned(), from: rule.from.clone() })
+        });
+        all.extend(matching(&repository.common, &View::globs(&of_git.collect::<Vec<_>>())?)?);
+    }
+    all.sort();
+    Ok(all)
 }
 
-fn grant(grant: &Grant) -> Value {
-    let mode: &[&str] =
-        if grant.writable { &["rbind", "rnosuid", "rnodev"] } else { &["rbind", "rro", "rnosuid", "rnodev"] };
-    mount(&grant.destination, "none", &grant.source, mode)
+fn path_of(rule: &Rule) -> PathBuf {
+    PathBuf::from(&rule.value)
 }
 
 fn destination(mount: &Value) -> &Path {
@@ -272,6 +291,31 @@ fn destination(mount: &Value) -> &Path {
 /// The mount around a place: in their order the last one.
 fn nearest<'a>(place: &Path, mounts: &'a [Value]) -> Option<&'a Value> {
     mounts.iter().rfind(|m| place.starts_with(destination(m)) && destination(m) != place)
+}
+
+/// The directories on the way from where the program may write to what is mounted or `masked` in there, each a mount of its
+/// own over itself. Else it could be renamed with all that is in it: another put in its place would be free, and the next
+/// sandbox would not find what is to be masked. `mounts` are in order.
+fn pins(mounts: &[Value], masked: &[PathBuf]) -> Vec<Value> {
+    let mut pins = BTreeMap::new();
+    for place in mounts.iter().map(destination).chain(masked.iter().map(PathBuf::as_path)) {
+        let Some(around) = nearest(place, mounts).filter(|mount| is_writable(mount)) else { continue };
+        let Some(source) = around["source"].as_str().map(Path::new) else { continue };
+        let root = destination(around);
+        for dir in place.ancestors().skip(1).take_while(|dir| *dir != root) {
+            let source = source.join(dir.strip_prefix(root).unwrap_or(dir));
+            if is_plain_directory(&source) {
+                pins.entry(dir).or_insert_with(|| shown(&source, dir, true));
+            }
+        }
+    }
+    pins.into_values().collect()
+}
+
+/// Whether it is of the host's files, and they may be changed.
+fn is_writable(mount: &Value) -> bool {
+    let options = mount["options"].as_array().into_iter().flatten();
+    mount["type"] == "none" && !options.filter_map(Value::as_str).any(|option| matches!(option, "ro" | "rro"))
 }
 
 /// A mount point that is missing in a directory of the host would be made there, and stay behind.

@@ -3,13 +3,15 @@
 use super::listener::{self, Agent};
 use super::wire::{self, Report, Wire};
 use super::{Spawned, kill};
+use crate::cgroup;
 use crate::init::exec::{Join, run};
 use crate::plan::exec::Plan;
 use crate::plan::namespaces::KINDS;
 use crate::state::{State, Status};
-use crate::sys::clone::{Cloned, clone};
+use crate::sys::clone::{Cloned, clone_into};
 use crate::sys::{pidfd, signal::Saved};
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::sys::stat::stat;
 use std::os::fd::{AsFd, OwnedFd};
@@ -39,7 +41,7 @@ pub fn spawn(plan: &Plan, state: &State, init: OwnedFd, signals: Saved) -> Resul
     let namespaces = differing_namespaces(state.pid)?;
     let (mut ours, theirs) = wire::pair().context("make the wire to the new process")?;
     let joining = Join { plan, wire: theirs, init, namespaces, signals };
-    let (pid, child) = match clone(CloneFlags::empty()).context("fork")? {
+    let (pid, child) = match clone_beside(state)? {
         Cloned::Child => run(joining),
         Cloned::Parent(pid, child) => {
             drop(joining);
@@ -55,11 +57,23 @@ pub fn spawn(plan: &Plan, state: &State, init: OwnedFd, signals: Saved) -> Resul
     };
     let agent = Agent::of(Some(&plan.process), state, Status::Running);
     match answer(&mut ours, agent.as_ref()) {
-        Ok(terminal) => Ok(Spawned { pid, pidfd: child, terminal, wire: ours, agent }),
+        Ok(terminal) => Ok(Spawned { pid, pidfd: child, terminal, names: None, wire: ours, agent }),
         Err(error) => {
             kill(&child)?;
             Err(error)
         }
+    }
+}
+
+/// In the container's cgroup, if it has one and we may enter it from where we are.
+fn clone_beside(state: &State) -> Result<Cloned> {
+    let cgroup = state.cgroup.as_deref().filter(|dir| dir.is_dir()).map(cgroup::open).transpose()?;
+    match clone_into(CloneFlags::empty(), cgroup.as_ref().map(OwnedFd::as_fd)) {
+        Err(Errno::EACCES | Errno::EPERM) if cgroup.is_some() => {
+            log::warn!("the process stays in the caller's cgroup: the container's cannot be entered from there");
+            clone_into(CloneFlags::empty(), None).context("fork")
+        }
+        other => other.context("fork"),
     }
 }
 

@@ -1,12 +1,12 @@
 //! Creation in given namespaces. What a process joins, it joins for its children (pid) or with the rights of the
 //! moment (all that hang on a user namespace), so an intermediate process joins and then makes init, as *our* child.
-use super::explain_clone;
+use super::forbidden;
 use super::wire::Wire;
 use crate::error::WithHint;
 use crate::init::procfs::Procfs;
 use crate::init::{self, Start, Step};
 use crate::plan::namespaces::Kind;
-use crate::sys::clone::{Cloned, clone};
+use crate::sys::clone::{Cloned, clone, clone_into};
 use crate::sys::{pidfd, prctl, process};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -17,8 +17,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// Makes init in the namespaces to join and the new ones; returns its pid and pidfd. It is a child of the caller.
-pub(super) fn clone_joined(start: Start, wire: &mut Wire) -> Result<(i32, OwnedFd)> {
-    match clone(CloneFlags::empty()).context("fork")? {
+///
+/// The intermediate process is born in `cgroup`, and init with it.
+pub(super) fn clone_joined(start: Start, cgroup: Option<&OwnedFd>, wire: &mut Wire) -> Result<(i32, OwnedFd)> {
+    match clone_into(CloneFlags::empty(), cgroup.map(OwnedFd::as_fd)).context("fork")? {
         Cloned::Child => run(start),
         Cloned::Parent(_, intermediate) => {
             // Its copy of the other end has to go, or we would wait for ever for a process that has died.
@@ -58,7 +60,8 @@ fn step_in(start: &Start, step: &Step) -> Result<Cloned> {
 }
 
 fn clone_init(start: &Start) -> Result<Cloned> {
-    clone(start.plan.namespaces.clone_flags() | CloneFlags::CLONE_PARENT).map_err(explain_clone)
+    let flags = start.plan.namespaces.clone_flags(start.plan.cgroup.is_some());
+    clone(flags | CloneFlags::CLONE_PARENT).map_err(forbidden::clone)
 }
 
 /// Joins in two rounds: what our present rights allow, then, with the user namespace, what it owns.

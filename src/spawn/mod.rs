@@ -1,18 +1,20 @@
 //! The host's side of creation: clone, id maps, hooks, and the answers to what init reports until it is ready.
 pub mod exec;
+mod forbidden;
 pub mod gate;
 pub mod idmap;
 pub mod join;
 pub mod listener;
 pub mod wire;
 
+use crate::cgroup;
 use crate::hooks::{self, Inherit};
 use crate::init::{self, Start};
 use crate::plan::{Hooks, Plan};
 use crate::state::{State, Status, process};
-use crate::sys::clone::{Cloned, clone};
+use crate::sys::clone::{Cloned, clone_into};
 use crate::sys::{pidfd, signal::Saved};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use listener::Agent;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -26,6 +28,8 @@ pub struct Spawned {
     pub pidfd: OwnedFd,
     /// Master of its pseudoterminal.
     pub terminal: Option<OwnedFd>,
+    /// Where its names are looked up.
+    pub names: Option<OwnedFd>,
     wire: Wire,
     /// Who answers the calls of its seccomp filter.
     agent: Option<Agent>,
@@ -86,15 +90,17 @@ pub fn spawn(
     let exe = exe_path(plan)?;
     let (mut ours, theirs) = wire::pair().context("make the wire to init")?;
     let start = Start { plan, state, wire: theirs, gate, signals, exe };
+    let cgroup = plan.cgroup.as_deref().map(cgroup::open).transpose()?;
     let (pid, child) = if plan.namespaces.join.is_empty() {
-        match clone(plan.namespaces.clone_flags()).map_err(explain_clone)? {
+        let flags = plan.namespaces.clone_flags(cgroup.is_some());
+        match clone_into(flags, cgroup.as_ref().map(OwnedFd::as_fd)).map_err(forbidden::clone)? {
             Cloned::Child => init::run(start),
             Cloned::Parent(pid, child) => (pid.as_raw(), child),
         }
     } else {
-        join::clone_joined(start, &mut ours)?
+        join::clone_joined(start, cgroup.as_ref(), &mut ours)?
     };
-    let set_up = || -> Result<(Option<OwnedFd>, Option<Agent>)> {
+    let set_up = || -> Result<(Handed, Option<Agent>)> {
         state.pid = pid;
         state.start_time = process::start_time(pid)?.context("container init ended at once")?;
         written(state)?;
@@ -102,10 +108,12 @@ pub fn spawn(
         Ok((answer(plan, state, &mut ours, agent.as_ref())?, agent))
     };
     match set_up() {
-        Ok((terminal, agent)) => Ok(Spawned { pid, pidfd: child, terminal, wire: ours, agent }),
+        Ok((Handed { terminal, names }, agent)) => {
+            Ok(Spawned { pid, pidfd: child, terminal, names, wire: ours, agent })
+        }
         Err(error) => {
             kill(&child)?;
-            Err(error)
+            Err(forbidden::set_up(error))
         }
     }
 }
@@ -118,8 +126,15 @@ fn exe_path(plan: &Plan) -> Result<Option<PathBuf>> {
     std::fs::read_link("/proc/self/exe").context("/proc/self/exe").map(Some)
 }
 
-fn answer(plan: &Plan, state: &State, wire: &mut Wire, agent: Option<&Agent>) -> Result<Option<OwnedFd>> {
-    let mut terminal = None;
+/// Descriptors that init has handed over.
+#[derive(Default)]
+struct Handed {
+    terminal: Option<OwnedFd>,
+    names: Option<OwnedFd>,
+}
+
+fn answer(plan: &Plan, state: &State, wire: &mut Wire, agent: Option<&Agent>) -> Result<Handed> {
+    let mut handed = Handed::default();
     loop {
         match wire.receive()? {
             Report::NeedIdMaps => {
@@ -131,10 +146,11 @@ fn answer(plan: &Plan, state: &State, wire: &mut Wire, agent: Option<&Agent>) ->
                 run_runtime_hooks(&plan.hooks, state)?;
                 wire.go().context("container init is gone")?;
             }
-            Report::Terminal(master) => terminal = Some(master),
+            Report::Terminal(master) => handed.terminal = Some(master),
+            Report::Names(socket) => handed.names = Some(socket),
             Report::Log(level, text) => log::log!(level, "{text}"),
             Report::Announced(filter) => listener::hand_over(&filter, agent, wire.socket())?,
-            Report::Ready => return Ok(terminal),
+            Report::Ready => return Ok(handed),
             Report::Failed(failure) => return Err(failure.into_error()),
             Report::End => bail!("container init was killed while it was set up"),
             other @ (Report::Process(..) | Report::Listener(_)) => {
@@ -148,48 +164,4 @@ fn run_runtime_hooks(hooks: &Hooks, state: &State) -> Result<()> {
     let json = state.oci_json(Status::Creating, state.pid);
     hooks::run("prestart", &hooks.prestart, &json, Inherit::Own, &state.bundle)?;
     hooks::run("createRuntime", &hooks.create_runtime, &json, Inherit::Own, &state.bundle)
-}
-
-/// clone fails for want of a user namespace more than for anything else; the errno tells who forbids it.
-pub fn explain_clone(errno: nix::errno::Errno) -> anyhow::Error {
-    use nix::errno::Errno;
-    let error = anyhow!(errno).context("make the namespaces");
-    let hint = match errno {
-        Errno::EPERM | Errno::EACCES => who_forbids().unwrap_or(
-            "a security module, a seccomp filter or a chroot around us forbids user namespaces: in a container, run it \
-             with seccomp unconfined; in a chroot, use pivot_root instead",
-        ),
-        Errno::ENOSPC | Errno::EUSERS => who_forbids().unwrap_or(
-            "the limit of namespaces is reached: see user.max_user_namespaces and its like in /proc/sys/user, or 32 user \
-             namespaces are nested already",
-        ),
-        Errno::EAGAIN => "the limit of processes is reached: see `ulimit -u`",
-        Errno::EINVAL => "the kernel was built without one of these namespaces (CONFIG_USER_NS and its like)",
-        _ => return error,
-    };
-    crate::error::with_hint(error, hint)
-}
-
-/// The knob that keeps user namespaces from ordinary users, and how to turn it.
-fn who_forbids() -> Option<&'static str> {
-    const KNOBS: [(&str, &str, &str); 3] = [
-        (
-            "/proc/sys/kernel/unprivileged_userns_clone",
-            "0",
-            "this host forbids user namespaces: `sudo sysctl -w kernel.unprivileged_userns_clone=1`",
-        ),
-        (
-            "/proc/sys/user/max_user_namespaces",
-            "0",
-            "this host forbids user namespaces: `sudo sysctl -w user.max_user_namespaces=15000`",
-        ),
-        (
-            "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
-            "1",
-            "AppArmor restricts user namespaces on this host: install an AppArmor profile that allows rrunc `userns`, or \
-             `sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`",
-        ),
-    ];
-    let set = |path, value| std::fs::read_to_string(path).is_ok_and(|text| text.trim() == value);
-    KNOBS.iter().find(|(path, value, _)| set(path, *value)).map(|(_, _, hint)| *hint)
 }

@@ -6,6 +6,7 @@
 //! | child  | `I`               | write my id maps; answered by `G`                                     |
 //! | child  | `H`               | namespaces and mounts are there, run the hooks; answered by `G`       |
 //! | child  | `T` and a fd      | the master of my pseudoterminal                                       |
+//! | child  | `D` and a fd      | the socket at which names are looked up inside                        |
 //! | child  | `W`, level, text  | log this                                                              |
 //! | child  | `R`               | ready: everything but the program is set up; answered by `G`          |
 //! | child  | `N`, number, fds  | I load a seccomp filter with a listener, which will have this number; |
@@ -100,6 +101,8 @@ pub enum Report {
     NeedHooks,
     /// Master of its pseudoterminal.
     Terminal(OwnedFd),
+    /// Where the container's names are looked up.
+    Names(OwnedFd),
     /// A line for the log.
     Log(log::Level, String),
     /// Loads a filter with a listener.
@@ -197,6 +200,11 @@ impl Wire {
     /// Child: hands over its terminal.
     pub fn terminal(&self, master: BorrowedFd) -> nix::Result<()> {
         self.send(b"T", Some(master))
+    }
+
+    /// Child: hands over the socket of its nameserver.
+    pub fn names(&self, socket: BorrowedFd) -> nix::Result<()> {
+        self.send(b"D", Some(socket))
     }
 
     /// Child: a log line.
@@ -300,6 +308,7 @@ pub fn decode(tag: u8, rest: &[u8], fds: Vec<OwnedFd>) -> Result<Report> {
         (b'I', None) => Report::NeedIdMaps,
         (b'H', None) => Report::NeedHooks,
         (b'T', Some(fd)) => Report::Terminal(fd),
+        (b'D', Some(fd)) => Report::Names(fd),
         (b'W', None) if !rest.is_empty() => {
             let level = log::Level::iter().find(|l| *l as u8 == rest[0]).unwrap_or(log::Level::Warn);
             Report::Log(level, String::from_utf8_lossy(&rest[1..]).into_owned())

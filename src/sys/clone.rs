@@ -3,7 +3,7 @@ use super::check;
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::unistd::Pid;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// What `clone` returns to each side.
 pub enum Cloned {
@@ -12,6 +12,9 @@ pub enum Cloned {
     /// In the caller: the child's pid as the caller sees it, and its pidfd.
     Parent(Pid, OwnedFd),
 }
+
+/// linux/sched.h; libc's is cut to 32 bits.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// `struct clone_args` of linux/sched.h, as of Linux 5.7. libc hides it behind its own feature gates.
 #[repr(C)]
@@ -48,10 +51,16 @@ pub fn fork() -> nix::Result<Cloned> {
 ///
 /// The process must be single-threaded: rrunc is, always.
 pub fn clone(flags: CloneFlags) -> nix::Result<Cloned> {
+    clone_into(flags, None)
+}
+
+/// The same; the child is born in the cgroup whose directory is given (CLONE_INTO_CGROUP, Linux 5.7).
+pub fn clone_into(flags: CloneFlags, cgroup: Option<BorrowedFd>) -> nix::Result<Cloned> {
     let mut pidfd: RawFd = -1;
     let args = CloneArgs {
         // CLONE_NEWTIME shares its bit with CSIGNAL and exists in clone3 only; nix carries it as a plain flag.
-        flags: u64::from(flags.bits() as u32) | libc::CLONE_PIDFD as u64,
+        flags: u64::from(flags.bits() as u32) | libc::CLONE_PIDFD as u64 | cgroup.map_or(0, |_| CLONE_INTO_CGROUP),
+        cgroup: cgroup.map_or(0, |dir| dir.as_raw_fd() as u64),
         pidfd: &raw mut pidfd as u64,
         exit_signal: if flags.contains(CloneFlags::CLONE_PARENT) { 0 } else { libc::SIGCHLD as u64 },
         ..CloneArgs::default()

@@ -10,7 +10,6 @@ use super::{check, owned, prctl};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-const PAGE: usize = 4096;
 const F_SEAL_ALL: libc::c_int = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
 
 /// `struct prctl_mm_map` of linux/prctl.h.
@@ -139,8 +138,10 @@ fn segments() -> nix::Result<(Vec<Segment>, Relro)> {
     let table = headers.iter().find(|h| h.p_type == libc::PT_PHDR);
     // A program without PT_PHDR is not position independent.
     let base = table.map_or(0, |h| headers.as_ptr() as usize - h.p_vaddr as usize);
-    let down = |address: usize| address & !(PAGE - 1);
-    let up = |address: usize| down(address + PAGE - 1);
+    // SAFETY: plain numbers. 64 KiB on some aarch64 kernels.
+    let page = unsafe { libc::getauxval(libc::AT_PAGESZ) } as usize;
+    let down = |address: usize| address & !(page - 1);
+    let up = |address: usize| down(address + page - 1);
     let mut found = Vec::new();
     for h in headers.iter().filter(|h| h.p_type == libc::PT_LOAD && h.p_filesz > 0) {
         let start = down(base + h.p_vaddr as usize);

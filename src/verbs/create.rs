@@ -2,7 +2,8 @@
 //! `create`, only without a gate.
 use super::{Outcome, delete};
 use crate::bundle::Bundle;
-use crate::cli::{CreateArgs, Global};
+use crate::cgroup;
+use crate::cli::{CgroupManager, CreateArgs, Global};
 use crate::console;
 use crate::error::one_line;
 use crate::host::Host;
@@ -14,7 +15,7 @@ use crate::sys::signal::Saved;
 use anyhow::{Context, Result};
 use nix::unistd::{getegid, geteuid};
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -50,11 +51,13 @@ pub struct Request {
     pub preserve_fds: u32,
     /// LISTEN_FDS and NOTIFY_SOCKET in the caller's environment are for the container.
     pub service: bool,
+    /// It gets a cgroup of its own where it can.
+    pub own_cgroup: bool,
 }
 
 impl Request {
     /// What `args` ask for. Paths of sockets and files are the caller's, so made absolute here.
-    pub fn of(args: &CreateArgs, waiting: Waiting) -> Result<Request> {
+    pub fn of(global: &Global, args: &CreateArgs, waiting: Waiting) -> Result<Request> {
         let absolute = |path: &Option<PathBuf>| path.as_deref().map(std::path::absolute).transpose();
         Ok(Request {
             id: args.id.clone(),
@@ -66,6 +69,7 @@ impl Request {
             no_new_keyring: args.no_new_keyring,
             preserve_fds: args.preserve_fds,
             service: true,
+            own_cgroup: global.cgroup_manager != Some(CgroupManager::Disabled),
         })
     }
 }
@@ -93,7 +97,7 @@ impl Created {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: &CreateArgs) -> Result<Outcome> {
-    let request = Request::of(args, Waiting::AtGate)?;
+    let request = Request::of(global, args, Waiting::AtGate)?;
     let mut root = Root::open(global.root.as_deref())?;
     let signals = Saved::current()?;
     let bundle = Bundle::load(&args.bundle)?;
@@ -109,9 +113,14 @@ pub fn run(global: &Global, args: &CreateArgs) -> Result<Outcome> {
 pub fn create(container: Container, bundle: Bundle, request: &Request, signals: Saved) -> Result<Created> {
     let mut state = record(&bundle, request);
     let made = (|| {
+        if request.own_cgroup {
+            let tree = cgroup::Tree::find();
+            state.cgroup = cgroup::Tree::choose(tree.as_ref(), &bundle.spec, &request.id)?;
+            state.cgroup.as_deref().map(cgroup::make).transpose()?;
+        }
         let passed = notify::passed(request.preserve_fds, request.service)?;
         let host = Host::probe(wants_subids(&bundle))?;
-        let options = options(&container, request, passed)?;
+        let options = Options { cgroup: state.cgroup.clone(), ..options(&container, request, passed)? };
         let plan = plan::plan(&bundle, &host, &options)?;
         set_up(&container, &bundle, &plan, &mut state, request, signals)
     })();
@@ -172,6 +181,7 @@ fn options(container: &Container, request: &Request, passed: notify::PassedFds) 
         notify_dir,
         extra_env,
         passed_fds: passed.kept.len() as u32,
+        cgroup: None,
     })
 }
 
@@ -219,9 +229,13 @@ fn announce(init: &Spawned, request: &Request) -> Result<()> {
 pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     let write = || -> Result<()> {
         let name = path.file_name().context("not the name of a file")?.to_string_lossy().into_owned();
-        let temporary = path.with_file_name(format!(".{name}"));
-        let mut options = File::options();
-        let mut file = options.write(true).create_new(true).mode(0o666).open(&temporary)?;
+        // Of this pid no other file can be on its way; one of that name was left by an rrunc that was killed.
+        let temporary = path.with_file_name(format!(".{name}.{pid}"));
+        let create = || File::options().write(true).create_new(true).mode(0o666).open(&temporary);
+        let mut file = match create() {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => std::fs::remove_file(&temporary).and_then(|()| create()),
+            file => file,
+        }?;
         file.write_all(pid.to_string().as_bytes())?;
         Ok(std::fs::rename(&temporary, path)?)
     };
@@ -231,7 +245,9 @@ pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
 /// Removes what is left of a container that could not be made. A failing create runs the poststop hooks
 /// (runtime-spec, runtime.md, "Lifecycle", steps 3 to 5).
 fn undo(container: Container, state: &State) {
+    let removed = state.cgroup.as_deref().map_or(Ok(()), cgroup::remove);
     let undone = if state.pid == 0 { container.destroy() } else { delete::remove(container, state) };
+    let undone = removed.and(undone);
     if let Err(e) = undone {
         log::warn!("undo create: {}", one_line(&e));
     }

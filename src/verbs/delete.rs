@@ -1,5 +1,6 @@
 //! `delete`: end what may be ended, remove the state, run the poststop hooks.
 use super::{Outcome, configured_hooks, end};
+use crate::cgroup;
 use crate::cli::{DeleteArgs, Global};
 use crate::error::{WithHint, one_line};
 use crate::hooks::{self, Inherit};
@@ -77,6 +78,11 @@ pub fn end_all(container: &Container, state: &State) -> Result<()> {
     let Some(init) = process::live(state.pid, state.start_time)? else {
         return Ok(());
     };
+    // At once, and none escapes by making others meanwhile.
+    if let Some(dir) = state.cgroup.as_deref().filter(|dir| dir.is_dir()) {
+        cgroup::kill(dir)?;
+        return end(&init);
+    }
     let bond = if Bond::ends_with_first(container)? { None } else { Some(Bond::of(container, state)) };
     match bond.transpose() {
         Ok(None) => {}
@@ -97,6 +103,9 @@ pub fn remove(container: Container, state: &State) -> Result<()> {
             Vec::new()
         }
     };
+    if let Some(dir) = &state.cgroup {
+        cgroup::remove(dir)?;
+    }
     container.destroy().context("remove the container's state")?;
     hooks::run_all_warn("poststop", &hooks, &state.oci_json(Status::Stopped, 0), Inherit::Own, &state.bundle);
     Ok(())

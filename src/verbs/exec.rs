@@ -83,6 +83,7 @@ fn wait(process: Spawned) -> Result<Outcome> {
         only_terminals: false,
         subreaper: false,
         notify: None,
+        names: None,
         limits: Limits::default(),
     })?;
     Ok(Outcome::from(ended.status.clamp(0, 255) as u8))

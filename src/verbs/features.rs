@@ -14,9 +14,10 @@ pub fn run() -> Outcome {
 mod tests {
     //! What the document lists is fed back: each word has to be one that the plan knows.
     use super::*;
+    use crate::bundle::Bundle;
     use crate::plan::mounts::{Mount, What};
-    use crate::plan::tests::{config, planned};
-    use crate::plan::{KEEP_STREAMS, MEMORY, Plan, REAPER, TIMEOUT, namespaces};
+    use crate::plan::tests::{config, host, planned};
+    use crate::plan::{self, KEEP_STREAMS, MEMORY, NO_NAMES, Options, Plan, REAPER, TIMEOUT, namespaces};
     use oci_spec::runtime::Features;
     use serde_json::{Value, json};
 
@@ -220,21 +221,22 @@ mod tests {
         for (switch, pointer, value) in [
             ("/netDevices/enabled", "/linux/netDevices", json!({"eth0": {}})),
             ("/intelRdt/enabled", "/linux/intelRdt", json!({"closID": "c"})),
-            ("/cgroup/v1", "/linux/cgroupsPath", json!("/c")),
+            ("/cgroup/v1", "/linux/resources/network", json!({"classID": 1})),
             ("/cgroup/v2", "/linux/resources/unified", json!({"memory.high": "1"})),
-            ("/cgroup/systemd", "/linux/cgroupsPath", json!("system.slice:rrunc:c")),
-            ("/cgroup/systemdUser", "/linux/cgroupsPath", json!("user.slice:rrunc:c")),
             ("/cgroup/rdma", "/linux/resources/rdma", json!({"mlx5_0": {"hcaHandles": 1}})),
         ] {
             assert_eq!(linux.pointer(switch), Some(&json!(false)), "{switch}");
             assert!(with(pointer, value).is_err(), "{pointer}");
+        }
+        for manager in ["systemd", "systemdUser"] {
+            assert_eq!(linux["cgroup"][manager], false, "a path of systemd's is refused, see `cgroup`");
         }
     }
 
     #[test]
     fn listed_annotations_are_those_that_change_what_is_done() {
         let listed = list("/potentiallyUnsafeConfigAnnotations");
-        let recognized = [REAPER, KEEP_STREAMS, MEMORY, TIMEOUT];
+        let recognized = [REAPER, KEEP_STREAMS, NO_NAMES, MEMORY, TIMEOUT];
         let matches = |form: &str, name: &str| name == form || (form.ends_with('.') && name.starts_with(form));
         for form in &listed {
             assert!(recognized.iter().any(|name| matches(form, name)), "nothing recognizes {form}");
@@ -249,6 +251,18 @@ mod tests {
             let plan = accepted("/annotations", json!({name: "true"}));
             let plain = accepted("/annotations", json!({"org.example.other": "true"}));
             assert_ne!((plan.reaper, plan.keep_streams), (plain.reaper, plain.keep_streams), "{name}");
+        }
+        for (foreground, network) in [(true, true), (false, true), (true, false)] {
+            let mut config = config();
+            config["annotations"] = json!({NO_NAMES: "true"});
+            config["linux"]["namespaces"]
+                .as_array_mut()
+                .unwrap()
+                .retain(|namespace| network || namespace["type"] != "network");
+            let bundle = Bundle::parse("/bundle".into(), config.to_string().into_bytes()).unwrap();
+            let options = Options { id: "c".to_owned(), die_with_parent: foreground, ..Options::default() };
+            let plan = plan::plan(&bundle, &host(), &options).unwrap();
+            assert_eq!(plan.no_names, foreground && network, "{NO_NAMES}");
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod exec;
 pub mod features;
 pub mod kill;
 pub mod list;
+pub mod pause;
 pub mod profile;
 pub mod ps;
 pub mod run;

@@ -4,6 +4,7 @@ use super::{Outcome, delete, start};
 use crate::bundle::Bundle;
 use crate::cli::{Global, RunArgs};
 use crate::error::one_line;
+use crate::nameserver::Nameserver;
 use crate::notify::Proxy;
 use crate::plan::KEEP_STREAMS;
 use crate::relay;
@@ -18,7 +19,7 @@ use std::os::fd::AsFd;
 /// Runs the verb.
 pub fn run(global: &Global, args: &RunArgs) -> Result<Outcome> {
     let waiting = if args.detach { Waiting::Nobody } else { Waiting::Us };
-    let request = Request::of(&args.create, waiting)?;
+    let request = Request::of(global, &args.create, waiting)?;
     let mut root = Root::open(global.root.as_deref())?;
     let bundle = Bundle::load(&args.create.bundle)?;
     let container = root.create(&request.id)?;
@@ -82,6 +83,7 @@ impl Foreground<'_> {
             only_terminals: state.annotations.get(KEEP_STREAMS).is_some_and(|value| value == "true"),
             subreaper: self.subreaper,
             notify,
+            names: init.names.map(Nameserver::new),
             limits,
         })?;
         if !self.keep {

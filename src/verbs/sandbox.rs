@@ -9,14 +9,15 @@ use crate::sandbox::profile::Network;
 use crate::sandbox::promises::{self, Demands};
 use crate::sandbox::report::Report;
 use crate::sandbox::status::Status;
-use crate::sandbox::{self, Caller, Choice};
+use crate::sandbox::{self, Caller, Choice, foreign, grants};
 use crate::state::{Container, Root, process};
 use crate::sys::{descriptor, landlock, prctl};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
 use std::fs::{self, File};
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal, Seek, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -51,7 +52,7 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
     let weakened = promises::weakened(&choice, landlock::abi());
     demands.judge(&weakened)?;
     check_terminal(args, &caller)?;
-    let report = args.running.report.as_deref().map(open_report).transpose()?;
+    let report = args.running.report.as_deref().map(|text| open_report(text, &choice, &caller)).transpose()?;
     let mut status = Status::open(&args.running)?;
     if args.running.die_with_parent {
         prctl::set_parent_death_signal().context("--die-with-parent")?;
@@ -77,8 +78,9 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
         status.created(pid)
     };
     let foreground = Foreground { keep: false, subreaper: true, created: &mut created };
-    let ended =
-        foreground.run(&root, container, bundle, &request(id)).map_err(|error| sandbox::explain(error, args))?;
+    let ended = foreground
+        .run(&root, container, bundle, &request(id))
+        .map_err(|error| sandbox::explain(error, args, &caller))?;
     drop(network);
     let exit = run::status(&ended);
     status.ended(exit)?;
@@ -123,6 +125,8 @@ fn request(id: String) -> Request {
         preserve_fds: 0,
         // They would let the program in at what the service manager has opened for us.
         service: false,
+        // It ends with its first process, and is not to be paused.
+        own_cgroup: false,
     }
 }
 
@@ -135,11 +139,12 @@ fn check_terminal(args: &SandboxArgs, caller: &Caller) -> Result<()> {
 }
 
 /// The file of `--report`, opened before anything runs: it is not to fail when all is over.
-fn open_report(text: &str) -> Result<File> {
+fn open_report(text: &str, choice: &Choice, caller: &Caller) -> Result<File> {
+    let written: Vec<PathBuf> = grants::written(choice, caller).collect();
     let open = || -> Result<File> {
         match text.strip_prefix("fd:") {
             Some(number) => Ok(File::from(own_descriptor(number.parse().context("write fd:3")?)?)),
-            None => Ok(File::create(text)?),
+            None => foreign::create(Path::new(text), &written),
         }
     };
     open().with_context(|| format!("--report {text}"))
@@ -152,6 +157,14 @@ pub fn own_descriptor(number: i32) -> Result<OwnedFd> {
 
 fn tell(report: &Report, file: Option<File>, quiet: bool) -> Result<()> {
     if let Some(mut file) = file {
+        let meta = file.metadata()?;
+        if meta.is_file() && meta.nlink() == 0 {
+            bail!("its file has been removed: another in its place is not ours");
+        }
+        if meta.is_file() && file.stream_position()? == 0 {
+            // Where the program may write it could have put something there.
+            file.set_len(0)?;
+        }
         writeln!(file, "{:#}", report.json())?;
     }
     let mut stderr = std::io::stderr().lock();
@@ -171,11 +184,17 @@ pub fn status(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// What tells for good who made a sandbox: a pid alone is used again, in a new pid namespace at once.
+/// What tells for good who made a sandbox: a pid alone is used again, in a new pid namespace at once, and means another
+/// process in another one.
 fn maker() -> Result<String> {
     let pid = std::process::id();
     let start = process::start_time(pid.cast_signed())?.context("our own process is not in /proc")?;
-    Ok(format!("{pid}-{start}"))
+    Ok(format!("{pid}-{start}-{}", pid_namespace()))
+}
+
+/// The number of our pid namespace.
+fn pid_namespace() -> u64 {
+    fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino())
 }
 
 /// Removes what sandboxes have left whose rrunc was killed. A program that has outlived its rrunc is ended.
@@ -191,9 +210,10 @@ fn sweep(root: &Root) {
     }
 }
 
+/// Whose pid namespace is not ours may be alive, for all that we can see.
 fn is_gone(maker: &str) -> bool {
-    let Some((Ok(pid), Ok(start))) = maker.split_once('-').map(|(pid, start)| (pid.parse(), start.parse())) else {
-        return false;
-    };
-    matches!(process::live(pid, start), Ok(None))
+    let numbers: Option<Vec<u64>> = maker.split('-').map(|number| number.parse().ok()).collect();
+    let Some([pid, start, namespace]) = numbers.as_deref() else { return false };
+    let Ok(pid) = i32::try_from(*pid) else { return false };
+    *namespace == pid_namespace() && matches!(process::live(pid, *start), Ok(None))
 }

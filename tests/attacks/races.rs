@@ -1,5 +1,6 @@
 //! Rows 17 and 18: links in the root file system, and files swapped while the container is set up.
-use crate::support::Stage;
+use crate::support::place::SECRET;
+use crate::support::{Place, Stage};
 use nix::fcntl::{RenameFlags, renameat2};
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -205,4 +206,25 @@ fn row_17_a_fifo_swapped_for_a_link_to_a_file_of_the_host_changes_nothing_of_it(
         }
     });
     assert!(finished > 0, "no round got through: the race was never run");
+}
+
+#[test]
+fn row_18_a_protected_directory_swapped_for_a_link_before_a_sandbox_opens_it_shows_nothing() {
+    let place = Place::new();
+    let husky = place.project().join(".husky");
+    fs::create_dir(&husky).expect("mkdir");
+    let dir = place.dir().join("written");
+    let script = "cat .husky/id_ed25519";
+    let args = ["--write-bundle", dir.to_str().expect("plain"), "--", "sh", "-c", script];
+    place.sandbox(&args).run().success();
+    // What another sandbox of the same project may do in the moment between the look and the opening.
+    fs::remove_dir(&husky).expect("rmdir");
+    symlink(place.home().join(".ssh"), &husky).expect("link");
+    let run = || place.call(&["run", "-b", args[1], "c"]).run();
+    run().fails(1, &[".husky has become a link meanwhile"]).prints("");
+    // The control: without the word the link is followed.
+    let file = dir.join("config.json");
+    let config = fs::read_to_string(&file).expect("read").replace("x-rrunc.no-links", "x-nothing");
+    fs::write(&file, config).expect("write");
+    assert!(run().success().stdout.contains(SECRET));
 }

@@ -8,6 +8,7 @@ mod support;
 mod architecture;
 mod generated;
 mod links;
+mod profile;
 mod spec;
 
 use std::path::{Path, PathBuf};

@@ -9,6 +9,7 @@ use oci_spec::runtime::LinuxSeccomp;
 use rrunc::bundle::{self, Bundle};
 use rrunc::error::{hint_of, one_line};
 use rrunc::host::{self, ExeOwner, Host, IdMap, Range};
+use rrunc::nameserver;
 use rrunc::plan::{self, Options};
 use rrunc::sandbox::policy::Policy;
 use rrunc::sandbox::profile::Profile;
@@ -64,6 +65,7 @@ pub const TARGETS: [Target; 6] = [
             b"P\x01\x02\x03\x04",
             b"N\xff\xff\xff\xff",
             b"R",
+            b"\x12\x34\x01\x20\0\x01\0\0\0\0\0\0\x01a\x02bc\0\0\x1c\0\x01",
         ],
     ),
     ("profile", profile, &[include_bytes!("../../profiles/base.toml")]),
@@ -236,12 +238,17 @@ fn check_map(map: &[IdMap]) {
 
 /// A packet of the container's process, which is hostile once its program runs.
 pub fn packets(data: &[u8]) {
+    if let Some(answer) = nameserver::answer(data) {
+        assert!(answer.len() <= data.len() && nameserver::answer(&answer).is_none(), "an answer that is a question");
+    }
     let Some((tag, rest)) = data.split_first() else { return };
     match wire::decode(*tag, rest, Vec::new()) {
         Ok(wire::Report::Failed(failure)) => {
             one_line(&failure.into_error());
         }
-        Ok(wire::Report::Process(..) | wire::Report::Terminal(_) | wire::Report::Listener(_)) => {
+        Ok(
+            wire::Report::Process(..) | wire::Report::Terminal(_) | wire::Report::Names(_) | wire::Report::Listener(_),
+        ) => {
             panic!("a descriptor out of nowhere")
         }
         Ok(_) => {}

@@ -92,6 +92,19 @@ fn a_killed_rrunc_takes_the_program_along_and_the_next_one_clears_up() {
 }
 
 #[test]
+fn one_in_another_pid_namespace_is_left_alone() {
+    let scene = Scene::new();
+    let mut first = scene.call(&["--", "sh", "-c", "echo up; read line"]).stdin_pipe().spawn();
+    first.wait_stdout("up");
+    let unshare = find_program("unshare").expect("unshare");
+    let rrunc = env!("CARGO_BIN_EXE_rrunc");
+    let args = ["-Urpf", "--mount-proc", rrunc, "sandbox", "--", "true"];
+    scene.stage().call_program(&unshare, &args).cwd(&scene.project()).run().success();
+    assert_eq!(scene.stage().containers().len(), 1, "the first one's state is still there");
+    first.wait();
+}
+
+#[test]
 fn two_at_once_leave_each_other_alone() {
     let scene = Scene::new();
     let mut first = scene.call(&["--", "sh", "-c", "echo up; read line; echo $line"]).stdin_pipe().spawn();

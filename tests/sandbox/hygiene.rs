@@ -13,7 +13,10 @@ fn row_5_only_listed_variables_pass() {
         names.sort();
         names
     };
-    assert_eq!(all(&["--", "env"]), ["HOME", "LC_TIME", "LOGNAME", "PATH", "USER"]);
+    assert_eq!(all(&["--network", "host", "--", "env"]), ["HOME", "LC_TIME", "LOGNAME", "PATH", "USER"]);
+    let own =
+        ["CARGO_NET_RETRY", "HOME", "LC_TIME", "LOGNAME", "PATH", "PIP_RETRIES", "USER", "npm_config_fetch_retries"];
+    assert_eq!(all(&["--", "env"]), own);
     let granted = all(&["-e", "AWS_SECRET_ACCESS_KEY", "-e", "NEW=1", "--", "env"]);
     assert!(["AWS_SECRET_ACCESS_KEY", "NEW"].iter().all(|name| granted.contains(&(*name).to_owned())), "{granted:?}");
     // The reaper's memory is closed to the program; the program's own holds what the caller had chosen.
@@ -82,7 +85,7 @@ fn the_network_is_none_unless_it_is_the_hosts() {
         format!("exec 3<>/dev/tcp/127.0.0.1/{} && echo connected", listener.local_addr().expect("addr").port());
     scene.run(&["--", "bash", "-c", &connect]).exits(1).prints("");
     scene.run(&["--network", "host", "--", "bash", "-c", &connect]).success().prints("connected\n");
-    scene.script(&[], "ls /sys/class/net; cat /etc/resolv.conf").success().prints("lo\n");
+    scene.script(&[], "ls /sys/class/net; cat /etc/resolv.conf").success().prints("lo\nnameserver 127.0.0.1\n");
 }
 
 #[test]
@@ -93,6 +96,28 @@ fn cores_are_limited_also_where_they_are_forbidden_already() {
     let forbidden = ["sandbox", "--", "sh", "-c", limit];
     let out = scene.stage().call_after("ulimit -Hc 0", &forbidden).cwd(&scene.project()).run();
     out.success().prints("Max core file size 0 0 bytes \n");
+}
+
+#[test]
+fn row_22_the_limit_that_keeps_the_core_handler_out_cannot_be_lowered() {
+    let scene = Scene::new();
+    let lower = "ulimit -Sc 0 && grep 'core file' /proc/self/limits | tr -s ' '";
+    scene.script(&[], lower).fails(2, &["Invalid argument"]);
+    // Neither by high bits that the kernel does not look at, nor through the other call. Others may be lowered.
+    if find_program("python3").is_some() {
+        let script = "import ctypes, resource\n\
+            libc = ctypes.CDLL(None, use_errno=True)\n\
+            zero = (ctypes.c_ulong * 2)(0, 0)\n\
+            print(libc.syscall(302, 0, ctypes.c_long(4 | 1 << 32), zero, None), libc.syscall(160, 4, zero))\n\
+            print(resource.getrlimit(resource.RLIMIT_CORE))\n\
+            resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20)); print('lowered')\n";
+        let out = scene.run(&["--", "python3", "-c", script]);
+        if cfg!(target_arch = "x86_64") {
+            out.success().prints("-1 -1\n(1, 1)\nlowered\n");
+        }
+    }
+    // The control.
+    scene.script(&["--security-opt", "seccomp=default"], lower).success().prints("Max core file size 0 1 bytes \n");
 }
 
 #[test]

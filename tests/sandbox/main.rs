@@ -6,6 +6,7 @@
 mod support;
 
 mod commands;
+mod earlier;
 mod grants;
 mod hygiene;
 mod kernel;

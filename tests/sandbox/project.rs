@@ -101,6 +101,42 @@ fn row_25c_what_runs_later_on_the_host_cannot_be_changed_or_replaced() {
 }
 
 #[test]
+fn row_25c_settings_of_submodules_and_other_worktrees_cannot_be_changed() {
+    let Some(git) = find_program("git") else { return skip(Lacks::Machine("git")) };
+    let scene = Scene::new();
+    let user = format!("{} -c user.name=n -c user.email=e@example.org -c protocol.file.allow=always", git.display());
+    let made = format!(
+        "{user} init -q ../library && {user} -C ../library commit -q --allow-empty -m one && {user} init -q . && \
+         {user} submodule --quiet add ../library plain && {user} submodule --quiet add ../library vendor/deep && \
+         {user} commit -qm two && {user} worktree add -q ../tree && {user} worktree add -q ../other"
+    );
+    scene.outside(&made).success();
+    let top = scene.project().join(".git").display().to_string();
+    let files = ["modules/plain/config", "modules/vendor/deep/config", "worktrees/other/commondir"];
+    let write = |file: &str| format!("echo '# x' >> {top}/{file}");
+    let all = format!(
+        "{}; touch {top}/modules/vendor/deep/hooks/x && echo wrote; echo x > {top}/description",
+        files.map(|file| format!("{} && echo wrote", write(file))).join("; ")
+    );
+    let tree = scene.stage().dir().join("tree");
+    for dir in [&scene.project(), &tree] {
+        let out = scene.call(&["--", "sh", "-c", &all]).cwd(dir).run().success();
+        assert_eq!(out.stdout, "", "{}", dir.display());
+        assert_eq!(out.stderr.to_lowercase().matches("read-only").count(), 4, "{}: {}", dir.display(), out.stderr);
+    }
+    // What is new is told, of the repository of a linked worktree, too.
+    let report = scene.stage().dir().join("report.json");
+    let plant = format!("mkdir -p {top}/modules/new/hooks {top}/worktrees/other/modules/new/hooks");
+    scene.call(&["--report"]).arg(&report).args(&["--", "sh", "-c", &plant]).cwd(&tree).run().success();
+    let told = fs::read_to_string(&report).expect("a report");
+    assert!(told.contains(".git/modules/new/hooks") && told.contains("worktrees/other/modules/new/hooks"), "{told}");
+    // Git goes on working, and the control: outside all of it can be written.
+    let status = format!("{} submodule status | wc -l", git.display());
+    assert_eq!(scene.script(&[], &status).success().line().trim(), "2");
+    assert_eq!(scene.outside(&all).success().stdout, "wrote\n".repeat(4));
+}
+
+#[test]
 fn row_25b_a_forged_git_file_shows_nothing() {
     let scene = Scene::new();
     scene.home_file(".ssh/id", "KEY");

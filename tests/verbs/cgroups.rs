@@ -1,9 +1,10 @@
-//! Control groups as far as there is no support for them: none is joined, made or given away, and limits are refused.
-use crate::support::{Lacks, Stage, skip};
+//! Control groups: a container's own where the tree is delegated, the freezer, and what is refused.
+use crate::support::{Lacks, Stage, skip, wait_for};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The directory of our own cgroup in the v2 tree.
 fn own_cgroup() -> Option<PathBuf> {
@@ -30,37 +31,177 @@ fn owners(directory: &Path) -> Vec<(PathBuf, u32, u32, u32)> {
     all.into_iter().map(owner).collect()
 }
 
+/// Our own cgroup, if it is delegated to us; else the test is skipped.
+fn delegated() -> Option<PathBuf> {
+    let own = own_cgroup().filter(|dir| nix::unistd::access(dir, nix::unistd::AccessFlags::W_OK).is_ok());
+    if own.is_none() {
+        skip(Lacks::Machine("a cgroup v2 tree that is delegated to the account"));
+    }
+    own
+}
+
+/// The cgroup of a process in the v2 tree, as the host sees it.
+fn cgroup_of(pid: i32) -> String {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("its cgroups");
+    text.lines().find_map(|line| line.strip_prefix("0::")).expect("v2").to_owned()
+}
+
+/// The names of the cgroups below `directory`.
+fn below(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).expect("read a cgroup").map(|entry| entry.expect("an entry").path());
+    entries
+        .filter(|path| path.is_dir())
+        .map(|path| path.file_name().expect("a name").to_string_lossy().into())
+        .collect()
+}
+
 #[test]
-fn a_container_is_in_the_callers_cgroup_and_gives_none_away() {
+fn without_a_cgroup_of_its_own_a_container_is_in_the_callers_and_gives_none_away() {
     let stage = Stage::new();
     let bundle = stage.bundle();
     let own = fs::read_to_string("/proc/self/cgroup").expect("our cgroups");
+    let disabled = ["--cgroup-manager", "disabled"];
     bundle.args(&["cat", "/proc/self/cgroup"]);
-    stage.run(&bundle).success().prints(&own);
+    stage.in_bundle(&bundle, &[&disabled[..], &["run", "c"]].concat()).success().prints(&own);
 
     let Some(directory) = own_cgroup() else { return skip(Lacks::Machine("there is no cgroup v2 tree")) };
     let before = owners(&directory);
     // What would ask for the ownership: a cgroup namespace and a writable mount.
-    bundle.set("/linux/namespaces/-", json!({"type": "cgroup"}));
+    bundle.set("/linux/namespaces/-", json!({"type": "cgroup"})).args(&["sleep", "3600"]);
     bundle.mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev"]);
-    stage.running(&bundle, "c");
+    stage.in_bundle(&bundle, &[&disabled[..], &["create", "c"]].concat()).success();
+    stage.rrunc(&["start", "c"]).success();
     let pid = stage.pid("c");
     assert_eq!(fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("its cgroups"), own);
     assert_eq!(owners(&directory), before);
+    for verb in ["pause", "resume"] {
+        let text = if verb == "pause" { "cgroups not configured for container" } else { "container not paused" };
+        stage.rrunc(&[verb, "c"]).fails(1, &[text]);
+    }
     stage.remove("c");
     assert_eq!(owners(&directory), before);
 }
 
 #[test]
-fn limits_and_a_cgroup_are_refused_and_nothing_is_left() {
+fn a_container_is_born_in_a_cgroup_of_its_own_and_takes_it_along() {
+    let Some(directory) = delegated() else { return };
     let stage = Stage::new();
     let bundle = stage.bundle();
-    bundle.set("/linux/cgroupsPath", json!("/user.slice/c")).set("/linux/resources", json!({"pids": {"limit": 9}}));
-    let texts = ["linux.cgroupsPath: unable to apply cgroup configuration", "linux.resources.pids: rootless needs"];
+    bundle.set("/linux/namespaces/-", json!({"type": "cgroup"}));
+    bundle.script("grep ^0:: /proc/self/cgroup; sleep 3600 & sleep 3600");
+    stage.in_bundle(&bundle, &["create", "own"]).success();
+    let pid = stage.pid("own");
+    let name = cgroup_of(pid).rsplit('/').next().expect("a name").to_owned();
+    assert!(name.starts_with("rrunc-own-") && below(&directory).contains(&name), "{name}");
+    stage.rrunc(&["start", "own"]).success();
+    // The root of its cgroup namespace is that cgroup, and what comes later is in it too.
+    stage.rrunc(&["exec", "own", "grep", "^0::", "/proc/self/cgroup"]).success().prints("0::/\n");
+    let listed = stage.rrunc(&["ps", "--format", "json", "own"]).success().stdout;
+    assert!(listed.contains(&pid.to_string()), "{listed}");
+    stage.rrunc(&["delete", "--force", "own"]).success();
+    assert!(!below(&directory).contains(&name));
+    assert_eq!(stage.wait_no_processes(), Vec::<String>::new());
+    // Neither a run nor a create that fails leaves one.
+    bundle.args(&["true"]);
+    stage.in_bundle(&bundle, &["run", "own"]).success();
+    bundle.args(&["/no/such"]);
+    stage.in_bundle(&bundle, &["create", "own"]).exits(1);
+    bundle.set("/hostname", json!("x".repeat(99)));
+    stage.in_bundle(&bundle, &["run", "own"]).exits(1);
+    assert!(!below(&directory).iter().any(|name| name.starts_with("rrunc-own-")), "{:?}", below(&directory));
+}
+
+#[test]
+fn a_paused_container_stands_still_until_it_is_resumed() {
+    if delegated().is_none() {
+        return;
+    }
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let counter = stage.dir().join("count");
+    fs::create_dir(&counter).expect("mkdir");
+    bundle.mount("/count", "bind", counter.to_str().expect("plain"), &["bind", "rw"]);
+    bundle.script("i=0; while :; do i=$((i+1)); echo $i > /count/new; mv /count/new /count/n; sleep 0.01; done");
+    stage.in_bundle(&bundle, &["run", "--detach", "c"]).success();
+    let count = || fs::read_to_string(counter.join("n")).ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let first = wait_for("the first count", count);
+    stage.rrunc(&["resume", "c"]).fails(1, &["container not paused"]);
+    stage.rrunc(&["pause", "c"]).success();
+    assert_eq!(stage.status("c"), "paused");
+    stage.rrunc(&["pause", "c"]).fails(1, &["container not running"]);
+    stage.rrunc(&["exec", "c", "true"]).fails(255, &["cannot exec in a paused container"]);
+    let still = count();
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(count(), still);
+    stage.rrunc(&["resume", "c"]).success();
+    assert_eq!(stage.status("c"), "running");
+    wait_for("it to go on", || count().filter(|now| Some(*now) > still && *now > first));
+    // What is paused can be ended all the same.
+    stage.rrunc(&["pause", "c"]).success();
+    stage.rrunc(&["delete", "--force", "c"]).success();
+    assert_eq!(stage.wait_no_processes(), Vec::<String>::new());
+    stage.rrunc(&["pause", "c"]).fails(1, &["does not exist"]);
+}
+
+#[test]
+fn a_named_cgroup_is_used_where_it_is_delegated_and_empty() {
+    let Some(directory) = delegated() else { return };
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let name = format!("named-{}", std::process::id());
+    let within = cgroup_of(std::process::id().cast_signed());
+    for path in [name.clone(), format!("{within}/{name}/deep")] {
+        bundle.set("/linux/cgroupsPath", json!(path)).args(&["sleep", "3600"]);
+        stage.running(&bundle, "c");
+        let expected = if path.starts_with('/') { path.clone() } else { format!("{within}/{path}") };
+        assert_eq!(cgroup_of(stage.pid("c")), expected);
+        // A second one does not get in there.
+        stage.in_bundle(&bundle, &["create", "d"]).fails(1, &["container's cgroup is not empty"]);
+        stage.remove("c");
+        assert!(!directory.join(&path).exists());
+    }
+    fs::remove_dir(directory.join(&name)).expect("the way to it was made");
+    for path in ["/rrunc-not-ours/c", "../up", "user.slice:rrunc:c"] {
+        bundle.set("/linux/cgroupsPath", json!(path));
+        stage.in_bundle(&bundle, &["create", "c"]).fails(1, &["cgroup"]);
+    }
+    assert!(stage.containers().is_empty());
+}
+
+#[test]
+fn all_that_shares_the_callers_pid_namespace_ends_with_the_container() {
+    if delegated().is_none() {
+        return;
+    }
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.edit(|config| {
+        let namespaces = config["linux"]["namespaces"].as_array_mut().expect("a list");
+        namespaces.retain(|space| space["type"] != "pid");
+    });
+    // A daemon that has left its parents, its session and its first process.
+    bundle.script("(setsid sleep 3601 &) ; (setsid sh -c 'sleep 3601; :' &); exec sleep 3601");
+    stage.in_bundle(&bundle, &["run", "--detach", "c"]).success();
+    wait_for("the daemons", || (stage.processes().iter().filter(|p| p.contains("3601")).count() >= 3).then_some(()));
+    stage.rrunc(&["kill", "--all", "c", "KILL"]).success();
+    stage.wait_status("c", "stopped");
+    assert_eq!(stage.wait_no_processes(), Vec::<String>::new());
+    stage.remove("c");
+}
+
+#[test]
+fn limits_and_a_cgroup_of_others_are_refused_and_nothing_is_left() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.set("/linux/resources", json!({"pids": {"limit": 9}}));
     for verb in ["run", "create"] {
-        stage.in_bundle(&bundle, &[verb, "c"]).fails(1, &[texts[0], texts[1], "Delegate=yes"]);
+        stage.in_bundle(&bundle, &[verb, "c"]).fails(1, &["linux.resources.pids: rootless needs", "Delegate=yes"]);
         assert!(stage.containers().is_empty());
     }
+    bundle.unset("/linux/resources").set("/linux/cgroupsPath", json!("/rrunc-not-ours/c"));
+    let texts = ["unable to apply cgroup configuration: /rrunc-not-ours/c", "Delegate=yes"];
+    stage.in_bundle(&bundle, &["run", "c"]).fails(1, &texts);
+    assert!(stage.containers().is_empty());
 }
 
 #[test]

@@ -155,6 +155,34 @@ fn process_file_replaces_everything() {
 }
 
 #[test]
+fn what_a_process_file_does_not_say_is_as_in_the_configuration() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.set("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "soft": 77, "hard": 88}]));
+    bundle.set("/process/oomScoreAdj", json!(321)).set("/process/noNewPrivileges", json!(true));
+    stage.running(&bundle, "c");
+    let file = stage.dir().join("process.json");
+    let show = "ulimit -n; cat /proc/self/oom_score_adj; grep -E '^(NoNewPrivs|CapBnd)' /proc/self/status";
+    let exec = |changes: Value| {
+        let mut document = json!({"args": ["sh", "-c", show], "cwd": "/", "env": ["PATH=/bin"]});
+        for (key, value) in changes.as_object().expect("an object") {
+            document[key] = value.clone();
+        }
+        fs::write(&file, document.to_string()).expect("write");
+        stage.rrunc(&["exec", "--process", file.to_str().expect("plain"), "c"]).success().stdout
+    };
+    let init = stage.rrunc(&["exec", "c", "sh", "-c", show]).success().stdout;
+    assert!(init.starts_with("77\n321\n") && init.contains("NoNewPrivs:\t1"), "{init}");
+    assert_eq!(exec(json!({})), init);
+    let own = json!({
+        "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 55, "hard": 66}], "oomScoreAdj": 400, "noNewPrivileges": false,
+        "capabilities": {"bounding": ["CAP_KILL"], "effective": [], "permitted": [], "inheritable": [], "ambient": []}
+    });
+    assert_eq!(exec(own), "55\n400\nCapBnd:\t0000000000000020\nNoNewPrivs:\t0\n");
+    stage.remove("c");
+}
+
+#[test]
 fn detach_and_pid_file() {
     let (stage, _bundle) = running();
     let pid_file = stage.dir().join("exec.pid");

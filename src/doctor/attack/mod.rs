@@ -109,7 +109,10 @@ impl Tried {
         let worked: Vec<_> = self.attempts.iter().filter(|attempt| attempt.succeeded).collect();
         match worked.first() {
             None if self.attempts.is_empty() => "nothing could be tried".to_owned(),
-            None => format!("{}; {} attacks refused", self.promise.mechanism, self.attempts.len()),
+            None => {
+                let attacks = if self.attempts.len() == 1 { "attack" } else { "attacks" };
+                format!("{}; {} {attacks} refused", self.promise.mechanism, self.attempts.len())
+            }
             Some(first) => format!("{}: {}", first.what, first.detail),
         }
     }

@@ -44,9 +44,11 @@ fn private_file_systems_and_links() {
 #[test]
 fn the_environment_is_what_flags_say() {
     let place = Place::new();
-    write(&place.project().join("vars"), "# comment\nA=1\n\n B=two words\nTERM\n");
+    write(&place.project().join("bad"), "TERM\n");
+    place.sandbox(&["--env-file", "bad", "--", "true"]).run().fails(125, &["TERM alone", "-e TERM"]);
+    write(&place.home().join("vars"), "# comment\nA=1\n\n B=two words\nTERM\n");
     let call = |options: &[&str]| {
-        let args = [options, &["--", "env"]].concat();
+        let args = [&["--network", "host"], options, &["--", "env"]].concat();
         let mut lines: Vec<String> = place
             .sandbox(&args)
             .env("TERM", "dumb")
@@ -65,7 +67,7 @@ fn the_environment_is_what_flags_say() {
     };
     assert_eq!(call(&[]), ["LANG=C", "TERM=dumb"]);
     assert_eq!(call(&["--unsetenv", "LANG", "--setenv", "X=y"]), ["TERM=dumb", "X=y"]);
-    assert_eq!(call(&["--clearenv", "--env-file", "vars", "-e", "A=2"]), ["A=2", "B=two words", "TERM=dumb"]);
+    assert_eq!(call(&["--clearenv", "--env-file", "../vars", "-e", "A=2"]), ["A=2", "B=two words", "TERM=dumb"]);
     place.sandbox(&["--env-file", "none", "--", "true"]).run().fails(125, &["--env-file none"]);
     place.sandbox(&["--env", "=x", "--", "true"]).run().fails(125, &["names no variable"]);
 }

@@ -14,8 +14,11 @@ fn environment_files_are_hidden_at_any_depth_unless_granted() {
     symlink("../secrets/real", project.join("config/.env")).expect("link");
     let show = "cat .env a/b/.env.local config/.env secrets/real; cat config/prod.env.txt";
     place.sh(&[], show).success().prints("TOKEN=1\n");
-    // What is hidden can be neither written nor moved away.
-    place.sh(&[], "echo x > .env; mv .env y; rm -f a/b/.env.local; mv a z && cat z/b/.env.local").exits(0).prints("");
+    // What is hidden can be neither written nor moved away, be it with its directory.
+    place
+        .sh(&[], "echo x > .env; mv .env y; rm -f a/b/.env.local; mv a z; mv a/b a/z; cat a/b/.env.local")
+        .exits(0)
+        .prints("");
     assert_eq!(std::fs::read_to_string(project.join(".env")).expect("still there"), "TOKEN=1\n");
     place.sh(&["--ro-bind", ".env"], "cat .env").success().prints("TOKEN=1\n");
     place

@@ -143,7 +143,7 @@ fn an_own_loopback_is_up_and_alone() {
 #[test]
 fn names_resolve_with_the_hosts_network_as_on_the_host() {
     let place = Place::new();
-    place.sh(&[], "wc -c </etc/resolv.conf").success().prints("0\n");
+    place.sh(&[], "cat /etc/resolv.conf").success().prints("nameserver 127.0.0.1\n");
     let own = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     place.sh(&["--network", "host"], "cat /etc/resolv.conf").success().prints(&own);
     place.sh(&[], "getent hosts localhost | grep -c localhost").success().prints("1\n");

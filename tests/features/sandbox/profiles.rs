@@ -21,7 +21,7 @@ fn each_that_is_listed_is_sound_and_runs() {
     for name in names {
         assert!(rrunc(&place, &["profile", "check", name]).success().stdout.contains("is sound"), "{name}");
         assert!(!rrunc(&place, &["profile", "show", name]).success().stdout.is_empty(), "{name}");
-        if !name.starts_with("seccomp/") {
+        if !name.starts_with("seccomp/") && name != "apparmor" {
             place.sh(&["--profile", name], "echo ran").success().prints("ran\n");
         }
     }
@@ -91,6 +91,48 @@ fn mistakes_are_told_with_file_line_and_column() {
 }
 
 #[test]
+fn row_24_a_path_of_another_kind_than_its_list_is_refused_and_nothing_of_the_hosts_written() {
+    let place = Place::new();
+    let notes = place.home().join("notes");
+    let before = fs::read_to_string(&notes).expect("read");
+    let named = notes.display().to_string();
+    for (key, path, text) in [
+        ("etc", named.as_str(), "a path below /etc"),
+        ("etc", "/etc/../etc/hosts", "a path below /etc"),
+        ("programs", "bin", "an absolute path"),
+        ("toolchains", "~/.cargo/bin", "below HOME"),
+    ] {
+        own(&place, "odd", &format!("[allow]\n{key} = [\"{path}\"]\n"));
+        place.sandbox(&["--profile", "odd", "--", "true"]).run().fails(125, &["odd.toml", key, path, text]);
+        rrunc(&place, &["profile", "check", "odd"]).fails(1, &["odd.toml", text]);
+    }
+    assert_eq!(fs::read_to_string(&notes).expect("read"), before);
+    // It would hide nothing. The control, written as it should be.
+    let show = ["--profile", "odd", "--ro-bind", place.dir().to_str().expect("text"), "--no-project", "--", "cat"];
+    own(&place, "odd", "[deny]\nsecrets = [\"~/notes\"]\n");
+    place.sandbox(&show).arg(&notes).run().fails(125, &["deny.secrets", "without ~/"]);
+    own(&place, "odd", "[deny]\nsecrets = [\"notes\"]\n");
+    place.sandbox(&["--profile", "odd", "--ro-bind", &named, "--", "cat", &named]).run().prints(&before);
+    // A project's own is looked at before it is trusted.
+    write(&place.project().join(".rrunc.toml"), "[allow]\netc = [\"/srv\"]\n");
+    rrunc(&place, &["trust", "--yes"]).fails(1, &[".rrunc.toml", "a path below /etc"]);
+    // Mistakes in flags are not called a profile's.
+    let out = place.sandbox(&["--memory", "much", "--", "true"]).run().exits(125);
+    assert!(out.stderr.contains("command line: ") && !out.stderr.contains("profile command line"), "{}", out.stderr);
+}
+
+#[test]
+fn a_profile_in_the_project_that_a_flag_names_is_not_the_programs_to_change() {
+    let place = Place::new();
+    write(&place.project().join("ci/own.toml"), "[allow]\nset = { A = \"1\" }\n");
+    let deeds = "echo $A; echo >> ci/own.toml; rm -f ci/own.toml; mv ci moved; true";
+    place.sh(&["--profile", "./ci/own.toml"], deeds).success().prints("1\n");
+    place.sh(&["--profile", "./ci/own.toml"], "echo $A").success().prints("1\n");
+    // The control: another file beside it.
+    place.sh(&[], "echo >> ci/own.toml").success();
+}
+
+#[test]
 fn auto_chooses_by_the_files_of_the_project() {
     let place = Place::new();
     let explain = || place.sandbox(&["--profile", "auto", "--explain-profile", "--", "true"]).run().success().stdout;
@@ -123,6 +165,8 @@ fn row_25_a_projects_own_profile_counts_only_once_it_is_trusted() {
         shown.stderr
     );
     place.sh(&[], &look).success().prints("outside\n");
+    // A profile that the user chooses for the call comes after it.
+    place.sh(&["--profile", "untrusted"], &look).fails(1, &["No such file"]);
     // The program cannot change it, and when it has changed it counts no longer.
     place.sh(&[], "echo >> .rrunc.toml").fails(2, &["Read-only"]);
     fs::write(&file, "[allow]\nwrite = [\"~/\"]\n").expect("write");

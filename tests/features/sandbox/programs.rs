@@ -1,6 +1,7 @@
 //! Real programs: what people put into a sandbox.
-use crate::support::place::write;
+use crate::support::place::{script, write};
 use crate::support::{Lacks, Place, find_program, skip};
+use std::fs;
 use std::process::Command;
 
 fn lacks(name: &'static str) -> bool {
@@ -46,26 +47,6 @@ fn make_builds_with_a_compiler() {
 }
 
 #[test]
-fn cargo_builds_offline() {
-    // A toolchain in somebody's home that this account may not enter is none.
-    let runs =
-        |path: &std::path::Path| Command::new(path).arg("--version").output().is_ok_and(|out| out.status.success());
-    let Some(cargo) = find_program("cargo").filter(|path| runs(path)) else {
-        return skip(Lacks::Machine("no cargo that this account can run"));
-    };
-    let place = Place::new();
-    write(&place.project().join("Cargo.toml"), "[package]\nname = \"tiny\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
-    write(&place.project().join("src/main.rs"), "fn main() { println!(\"built\"); }\n");
-    // Where the toolchain is not in the view by itself, it is granted.
-    let real = cargo.canonicalize().expect("its place");
-    let dir = real.parent().and_then(|bin| bin.parent()).expect("a directory").display().to_string();
-    let cargo = cargo.display().to_string();
-    let build = ["--ro-bind", &dir, "--", &cargo, "run", "--offline", "--quiet"];
-    place.sandbox(&build).run().success().prints("built\n");
-    assert!(place.project().join("target/debug/tiny").exists());
-}
-
-#[test]
 fn node_runs() {
     if find_program("node").is_none() {
         return skip(Lacks::Machine("node is not installed"));
@@ -83,4 +64,42 @@ fn tools_that_look_at_the_system_work() {
     let place = Place::new();
     place.sh(&[], "whoami && ps >/dev/null && df . >/dev/null && getent passwd $(id -u) >/dev/null && find . >/dev/null && tar -cf /tmp/x.tar . && date >/dev/null && nproc >/dev/null").success();
     place.sh(&[], "dd if=/dev/urandom bs=1k count=64 2>/dev/null | sha256sum >/dev/null && echo x >/dev/null && head -c1 /dev/zero | wc -c").success().prints("1\n");
+}
+
+#[test]
+fn odd_places_for_a_project_are_places_like_any_other() {
+    let place = Place::new();
+    for name in ["two words", "pr\u{f6}j\u{e9}t \u{2206}", "semi;colon $(x)", "-dash"] {
+        let dir = place.home().join(name);
+        fs::create_dir(&dir).expect("mkdir");
+        let out = place.sandbox(&["--", "sh", "-c", "pwd; touch made"]).cwd(&dir).run().success();
+        assert_eq!((out.line(), out.stderr.as_str()), (dir.to_str().expect("text"), ""));
+        assert!(dir.join("made").exists(), "{name}");
+    }
+}
+
+#[test]
+fn nothing_of_the_callers_environment_is_needed() {
+    let place = Place::new();
+    let home = nix::unistd::User::from_uid(nix::unistd::getuid()).expect("passwd").expect("an account").dir;
+    let bare = |names: &[&str], script: &str| {
+        let call = names.iter().fold(place.sandbox(&["--", "sh", "-c", script]), |call, name| call.no_env(name));
+        call.run().success().stdout
+    };
+    assert_eq!(bare(&["PATH"], "echo $PATH; ls >/dev/null"), "/usr/local/bin:/usr/bin:/bin\n");
+    assert_eq!(bare(&["TERM", "LANG", "USER", "SHELL"], "echo $TERM; id -un >/dev/null"), "\n");
+    // Without HOME it is the account's.
+    assert_eq!(bare(&["HOME"], "echo $HOME"), format!("{}\n", home.display()));
+}
+
+#[test]
+fn tools_below_home_are_found_through_path() {
+    let place = Place::new();
+    let mut path = vec!["/usr/bin:/bin".to_owned()];
+    for (dir, name) in [(".cargo/bin", "own-cargo"), ("go/bin", "own-go"), (".local/bin", "own-local")] {
+        script(&place.home().join(dir).join(name), "#!/bin/sh\necho ${0##*/}\n");
+        path.push(place.home().join(dir).display().to_string());
+    }
+    let call = place.sandbox(&["--", "sh", "-c", "own-cargo; own-go; own-local"]).env("PATH", path.join(":"));
+    call.run().success().prints("own-cargo\nown-go\nown-local\n");
 }

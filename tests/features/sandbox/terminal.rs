@@ -1,5 +1,5 @@
 //! Terminals: the program has one of its own, and pipes stay pipes.
-use crate::support::{Call, Place, Terminal, runtime};
+use crate::support::{Call, Lacks, Place, Terminal, find_program, runtime, skip};
 
 fn on_a_terminal(call: Call) -> Terminal {
     Terminal::start(call, 24, 80)
@@ -98,4 +98,61 @@ fn binary_input_from_a_pipe_is_unchanged_beside_a_terminal() {
         let compare = format!("cat bytes | $RRUNC sandbox -- cmp - bytes {redirection}");
         assert_eq!(script(&place, &compare).0, 0, "{redirection}");
     }
+}
+
+#[test]
+fn jobs_and_the_windows_size_are_the_programs_own() {
+    let place = Place::new();
+    let mut terminal = on_a_terminal(place.sandbox(&["-e", "PS1=ready> ", "--", "sh", "-i"]));
+    terminal.expect("ready> ");
+    terminal.send("sleep 3745\r");
+    crate::support::wait_for("sleep", || place.processes().iter().any(|p| p.contains("sleep 3745")).then_some(()));
+    terminal.send("\u{1a}");
+    terminal.expect("Stopped");
+    terminal.expect("ready> ");
+    terminal.send("kill -9 %1; wait; stty size\r");
+    terminal.expect("24 80");
+    terminal.resize(50, 132);
+    // The shell's next command finds it, once the signal has gone all the way.
+    crate::support::wait_for("the new size", || {
+        terminal.send("stty size; echo asked\r");
+        terminal.expect("echo asked");
+        terminal.expect("asked").contains("50 132").then_some(())
+    });
+    terminal.send("exit 5\r");
+    assert_eq!(terminal.wait().0, 5);
+}
+
+#[test]
+fn a_full_screen_program_gets_every_key_and_the_screen_comes_back() {
+    if find_program("python3").is_none() {
+        return skip(Lacks::Package("python3"));
+    }
+    let place = Place::new();
+    // As an editor does: no echo, no line, keys one by one, among them those that are signals elsewhere.
+    let editor = "import sys, tty, termios\n\
+        old = termios.tcgetattr(0); tty.setraw(0)\n\
+        sys.stdout.write('\\x1b[?1049h\\x1b[2Jscreen'); sys.stdout.flush()\n\
+        keys = sys.stdin.buffer.raw.read(1)\n\
+        while keys[-1:] != b'q': keys += sys.stdin.buffer.raw.read(1)\n\
+        termios.tcsetattr(0, termios.TCSANOW, old); sys.stdout.write('\\x1b[?1049l'); print(keys)\n";
+    let mut terminal = on_a_terminal(place.sandbox(&["--", "python3", "-c", editor]));
+    terminal.expect("\u{1b}[2Jscreen");
+    terminal.send("\u{3}\u{1a}\u{4}\u{1b}[A\u{7f}\rq");
+    terminal.expect("\u{1b}[?1049l");
+    terminal.expect(r"b'\x03\x1a\x04\x1b[A\x7f\rq'");
+    assert_eq!(terminal.wait().0, 0);
+}
+
+#[test]
+fn a_script_comes_from_standard_input_and_long_output_arrives_whole() {
+    let place = Place::new();
+    let call = place.sandbox(&["--", "sh"]).stdin("echo from $0\nseq 1 200000 | tail -n +100\nexit 4\n");
+    let out = call.run().exits(4);
+    assert!(out.stdout.starts_with("from sh\n100\n") && out.stdout.ends_with("\n200000\n"));
+    assert_eq!(out.stdout.lines().count(), 1 + 200_000 - 99);
+    // On a terminal with output through a pipe, whose reader may stop early.
+    let (code, shown) =
+        script(&place, "$RRUNC sandbox -q -- seq 1 200000 | tail -n 1; $RRUNC sandbox -q -- yes | head -n 1");
+    assert_eq!((code, shown.replace('\r', "").as_str()), (0, "200000\ny\n"));
 }

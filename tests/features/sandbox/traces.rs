@@ -23,6 +23,10 @@ fn nothing_is_left_in_the_users_tree_or_the_state_directory() {
     write(&place.project().join("file"), "x");
     let data = place.dir().join("data");
     fs::create_dir(&data).expect("mkdir");
+    // These are made in a HOME that is granted to be written, lest the program makes them.
+    for dir in [".config/rrunc", ".local/share/rrunc"] {
+        fs::create_dir_all(place.home().join(dir)).expect("mkdir");
+    }
     let before = place.tree();
     let home = place.home().display().to_string();
     let data = data.display().to_string();

@@ -1,0 +1,26 @@
+//! `pause` and `resume`: the freezer of the container's cgroup.
+use super::Outcome;
+use crate::cgroup;
+use crate::cli::{Global, IdArgs};
+use crate::error::WithHint;
+use crate::state::{Root, Status};
+use anyhow::{Result, anyhow, bail};
+
+/// Stops all processes of a container, or with `frozen` false lets them go on.
+pub fn run(global: &Global, args: &IdArgs, frozen: bool) -> Result<Outcome> {
+    let container = Root::open(global.root.as_deref())?.lock(&args.id)?;
+    let state = container.load()?;
+    match (container.status(&state)?, frozen) {
+        (Status::Created | Status::Running, true) | (Status::Paused, false) => {}
+        (_, true) => bail!("container not running"),
+        (_, false) => bail!("container not paused"),
+    }
+    let error = || anyhow!("cannot toggle freezer: cgroups not configured for container");
+    let hint = || {
+        "a container has a cgroup of its own when it is made in a cgroup v2 tree that is delegated to you: \
+         `systemd-run --user --scope -p Delegate=yes`"
+    };
+    let dir = state.cgroup.as_deref().ok_or_else(error).hint(hint)?;
+    cgroup::freeze(dir, frozen)?;
+    Ok(Outcome::default())
+}
