@@ -1,7 +1,7 @@
 //! Landlock, for which OCI has no word: the annotation `org.rrunc.landlock`, a list of what the program gives up.
 //!
 //! It only ever narrows what mounts, ids and namespaces leave, so any bundle may ask for it. What the kernel lacks is
-//! left out and said in the debug log; who depends on it asks [`abi`](crate::sys::landlock::abi) first.
+//! left out and said in the debug log; who depends on it asks [`abi`] first.
 use super::{Findings, Process, mounts};
 use crate::sys::landlock::*;
 use oci_spec::runtime::Spec;
