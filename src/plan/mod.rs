@@ -16,12 +16,14 @@ pub mod mount_options;
 pub mod mounts;
 pub mod namespaces;
 pub mod process;
+pub mod resources;
 pub mod scheduling;
 pub mod sysctl;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use crate::bundle::Bundle;
+use crate::cgroup::place::Place;
 use crate::error::{one_line, with_hint};
 use crate::host::Host;
 use crate::watchdog::Limits;
@@ -67,8 +69,8 @@ pub struct Options {
     pub console_socket: bool,
     /// The container ends with us: foreground `run`.
     pub die_with_parent: bool,
-    /// The directory of the cgroup that the container is born in.
-    pub cgroup: Option<PathBuf>,
+    /// Where its processes are counted.
+    pub cgroup: Place,
     /// Directory to bind at /run/notify for the NOTIFY_SOCKET protocol.
     pub notify_dir: Option<PathBuf>,
     /// Environment entries of passed descriptors (LISTEN_FDS) and of the notify socket.
@@ -117,7 +119,9 @@ pub struct Plan {
     /// See [`Options::die_with_parent`].
     pub die_with_parent: bool,
     /// See [`Options::cgroup`].
-    pub cgroup: Option<PathBuf>,
+    pub cgroup: Place,
+    /// Its limits, in a cgroup of its own.
+    pub limits: Vec<resources::Setting>,
     /// See [`Options::passed_fds`].
     pub passed_fds: u32,
     /// Only terminals among the standard streams become the container's (annotation `org.rrunc.keep-streams`).
@@ -197,7 +201,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     let spec = &bundle.spec;
     let mut findings = Findings { warnings: bundle.warnings.clone(), ..Findings::default() };
     document::check(spec, &mut findings);
-    limits::refuse_unsupported(spec, &mut findings);
+    let limits = limits::plan(spec, &options.cgroup, &mut findings);
 
     let namespaces = namespaces::plan(spec, host, &mut findings);
     let ids = ids::plan(spec, host, &namespaces, &mut findings);
@@ -260,6 +264,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         no_pivot: options.no_pivot,
         die_with_parent: options.die_with_parent,
         cgroup: options.cgroup.clone(),
+        limits,
         passed_fds: options.passed_fds,
         keep_streams: annotated(spec, KEEP_STREAMS),
         reaper,

@@ -18,7 +18,6 @@ pub mod policy;
 pub mod profile;
 pub mod project;
 pub mod promises;
-pub mod quantity;
 pub mod report;
 pub mod sockets;
 pub mod status;

@@ -1,6 +1,7 @@
 //! The policy of one sandbox: what profiles and flags come to, applied in order, each rule with the one that made it.
 use super::profile::{Access, Allow, Cache, Deny, Limits, Named, Network, Profile, Seccomp};
-use super::{COMMAND_LINE, places, quantity};
+use super::{COMMAND_LINE, places};
+use crate::quantity;
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
 

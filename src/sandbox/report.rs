@@ -2,9 +2,9 @@
 use super::Choice;
 use super::policy::Decided;
 use super::promises::{PROMISES, Weakened};
-use super::quantity::show_size;
 use crate::error::one_line;
 use crate::printable::printable;
+use crate::quantity::show_size;
 use crate::supervise::Ended;
 use crate::watchdog::Excess;
 use anyhow::{Context, Result};

@@ -2,7 +2,7 @@
 use super::create::{Request, Waiting};
 use super::run::{self, Foreground};
 use super::{Outcome, delete};
-use crate::cli::{Global, SandboxArgs};
+use crate::cli::{CgroupManager, Global, SandboxArgs};
 use crate::error::{self, NotExecuted, WithHint, one_line};
 use crate::sandbox::pasta::Pasta;
 use crate::sandbox::profile::Network;
@@ -125,8 +125,7 @@ fn request(id: String) -> Request {
         preserve_fds: 0,
         // They would let the program in at what the service manager has opened for us.
         service: false,
-        // It ends with its first process, and is not to be paused.
-        own_cgroup: false,
+        cgroup: CgroupManager::Disabled,
     }
 }
 

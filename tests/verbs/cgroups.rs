@@ -32,7 +32,7 @@ fn owners(directory: &Path) -> Vec<(PathBuf, u32, u32, u32)> {
 }
 
 /// Our own cgroup, if it is delegated to us; else the test is skipped.
-fn delegated() -> Option<PathBuf> {
+pub fn delegated() -> Option<PathBuf> {
     let own = own_cgroup().filter(|dir| nix::unistd::access(dir, nix::unistd::AccessFlags::W_OK).is_ok());
     if own.is_none() {
         skip(Lacks::Machine("a cgroup v2 tree that is delegated to the account"));
@@ -41,13 +41,13 @@ fn delegated() -> Option<PathBuf> {
 }
 
 /// The cgroup of a process in the v2 tree, as the host sees it.
-fn cgroup_of(pid: i32) -> String {
+pub fn cgroup_of(pid: i32) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("its cgroups");
     text.lines().find_map(|line| line.strip_prefix("0::")).expect("v2").to_owned()
 }
 
 /// The names of the cgroups below `directory`.
-fn below(directory: &Path) -> Vec<String> {
+pub fn below(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).expect("read a cgroup").map(|entry| entry.expect("an entry").path());
     entries
         .filter(|path| path.is_dir())
