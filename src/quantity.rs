@@ -66,6 +66,12 @@ pub fn duration(text: &str) -> Result<Duration> {
     if text.trim().is_empty() { bail!("{}", wrong()) } else { Ok(Duration::from_nanos(total)) }
 }
 
+/// Thousandths of a positive number with or without a decimal point.
+pub fn thousandths(text: &str) -> Result<u64> {
+    let number = times(text.trim(), 1000).ok().filter(|number| *number > 0);
+    number.with_context(|| format!("{text:?} is no number of processors: write 0.5 or 2"))
+}
+
 /// `digits`, which may have a decimal point, times `factor`.
 fn times(digits: &str, factor: u64) -> Result<u64> {
     let plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -115,6 +121,14 @@ mod tests {
         }
         for bad in ["", "s", "0", "-5", "5w", "1h30m"] {
             assert!(milliseconds(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn parts_of_processors() {
+        assert_eq!((thousandths("1.5").unwrap(), thousandths("2").unwrap()), (1500, 2000));
+        for bad in ["", "0", "-1", "x", "0.0001"] {
+            assert!(thousandths(bad).is_err(), "{bad}");
         }
     }
 

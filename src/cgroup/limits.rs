@@ -23,6 +23,12 @@ pub fn controllers(settings: &[Setting]) -> Vec<&str> {
     all
 }
 
+/// Sets the limits of a container that has no process yet: all but those that forbid it one.
+pub fn prepare(top: &Path, dir: &Path, settings: &[Setting]) -> Result<()> {
+    enable(top, dir, &controllers(settings))?;
+    apply(dir, settings.iter().filter(|setting| !setting.forbids_clone()))
+}
+
 /// Has `dir` controlled by the controllers that `settings` need, from the children of `top` on, and writes the values.
 ///
 /// # Errors
@@ -65,7 +71,8 @@ fn step_aside(dir: &Path) -> Result<()> {
     write(&aside, "cgroup.procs", "0")
 }
 
-fn apply(dir: &Path, settings: &[Setting]) -> Result<()> {
+/// Writes the values, or, when one is refused, those of before.
+pub fn apply<'a>(dir: &Path, settings: impl IntoIterator<Item = &'a Setting>) -> Result<()> {
     let mut done: Vec<(&Setting, String)> = Vec::new();
     for setting in settings {
         let before = match fs::read_to_string(dir.join(&setting.file)) {

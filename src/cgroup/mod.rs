@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long the kernel may take to freeze or thaw all processes, and to let go of the last one.
@@ -28,6 +28,14 @@ pub fn make(dir: &Path) -> Result<()> {
 pub fn open(dir: &Path) -> Result<OwnedFd> {
     let opened = File::options().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(dir);
     Ok(OwnedFd::from(opened.with_context(|| format!("open the cgroup {}", dir.display()))?))
+}
+
+/// The directory of the cgroup that process `pid` is in.
+pub fn of(pid: i32) -> Result<PathBuf> {
+    let file = format!("/proc/{pid}/cgroup");
+    let text = fs::read_to_string(&file).context(file)?;
+    let tree = place::Tree::find().context("this system has no cgroups of version 2")?;
+    Ok(tree.mount.join(place::own_path(&text).context("the container's cgroup is gone")?))
 }
 
 /// Ends every process in it, at once and whatever they do (cgroup.kill, Linux 5.14).

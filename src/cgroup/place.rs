@@ -220,7 +220,7 @@ pub fn top(path: &Path) -> PathBuf {
 }
 
 /// The path of version 2 in the text of /proc/PID/cgroup: `0::/PATH`, without the slash.
-fn own_path(text: &str) -> Option<&str> {
+pub(super) fn own_path(text: &str) -> Option<&str> {
     text.lines().find_map(|line| line.strip_prefix("0::/")).filter(|path| !path.ends_with(" (deleted)"))
 }
 

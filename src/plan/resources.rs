@@ -34,6 +34,11 @@ impl Setting {
         self.file.split('.').next().filter(|name| *name != "cgroup")
     }
 
+    /// It lets no process be made, not even the container's first: it can be set only when that is there.
+    pub fn forbids_clone(&self) -> bool {
+        self.file == "pids.max" && self.value == "0"
+    }
+
     /// It takes a limit away, or sets none: what a new cgroup has by itself.
     pub fn lifts(&self) -> bool {
         let none = |word: &str| word == "max" || word.ends_with("=max");
@@ -74,9 +79,7 @@ pub fn settings(resources: &LinuxResources) -> Vec<Setting> {
         all.extend(of_cpu(cpu));
     }
     if let Some(pids) = resources.pids() {
-        // The container's first process is one: none at all cannot be had.
-        let value = if pids.limit() < 0 { "max".to_owned() } else { pids.limit().max(1).to_string() };
-        all.push(Setting::new("pids.max", value, "pids.limit"));
+        all.push(Setting::new("pids.max", bytes(pids.limit()), "pids.limit"));
     }
     if let Some(io) = resources.block_io() {
         all.extend(of_io(io));
@@ -257,7 +260,9 @@ mod tests {
     #[test]
     fn processes_huge_pages_and_what_the_kernel_calls_by_name() {
         let pair = |file: &str, value: &str| (file.to_owned(), value.to_owned());
-        assert_eq!(one(json!({"pids": {"limit": 0}})).value, "1");
+        assert!(
+            one(json!({"pids": {"limit": 0}})).forbids_clone() && !one(json!({"pids": {"limit": 1}})).forbids_clone()
+        );
         assert_eq!(one(json!({"pids": {"limit": 9}})).value, "9");
         assert!(one(json!({"pids": {"limit": -1}})).lifts());
         let pages = written(json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 4}]}));

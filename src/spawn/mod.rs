@@ -104,6 +104,9 @@ pub fn spawn(
         state.pid = pid;
         state.start_time = process::start_time(pid)?.context("container init ended at once")?;
         written(state)?;
+        if let Some(dir) = plan.cgroup.directory() {
+            cgroup::limits::apply(dir, plan.limits.iter().filter(|setting| setting.forbids_clone()))?;
+        }
         let agent = Agent::of(plan.process.as_ref(), state, Status::Creating);
         Ok((answer(plan, state, &written, &mut ours, agent.as_ref())?, agent))
     };

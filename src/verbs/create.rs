@@ -223,7 +223,7 @@ fn set_up(
         log::debug!("{note}");
     }
     if let Place::Directory { path, top } = &plan.cgroup {
-        cgroup::limits::set(top, path, &plan.limits)?;
+        cgroup::limits::prepare(top, path, &plan.limits)?;
     }
     container.save_config(&bundle.bytes)?;
     let gate = match request.waiting {
