@@ -11,8 +11,9 @@ use crate::systemd;
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -30,12 +31,27 @@ pub fn open(dir: &Path) -> Result<OwnedFd> {
     Ok(OwnedFd::from(opened.with_context(|| format!("open the cgroup {}", dir.display()))?))
 }
 
-/// The directory of the cgroup that process `pid` is in.
-pub fn of(pid: i32) -> Result<PathBuf> {
-    let file = format!("/proc/{pid}/cgroup");
+/// The directory of the cgroup that `process` is in, a pid or `self`.
+pub fn of(process: &str) -> Result<PathBuf> {
+    let file = format!("/proc/{process}/cgroup");
     let text = fs::read_to_string(&file).context(file)?;
     let tree = place::Tree::find().context("this system has no cgroups of version 2")?;
     Ok(tree.mount.join(place::own_path(&text).context("the container's cgroup is gone")?))
+}
+
+/// Makes `uid` the owner of our own cgroup and of the files by which its owner arranges what is below it
+/// (config-linux.md, "Cgroup ownership").
+pub fn give_to(uid: u32) -> Result<()> {
+    const BY_DEFAULT: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
+    let dir = of("self")?;
+    let delegated = fs::read_to_string("/sys/kernel/cgroup/delegate").unwrap_or_else(|_| BY_DEFAULT.to_owned());
+    for path in std::iter::once(dir.clone()).chain(delegated.lines().map(|file| dir.join(file))) {
+        match lchown(&path, Some(uid), None) {
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            changed => changed.with_context(|| format!("give {} to user {uid}", path.display()))?,
+        }
+    }
+    Ok(())
 }
 
 /// Ends every process in it, at once and whatever they do (cgroup.kill, Linux 5.14).
@@ -57,7 +73,7 @@ pub fn remove(dir: &Path) -> Result<()> {
     loop {
         match remove_tree(dir) {
             Ok(()) => return Ok(()),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
             // The last process has ended, and the kernel has yet to notice.
             Err(e) if e.raw_os_error() == Some(libc::EBUSY) && Instant::now() < end => {
                 std::thread::sleep(Duration::from_millis(1));

@@ -23,15 +23,13 @@ pub(super) fn plan(spec: &Spec, cgroup: &Place, findings: &mut Findings) -> Vec<
     check_values(resources, findings);
     let settings = settings(resources);
     if let Place::Callers { why, hint } = cgroup {
-        let mut refused: Vec<&str> = Vec::new();
-        for setting in settings.iter().filter(|setting| !setting.lifts()) {
-            let member = setting.member.split(['.', '[']).next().unwrap_or_default();
-            if !refused.contains(&member) {
-                refused.push(member);
-                let problem = "rootless needs no limits + no cgrouppath when no permission is granted for cgroups";
-                findings.problem(&format!("linux.resources.{member}"), format!("{problem}: {why}"));
-                findings.hint(format!("{hint}, or remove the limit"));
-            }
+        let limits = settings.iter().filter(|setting| !setting.lifts());
+        let mut members: Vec<&str> = limits.filter_map(|setting| setting.member.split(['.', '[']).next()).collect();
+        members.dedup();
+        if !members.is_empty() {
+            let problem = "rootless needs no limits + no cgrouppath when no permission is granted for cgroups";
+            findings.problem(&format!("linux.resources.{}", members.join("+")), format!("{problem}: {why}"));
+            findings.hint(format!("{hint}, or remove the limit"));
         }
         return Vec::new();
     }

@@ -25,7 +25,7 @@ pub(crate) mod tests;
 use crate::bundle::Bundle;
 use crate::cgroup::place::Place;
 use crate::error::{one_line, with_hint};
-use crate::host::Host;
+use crate::host::{Host, IdMap};
 use crate::watchdog::Limits;
 use anyhow::{Result, anyhow, bail};
 use oci_spec::runtime::Spec;
@@ -120,6 +120,8 @@ pub struct Plan {
     pub die_with_parent: bool,
     /// See [`Options::cgroup`].
     pub cgroup: Place,
+    /// The user inside who gets the cgroup, where he may write to it and is not the caller, whose it is.
+    pub cgroup_owner: Option<u32>,
     /// Its limits, in a cgroup of its own.
     pub limits: Vec<resources::Setting>,
     /// See [`Options::passed_fds`].
@@ -212,6 +214,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     }
     let mut mounts = mounts::plan(bundle, &namespaces, &view, &mut findings);
     mounts.extend(options.notify_dir.as_deref().map(mounts::notify_socket));
+    let cgroup_owner = plan_cgroup_owner(spec, host, ids.as_ref(), &mounts);
     let mount_label = labels::mount_label(spec.linux().as_ref(), host.modules, &mut findings);
     if let Some(label) = &mount_label {
         labels::put_on(&mut mounts, label);
@@ -264,6 +267,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         no_pivot: options.no_pivot,
         die_with_parent: options.die_with_parent,
         cgroup: options.cgroup.clone(),
+        cgroup_owner,
         limits,
         passed_fds: options.passed_fds,
         keep_streams: annotated(spec, KEEP_STREAMS),
@@ -274,6 +278,15 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         warnings: findings.warnings,
         notes: findings.notes,
     })
+}
+
+/// The program's user gets the cgroup exactly where the configuration mounts it writable (config-linux.md, "Cgroup
+/// ownership"); if we have rights over what he makes there, for else it could not be removed.
+fn plan_cgroup_owner(spec: &Spec, host: &Host, ids: Option<&Ids>, mounts: &[mounts::Mount]) -> Option<u32> {
+    let user = spec.process().as_ref()?.user().uid();
+    let of = |map: &IdMap| Some(map.outside + user.checked_sub(map.inside).filter(|offset| *offset < map.size)?);
+    let outside = ids?.uid.iter().find_map(of)?;
+    (outside != host.uid && host.privileged && mounts.iter().any(mounts::Mount::is_writable_cgroup)).then_some(user)
 }
 
 /// Limits that somebody has to stay for.

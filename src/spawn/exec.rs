@@ -86,7 +86,9 @@ fn clone_beside(state: &State, below: &Path, needs_cgroup: &mut bool) -> Result<
     *needs_cgroup = state.scope.is_some();
     let born = match born_in(&own.join(below)) {
         // The container gives controllers to cgroups of its own, so that none but those may have processes.
-        Err(e) if errno_of(&e) == Some(Errno::EBUSY) && below == Path::new("") => born_in(&cgroup::of(state.pid)?),
+        Err(e) if errno_of(&e) == Some(Errno::EBUSY) && below == Path::new("") => {
+            born_in(&cgroup::of(&state.pid.to_string())?)
+        }
         born => born,
     };
     match born.map_err(|e| (errno_of(&e), e)) {
