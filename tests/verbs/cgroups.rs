@@ -112,6 +112,42 @@ fn a_container_is_born_in_a_cgroup_of_its_own_and_takes_it_along() {
 }
 
 #[test]
+fn exec_joins_the_containers_cgroup_or_one_below_it() {
+    if delegated().is_none() {
+        return;
+    }
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.set("/linux/namespaces/-", json!({"type": "cgroup"}));
+    bundle.mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev"]);
+    // A container that arranges its own cgroups, and is in one of them itself.
+    bundle.script(
+        "mkdir -p /sys/fs/cgroup/a/b /sys/fs/cgroup/init && echo 0 >/sys/fs/cgroup/init/cgroup.procs && echo there; sleep 3600",
+    );
+    let mut container = stage.call(&["run", "c"]).cwd(bundle.path()).spawn();
+    container.wait_stdout("there");
+    let of = |args: &[&str]| stage.rrunc(&[&["exec"], args, &["c", "grep", "^0::", "/proc/self/cgroup"]].concat());
+    of(&[]).success().prints("0::/\n");
+    of(&["--cgroup", "a/b"]).success().prints("0::/a/b\n");
+    of(&["--cgroup", "/a"]).success().prints("0::/a\n");
+    of(&["--cgroup", "/"]).success().prints("0::/\n");
+    of(&["--cgroup", "none"]).fails(255, &["open the cgroup", "No such file or directory"]);
+    of(&["--cgroup", "../a"]).fails(255, &["bad sub cgroup path: ../a"]);
+    of(&["--cgroup", "memory:a"]).fails(255, &["invalid --cgroup argument: memory:a"]);
+    of(&["--cgroup", "a", "--cgroup", "b"]).fails(255, &["invalid --cgroup argument"]);
+    // Controllers for those below: now no process may be in the container's own.
+    let given = stage.rrunc(&["exec", "c", "sh", "-c", "echo +hugetlb >/sys/fs/cgroup/cgroup.subtree_control"]);
+    if given.code == 0 {
+        of(&[]).success().prints("0::/init\n");
+    }
+    stage.rrunc(&["delete", "--force", "c"]).success();
+    container.wait();
+    stage.in_bundle(&bundle, &["--cgroup-manager", "disabled", "create", "c"]).success();
+    of(&["--cgroup", "a"]).fails(255, &["the container has no cgroup of its own"]);
+    stage.remove("c");
+}
+
+#[test]
 fn a_paused_container_stands_still_until_it_is_resumed() {
     if delegated().is_none() {
         return;
