@@ -246,7 +246,9 @@ mod tests {
     #[test]
     fn listed_annotations_are_those_that_change_what_is_done() {
         let listed = list("/potentiallyUnsafeConfigAnnotations");
-        let recognized = [REAPER, KEEP_STREAMS, NO_NAMES, MEMORY, TIMEOUT];
+        let of_systemd = "org.systemd.property.CollectMode";
+        assert!(crate::systemd::annotation(of_systemd, "'inactive'").unwrap().is_some());
+        let recognized = [REAPER, KEEP_STREAMS, NO_NAMES, MEMORY, TIMEOUT, of_systemd];
         let matches = |form: &str, name: &str| name == form || (form.ends_with('.') && name.starts_with(form));
         for form in &listed {
             assert!(recognized.iter().any(|name| matches(form, name)), "nothing recognizes {form}");
