@@ -1,0 +1,209 @@
+//! One runtime's place: the settings of its clients, an image, calls, and what a case left behind. Everything is below one
+//! directory of the account: HOME, XDG_RUNTIME_DIR, storage.
+use crate::support::{Bundle, Call, Output, PATIENCE, Stage, Terminal, find_program, runtime};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, id};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Clients have programs of their own to start, on a machine that does other things too.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(90);
+
+/// The README, compiled in: the account that runs this need not be able to read the repository.
+const README: &str = include_str!("../../README.md");
+
+/// The place.
+pub struct Lab {
+    stage: Stage,
+    /// Name of the runtime.
+    pub runtime: String,
+    /// The runtime itself.
+    pub program: PathBuf,
+    /// Processes that stay from one case to the next, such as podman's pause process.
+    resident: BTreeSet<String>,
+    /// Mounts that stay.
+    mounts: BTreeSet<String>,
+    cgroup: Option<PathBuf>,
+}
+
+impl Lab {
+    /// Makes settings and image, and has podman run one container, without which there is no point in the rest.
+    pub fn new(name: &str) -> Lab {
+        let program = if name == "rrunc" { runtime() } else { find_program(name).expect("it is installed") };
+        let cgroup = own_cgroup(name);
+        let stage = Stage::new();
+        let mut lab = Lab {
+            stage,
+            runtime: name.to_owned(),
+            program,
+            resident: BTreeSet::new(),
+            mounts: BTreeSet::new(),
+            cgroup,
+        };
+        lab.write_settings();
+        lab.import_image();
+        lab.podman("run --rm --network none bb true").success();
+        lab.resident = lab.processes();
+        lab.mounts = lab.client_mounts();
+        lab
+    }
+
+    /// The account's own directory of this runtime.
+    pub fn dir(&self) -> &Path {
+        self.stage.dir()
+    }
+
+    fn write_settings(&self) {
+        let settings = self.dir().join("home/.config/containers");
+        fs::create_dir_all(&settings).expect("mkdir");
+        let write = |name: &str, text: &str| fs::write(settings.join(name), text).expect("write settings");
+        // Whoever reads the README puts rrunc there; of crun and runc podman knows everything.
+        let containers =
+            snippet("containers.conf").replace("/usr/local/bin/rrunc", self.program.to_str().expect("a path"));
+        write("containers.conf", &containers.replace("runtime = \"rrunc\"", &format!("runtime = {:?}", self.runtime)));
+        write("storage.conf", "[storage]\ndriver = \"vfs\"\n");
+        write("policy.json", "{\"default\": [{\"type\": \"insecureAcceptAnything\"}]}");
+        write("registries.conf", "unqualified-search-registries = []\n");
+    }
+
+    fn import_image(&self) {
+        let bundle: Bundle = self.stage.bundle_named("image");
+        // Built by hand, an image has what a distribution's would bring along.
+        fs::create_dir_all(bundle.rootfs().join("data")).expect("mkdir");
+        let tar = self.dir().join("image.tar");
+        let done = Command::new("tar").arg("-C").arg(bundle.rootfs()).arg("-cf").arg(&tar).arg(".").status();
+        assert!(done.expect("tar").success());
+        self.podman(&format!("import -q {} bb", tar.display())).success();
+    }
+
+    /// `COMMAND`, as a shell reads it, in this lab's environment.
+    pub fn call(&self, command: &str) -> Call {
+        let line = format!("exec {command}");
+        let call = self.stage.call_program("/bin/sh".as_ref(), &["-c", &line]).cwd(self.dir());
+        call.env("TMPDIR", self.dir()).within(CLIENT_PATIENCE)
+    }
+
+    /// `podman ARGS`, not yet started.
+    pub fn podman_call(&self, args: &str) -> Call {
+        // There is no systemd here, and no journal.
+        self.call(&format!("podman --cgroup-manager cgroupfs --events-backend file {args}"))
+    }
+
+    /// `podman ARGS`, waited for.
+    pub fn podman(&self, args: &str) -> Output {
+        self.podman_call(args).run()
+    }
+
+    /// `podman ARGS` at a terminal.
+    pub fn podman_at_terminal(&self, args: &str) -> Terminal {
+        Terminal::start(self.podman_call(args), 24, 80)
+    }
+
+    /// Calls `command` until it prints `text`.
+    pub fn podman_until(&self, args: &str, text: &str) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let out = self.podman(args);
+            if out.stdout.contains(text) {
+                return;
+            }
+            assert!(Instant::now() < end, "podman {args} never showed {text:?}: {out:?}");
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Processes of this lab.
+    fn processes(&self) -> BTreeSet<String> {
+        self.stage.processes().into_iter().collect()
+    }
+
+    /// Mounts below this lab's directory as the clients see them: in the mount namespace that they keep.
+    fn client_mounts(&self) -> BTreeSet<String> {
+        let mut all = BTreeSet::new();
+        for process in self.resident.iter().filter_map(|line| line.split_once(':')) {
+            let table = fs::read_to_string(format!("/proc/{}/mountinfo", process.0)).unwrap_or_default();
+            let name = format!("{}/", self.dir().display());
+            // Without the number, which says nothing.
+            let place = |line: &str| line.split(' ').nth(4).unwrap_or_default().to_owned();
+            all.extend(table.lines().filter(|line| line.contains(&name)).map(place));
+        }
+        all
+    }
+
+    /// What is there and was not at the beginning. Whatever ends a moment after its client is waited for.
+    pub fn leaks(&self) -> Vec<String> {
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            let left = self.leaks_now();
+            if left.is_empty() || Instant::now() > end {
+                return left;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn leaks_now(&self) -> Vec<String> {
+        let mut left: Vec<String> =
+            self.processes().difference(&self.resident).map(|p| format!("process {p}")).collect();
+        left.extend(self.client_mounts().difference(&self.mounts).map(|m| format!("mount {m}")));
+        left.extend(self.stage.containers().iter().map(|id| format!("state of {id}")));
+        if let Some(dir) = &self.cgroup {
+            left.extend(subdirectories(dir).iter().map(|name| format!("cgroup {name}")));
+        }
+        left
+    }
+
+    /// After a case that failed: whatever it left must not fail the next one.
+    pub fn clear(&self) {
+        for args in ["pod rm -fa -t 0", "rm -fa -t 0"] {
+            self.podman(args);
+        }
+        for process in self.processes().difference(&self.resident) {
+            let pid = process.split(':').next().unwrap_or_default();
+            // It may be gone by now.
+            drop(Command::new("kill").args(["-9", pid]).output());
+        }
+        for id in self.stage.containers() {
+            self.stage.rrunc(&["delete", "--force", &id]);
+        }
+        if let Some(dir) = &self.cgroup {
+            for name in subdirectories(dir) {
+                drop(fs::write(dir.join(&name).join("cgroup.kill"), "1"));
+                drop(fs::remove_dir(dir.join(name)));
+            }
+        }
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.clear();
+        // Ends the pause process, so that the stage finds nothing alive.
+        self.podman("system migrate");
+    }
+}
+
+/// The block of the README that begins with ```` ```toml FILE ```` (or another language).
+pub fn snippet(file: &str) -> &'static str {
+    let marked = |block: &&str| block.lines().next().is_some_and(|first| first.split(' ').nth(1) == Some(file));
+    let block = README.split("```").find(marked).unwrap_or_else(|| panic!("the README has no block for {file}"));
+    block.split_once('\n').expect("a first line").1
+}
+
+/// A cgroup for this process alone, where tests/run has delegated a tree.
+fn own_cgroup(name: &str) -> Option<PathBuf> {
+    let text = fs::read_to_string("/proc/self/cgroup").expect("read /proc/self/cgroup");
+    let own = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let dir = Path::new("/sys/fs/cgroup").join(own).join(format!("clients-{name}"));
+    fs::create_dir(&dir).ok()?;
+    fs::write(dir.join("cgroup.procs"), id().to_string()).ok()?;
+    Some(dir)
+}
+
+fn subdirectories(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).expect("read the cgroup");
+    let entries = entries.filter_map(Result::ok).filter(|entry| entry.path().is_dir());
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
