@@ -2,7 +2,9 @@
 //! directory of the account: HOME, XDG_RUNTIME_DIR, storage.
 use crate::support::{Bundle, Call, Output, PATIENCE, Stage, Terminal, find_program, runtime};
 use std::collections::BTreeSet;
+use std::env;
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, id};
 use std::thread;
@@ -17,6 +19,8 @@ const README: &str = include_str!("../../README.md");
 /// The place.
 pub struct Lab {
     stage: Stage,
+    /// XDG_RUNTIME_DIR. With more than 38 characters podman 4.3 waits for twenty seconds at each end of a container.
+    xdg: PathBuf,
     /// Name of the runtime.
     pub runtime: String,
     /// The runtime itself.
@@ -34,8 +38,11 @@ impl Lab {
         let program = if name == "rrunc" { runtime() } else { find_program(name).expect("it is installed") };
         let cgroup = own_cgroup(name);
         let stage = Stage::new();
+        let xdg = env::temp_dir().join(format!("c{}", id()));
+        fs::DirBuilder::new().mode(0o700).create(&xdg).expect("make XDG_RUNTIME_DIR");
         let mut lab = Lab {
             stage,
+            xdg,
             runtime: name.to_owned(),
             program,
             resident: BTreeSet::new(),
@@ -82,7 +89,7 @@ impl Lab {
     pub fn call(&self, command: &str) -> Call {
         let line = format!("exec {command}");
         let call = self.stage.call_program("/bin/sh".as_ref(), &["-c", &line]).cwd(self.dir());
-        call.env("TMPDIR", self.dir()).within(CLIENT_PATIENCE)
+        call.env("XDG_RUNTIME_DIR", &self.xdg).env("TMPDIR", self.dir()).within(CLIENT_PATIENCE)
     }
 
     /// `podman ARGS`, not yet started.
@@ -94,6 +101,12 @@ impl Lab {
     /// `podman ARGS`, waited for.
     pub fn podman(&self, args: &str) -> Output {
         self.podman_call(args).run()
+    }
+
+    /// `podman ARGS` where it makes a pod's first container, whose image it would build from a program that is not
+    /// installed everywhere: that image is this one.
+    pub fn podman_with_infra(&self, args: &str) -> Output {
+        self.podman(args)
     }
 
     /// `podman ARGS` at a terminal.
@@ -132,6 +145,11 @@ impl Lab {
         all
     }
 
+    /// Containers that have a state directory of rrunc's.
+    fn containers(&self) -> Vec<String> {
+        names(&self.xdg.join("rrunc"))
+    }
+
     /// What is there and was not at the beginning. Whatever ends a moment after its client is waited for.
     pub fn leaks(&self) -> Vec<String> {
         let end = Instant::now() + Duration::from_secs(10);
@@ -148,7 +166,7 @@ impl Lab {
         let mut left: Vec<String> =
             self.processes().difference(&self.resident).map(|p| format!("process {p}")).collect();
         left.extend(self.client_mounts().difference(&self.mounts).map(|m| format!("mount {m}")));
-        left.extend(self.stage.containers().iter().map(|id| format!("state of {id}")));
+        left.extend(self.containers().iter().map(|id| format!("state of {id}")));
         if let Some(dir) = &self.cgroup {
             left.extend(subdirectories(dir).iter().map(|name| format!("cgroup {name}")));
         }
@@ -165,8 +183,8 @@ impl Lab {
             // It may be gone by now.
             drop(Command::new("kill").args(["-9", pid]).output());
         }
-        for id in self.stage.containers() {
-            self.stage.rrunc(&["delete", "--force", &id]);
+        for id in self.containers() {
+            self.call(&format!("{} delete --force {id}", self.program.display())).run();
         }
         if let Some(dir) = &self.cgroup {
             for name in subdirectories(dir) {
@@ -182,6 +200,7 @@ impl Drop for Lab {
         self.clear();
         // Ends the pause process, so that the stage finds nothing alive.
         self.podman("system migrate");
+        drop(fs::remove_dir_all(&self.xdg));
     }
 }
 
@@ -203,7 +222,11 @@ fn own_cgroup(name: &str) -> Option<PathBuf> {
 }
 
 fn subdirectories(dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir).expect("read the cgroup");
-    let entries = entries.filter_map(Result::ok).filter(|entry| entry.path().is_dir());
+    names(dir).into_iter().filter(|name| dir.join(name).is_dir()).collect()
+}
+
+/// What is in a directory; nothing if there is none.
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }

@@ -90,12 +90,12 @@ fn run_cases(runtime: &str) {
         Err(panic) => return println!("{}", Outcome::failed(table::SETUP, &message(panic)).line()),
     };
     for case in chosen() {
-        let result = catch_unwind(AssertUnwindSafe(|| (case.act)(&lab)));
-        let leaks = lab.leaks();
-        let outcome = match result {
+        let outcome = match catch_unwind(AssertUnwindSafe(|| (case.act)(&lab))) {
             Err(panic) => Outcome::failed(case.name, &message(panic)),
-            Ok(()) if !leaks.is_empty() => Outcome::failed(case.name, &format!("left behind: {}", leaks.join("; "))),
-            Ok(()) => Outcome::passed(case.name),
+            Ok(()) => match lab.leaks() {
+                leaks if leaks.is_empty() => Outcome::passed(case.name),
+                leaks => Outcome::failed(case.name, &format!("left behind: {}", leaks.join("; "))),
+            },
         };
         if !outcome.ok {
             lab.clear();
