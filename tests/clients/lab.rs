@@ -4,7 +4,7 @@ use crate::support::{Bundle, Call, Output, PATIENCE, Stage, Terminal, find_progr
 use std::collections::BTreeSet;
 use std::env;
 use std::fs;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, id};
 use std::thread;
@@ -49,6 +49,10 @@ impl Lab {
             mounts: BTreeSet::new(),
             cgroup,
         };
+        // Ids that are not the account's have to get through to the storage.
+        for dir in [lab.dir(), &lab.dir().join("home")] {
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o711)).expect("chmod");
+        }
         lab.write_settings();
         lab.import_image();
         lab.podman("run --rm --network none bb true").success();
@@ -77,12 +81,13 @@ impl Lab {
 
     fn import_image(&self) {
         let bundle: Bundle = self.stage.bundle_named("image");
-        // Built by hand, an image has what a distribution's would bring along.
+        // What images of distributions bring along.
         fs::create_dir_all(bundle.rootfs().join("data")).expect("mkdir");
+        fs::set_permissions(bundle.rootfs().join("tmp"), fs::Permissions::from_mode(0o1777)).expect("chmod");
         let tar = self.dir().join("image.tar");
         let done = Command::new("tar").arg("-C").arg(bundle.rootfs()).arg("-cf").arg(&tar).arg(".").status();
         assert!(done.expect("tar").success());
-        self.podman(&format!("import -q {} bb", tar.display())).success();
+        self.podman(&format!("import -q --change ENV=PATH=/usr/bin:/bin {} bb", tar.display())).success();
     }
 
     /// `COMMAND`, as a shell reads it, in this lab's environment.
@@ -101,12 +106,6 @@ impl Lab {
     /// `podman ARGS`, waited for.
     pub fn podman(&self, args: &str) -> Output {
         self.podman_call(args).run()
-    }
-
-    /// `podman ARGS` where it makes a pod's first container, whose image it would build from a program that is not
-    /// installed everywhere: that image is this one.
-    pub fn podman_with_infra(&self, args: &str) -> Output {
-        self.podman(args)
     }
 
     /// `podman ARGS` at a terminal.

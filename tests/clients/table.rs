@@ -115,12 +115,11 @@ impl Table {
             };
             println!("{}", format!("{case:width$}  {cells}{verdict}").trim_end());
         }
-        for case in self.cases.iter().filter(|case| self.verdict(case) != Verdict::Passed) {
-            let word = if self.verdict(case) == Verdict::Failed { "FAILED" } else { "not run" };
-            println!("\n{case}: {word}");
+        for case in &self.cases {
             for runtime in &self.runtimes {
-                let message = self.of(runtime, case).map_or("no outcome", |outcome| &outcome.message);
-                println!("  {runtime}: {}", message.trim_end().replace('\n', "\n    "));
+                if let Some(outcome) = self.of(runtime, case).filter(|outcome| !outcome.ok) {
+                    println!("\n{case}, {runtime}: {}", outcome.message.trim_end().replace('\n', "\n    "));
+                }
             }
         }
         for broken in &self.broken {

@@ -112,7 +112,9 @@ fn shm_size(lab: &Lab) {
 }
 
 fn secret(lab: &Lab) {
-    lab.podman_call("secret create hush -").stdin("quiet").run().success();
+    let file = lab.dir().join("hush");
+    fs::write(&file, "quiet").expect("write");
+    lab.podman(&format!("secret create hush {}", file.display())).success();
     sh(lab, "--secret hush", "cat /run/secrets/hush").success().prints("quiet");
     lab.podman("secret rm hush").success();
 }
@@ -135,7 +137,8 @@ fn copies(lab: &Lab) {
     let dir = data(lab, "copies");
     lab.podman(&format!("cp {dir}/file c:/root/file")).success();
     lab.podman("exec c cat /root/file").success().prints("content\n");
-    assert!(lab.podman("diff c").success().stdout.contains("A /root/file"));
+    let changes = lab.podman("diff c").success().stdout;
+    assert!(changes.contains("A /root/file"), "{changes}");
     lab.podman("commit -q c changed").success();
     lab.podman("rm -f -t 0 c").success();
     lab.podman("run --rm --network none changed cat /root/file").success().prints("content\n");

@@ -49,7 +49,7 @@ fn kube(lab: &Lab) {
         - {name: A, value: played}\n    securityContext: {runAsUser: 1000, readOnlyRootFilesystem: true}\n    \
         volumeMounts: [{name: v, mountPath: /v}]\n  volumes:\n  - {name: v, emptyDir: {}}\n";
     fs::write(&file, text).expect("write");
-    lab.podman_with_infra(&format!("play kube {}", file.display())).success();
+    lab.podman(&format!("play kube {}", file.display())).success();
     lab.podman_until("logs k-main", "played");
     lab.podman("exec k-main id -u").success().prints("1000\n");
     lab.podman(&format!("play kube --down {}", file.display())).success();
