@@ -58,10 +58,7 @@ fn volumes(lab: &Lab) {
     fs::write(dir.join("file"), "shown\n").expect("write");
     let line = with_runtime(
         lab,
-        &format!(
-            "--isolation oci --network none --user 1000 --cap-add CAP_CHOWN -v {}:/data:ro w --",
-            dir.display()
-        ),
+        &format!("--isolation oci --network none --user 1000 --cap-add CAP_CHOWN -v {}:/data:ro w --", dir.display()),
     );
     buildah(lab, &format!("{line} sh -c 'cat /data/file; id -u'")).success().prints("shown\n1000\n");
     buildah(lab, "rm w").success();
@@ -72,10 +69,7 @@ fn runtime_flag(lab: &Lab) {
     let log = lab.dir().join("flag.log");
     let line = with_runtime(
         lab,
-        &format!(
-            "--isolation oci --network none --runtime-flag log={} --runtime-flag debug w -- true",
-            log.display()
-        ),
+        &format!("--isolation oci --network none --runtime-flag log={} --runtime-flag debug w -- true", log.display()),
     );
     buildah(lab, &line).success();
     assert!(fs::metadata(log).is_ok_and(|file| file.len() > 0), "nothing was logged");

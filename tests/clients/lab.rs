@@ -1,12 +1,15 @@
 //! One runtime's place: the settings of its clients, an image, calls, and what a case left behind. Everything is below one
 //! directory of the account: HOME, XDG_RUNTIME_DIR, storage.
+use crate::daemon::Daemon;
 use crate::support::{Bundle, Call, Output, PATIENCE, Stage, Terminal, find_program, runtime};
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, id};
+use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,16 +23,18 @@ const README: &str = include_str!("../../README.md");
 pub struct Lab {
     stage: Stage,
     /// XDG_RUNTIME_DIR. With more than 38 characters podman 4.3 waits for twenty seconds at each end of a container.
-    xdg: PathBuf,
+    pub xdg: PathBuf,
     /// Name of the runtime.
     pub runtime: String,
     /// The runtime itself.
     pub program: PathBuf,
     /// Processes that stay from one case to the next, such as podman's pause process.
-    resident: BTreeSet<String>,
-    /// Mounts that stay.
-    mounts: BTreeSet<String>,
-    cgroup: Option<PathBuf>,
+    resident: RefCell<BTreeSet<String>>,
+    /// Mounts and cgroups that stay.
+    places: RefCell<BTreeSet<String>>,
+    /// This process's own.
+    pub cgroup: Option<PathBuf>,
+    daemons: RefCell<BTreeMap<&'static str, Rc<Daemon>>>,
 }
 
 impl Lab {
@@ -40,14 +45,15 @@ impl Lab {
         let stage = Stage::new();
         let xdg = env::temp_dir().join(format!("c{}", id()));
         fs::DirBuilder::new().mode(0o700).create(&xdg).expect("make XDG_RUNTIME_DIR");
-        let mut lab = Lab {
+        let lab = Lab {
             stage,
             xdg,
             runtime: name.to_owned(),
             program,
-            resident: BTreeSet::new(),
-            mounts: BTreeSet::new(),
+            resident: RefCell::default(),
+            places: RefCell::default(),
             cgroup,
+            daemons: RefCell::default(),
         };
         // Ids that are not the account's have to get through to the storage.
         for dir in [lab.dir(), &lab.dir().join("home")] {
@@ -56,9 +62,25 @@ impl Lab {
         lab.write_settings();
         lab.import_image();
         lab.podman("run --rm --network none bb true").success();
-        lab.resident = lab.processes();
-        lab.mounts = lab.client_mounts();
+        lab.settle();
         lab
+    }
+
+    /// What is there now is the clients' own and stays.
+    fn settle(&self) {
+        self.resident.replace(self.processes());
+        self.places.replace(self.places_now());
+    }
+
+    /// The daemon of this name, started by the first who asks.
+    pub fn daemon(&self, name: &'static str, start: fn(&Lab) -> Daemon) -> Rc<Daemon> {
+        if let Some(daemon) = self.daemons.borrow().get(name) {
+            return daemon.clone();
+        }
+        let daemon = Rc::new(start(self));
+        self.daemons.borrow_mut().insert(name, daemon.clone());
+        self.settle();
+        daemon
     }
 
     /// The account's own directory of this runtime.
@@ -70,13 +92,20 @@ impl Lab {
         let settings = self.dir().join("home/.config/containers");
         fs::create_dir_all(&settings).expect("mkdir");
         let write = |name: &str, text: &str| fs::write(settings.join(name), text).expect("write settings");
-        // Whoever reads the README puts rrunc there; of crun and runc podman knows everything.
-        let containers =
-            snippet("containers.conf").replace("/usr/local/bin/rrunc", self.program.to_str().expect("a path"));
+        // Of crun and runc podman knows everything.
+        let containers = self.snippet("containers.conf");
         write("containers.conf", &containers.replace("runtime = \"rrunc\"", &format!("runtime = {:?}", self.runtime)));
         write("storage.conf", "[storage]\ndriver = \"vfs\"\n");
         write("policy.json", "{\"default\": [{\"type\": \"insecureAcceptAnything\"}]}");
         write("registries.conf", "unqualified-search-registries = []\n");
+    }
+
+    /// The README's block that begins with ```` ```LANGUAGE FILE ````, as its reader would fill it in.
+    pub fn snippet(&self, file: &str) -> String {
+        let marked = |block: &&str| block.lines().next().is_some_and(|first| first.split(' ').nth(1) == Some(file));
+        let block = README.split("```").find(marked).unwrap_or_else(|| panic!("the README has no block for {file}"));
+        let text = block.split_once('\n').expect("a first line").1;
+        text.replace("/usr/local/bin/rrunc", self.program.to_str().expect("a path"))
     }
 
     fn import_image(&self) {
@@ -85,7 +114,13 @@ impl Lab {
         fs::create_dir_all(bundle.rootfs().join("data")).expect("mkdir");
         fs::set_permissions(bundle.rootfs().join("tmp"), fs::Permissions::from_mode(0o1777)).expect("chmod");
         let tar = self.dir().join("image.tar");
-        let done = Command::new("tar").arg("-C").arg(bundle.rootfs()).arg("-cf").arg(&tar).arg(".").status();
+        let done = Command::new("tar")
+            .arg("-C")
+            .arg(bundle.rootfs())
+            .args(["--owner=0", "--group=0", "-cf"])
+            .arg(&tar)
+            .arg(".")
+            .status();
         assert!(done.expect("tar").success());
         self.podman(&format!("import -q --change ENV=PATH=/usr/bin:/bin {} bb", tar.display())).success();
     }
@@ -131,14 +166,17 @@ impl Lab {
         self.stage.processes().into_iter().collect()
     }
 
-    /// Mounts below this lab's directory as the clients see them: in the mount namespace that they keep.
-    fn client_mounts(&self) -> BTreeSet<String> {
+    /// Cgroups, and mounts below this lab's directory as the clients see them: in the mount namespaces that they keep.
+    fn places_now(&self) -> BTreeSet<String> {
         let mut all = BTreeSet::new();
-        for process in self.resident.iter().filter_map(|line| line.split_once(':')) {
+        if let Some(dir) = &self.cgroup {
+            cgroups_below(dir, &mut all);
+        }
+        for process in self.resident.borrow().iter().filter_map(|line| line.split_once(':')) {
             let table = fs::read_to_string(format!("/proc/{}/mountinfo", process.0)).unwrap_or_default();
             let name = format!("{}/", self.dir().display());
             // Without the number, which says nothing.
-            let place = |line: &str| line.split(' ').nth(4).unwrap_or_default().to_owned();
+            let place = |line: &str| format!("mount {}", line.split(' ').nth(4).unwrap_or_default());
             all.extend(table.lines().filter(|line| line.contains(&name)).map(place));
         }
         all
@@ -146,7 +184,11 @@ impl Lab {
 
     /// Containers that have a state directory of rrunc's.
     fn containers(&self) -> Vec<String> {
-        names(&self.xdg.join("rrunc"))
+        let mut all = names(&self.xdg.join("rrunc"));
+        for daemon in self.daemons.borrow().values() {
+            all.extend(names(&daemon.state));
+        }
+        all
     }
 
     /// What is there and was not at the beginning. Whatever ends a moment after its client is waited for.
@@ -163,12 +205,9 @@ impl Lab {
 
     fn leaks_now(&self) -> Vec<String> {
         let mut left: Vec<String> =
-            self.processes().difference(&self.resident).map(|p| format!("process {p}")).collect();
-        left.extend(self.client_mounts().difference(&self.mounts).map(|m| format!("mount {m}")));
+            self.processes().difference(&self.resident.borrow()).map(|p| format!("process {p}")).collect();
+        left.extend(self.places_now().difference(&self.places.borrow()).cloned());
         left.extend(self.containers().iter().map(|id| format!("state of {id}")));
-        if let Some(dir) = &self.cgroup {
-            left.extend(subdirectories(dir).iter().map(|name| format!("cgroup {name}")));
-        }
         left
     }
 
@@ -177,37 +216,33 @@ impl Lab {
         for args in ["pod rm -fa -t 0", "rm -fa -t 0"] {
             self.podman(args);
         }
-        for process in self.processes().difference(&self.resident) {
+        self.call("buildah rm --all").run();
+        for process in self.processes().difference(&self.resident.borrow()) {
             let pid = process.split(':').next().unwrap_or_default();
             // It may be gone by now.
             drop(Command::new("kill").args(["-9", pid]).output());
         }
-        for id in self.containers() {
+        for id in names(&self.xdg.join("rrunc")) {
             self.call(&format!("{} delete --force {id}", self.program.display())).run();
         }
-        if let Some(dir) = &self.cgroup {
-            for name in subdirectories(dir) {
-                drop(fs::write(dir.join(&name).join("cgroup.kill"), "1"));
-                drop(fs::remove_dir(dir.join(name)));
-            }
+        for place in self.places_now().difference(&self.places.borrow()) {
+            let Some(dir) = place.strip_prefix("cgroup ") else { continue };
+            drop(fs::write(Path::new(dir).join("cgroup.kill"), "1"));
+            drop(fs::remove_dir(dir));
         }
+        // What cannot be taken away is not the fault of the next.
+        self.settle();
     }
 }
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        self.daemons.borrow_mut().clear();
         self.clear();
         // Ends the pause process, so that the stage finds nothing alive.
         self.podman("system migrate");
         drop(fs::remove_dir_all(&self.xdg));
     }
-}
-
-/// The block of the README that begins with ```` ```toml FILE ```` (or another language).
-pub fn snippet(file: &str) -> &'static str {
-    let marked = |block: &&str| block.lines().next().is_some_and(|first| first.split(' ').nth(1) == Some(file));
-    let block = README.split("```").find(marked).unwrap_or_else(|| panic!("the README has no block for {file}"));
-    block.split_once('\n').expect("a first line").1
 }
 
 /// A cgroup for this process alone, where tests/run has delegated a tree.
@@ -220,8 +255,11 @@ fn own_cgroup(name: &str) -> Option<PathBuf> {
     Some(dir)
 }
 
-fn subdirectories(dir: &Path) -> Vec<String> {
-    names(dir).into_iter().filter(|name| dir.join(name).is_dir()).collect()
+fn cgroups_below(dir: &Path, all: &mut BTreeSet<String>) {
+    for name in names(dir).iter().filter(|name| dir.join(name).is_dir()) {
+        all.insert(format!("cgroup {}", dir.join(name).display()));
+        cgroups_below(&dir.join(name), all);
+    }
 }
 
 /// What is in a directory; nothing if there is none.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 /// The name under which a worker reports that it could not begin, or did not end cleanly.
 pub const SETUP: &str = "set-up";
 
+const LEFT: &str = "left behind: ";
+
 /// What a worker says of one case.
 pub struct Outcome {
     case: String,
@@ -22,6 +24,16 @@ impl Outcome {
     /// It does not.
     pub fn failed(case: &str, message: &str) -> Outcome {
         Outcome { case: case.into(), ok: false, message: message.into() }
+    }
+
+    /// It works, but this is left behind.
+    pub fn leaked(case: &str, leaks: &[String]) -> Outcome {
+        Outcome::failed(case, &format!("{LEFT}{}", leaks.join("; ")))
+    }
+
+    /// Whether something was left behind.
+    pub fn is_leak(&self) -> bool {
+        self.message.starts_with(LEFT)
     }
 
     /// As one line.

@@ -107,7 +107,7 @@ fn hostname(lab: &Lab) {
 }
 
 fn init(lab: &Lab) {
-    assert!(run(lab, "--init", "cat /proc/1/cmdline").contains("/dev/init"));
+    assert!(run(lab, "--init", "cat /proc/1/cmdline").contains("init"));
 }
 
 fn host_pids(lab: &Lab) {
