@@ -28,6 +28,10 @@ fn start(lab: &Lab) -> Daemon {
         lab.snippet("config.toml").split_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).expect("lines");
     let own = format!("root = \"{at}/root\"\nstate = \"{at}/state\"\n[grpc]\naddress = \"{at}/sock\"\n");
     fs::write(dir.join("config.toml"), format!("{version}\n{own}{runtimes}")).expect("write");
+    if let Some(own) = &lab.cgroup {
+        // Of containerd's namespace; its containers are below, and no runtime takes it away.
+        fs::create_dir_all(own.join("containerd/default")).expect("make a cgroup");
+    }
     let options = "--pidns --cgroupns --evacuate-cgroup2=daemon";
     let command = format!("exec containerd --config {at}/config.toml");
     let daemon = Daemon::start(lab, "containerd", options, &command, dir.join("sock"), "/run/containerd/runc/default");
@@ -49,10 +53,10 @@ fn ctr(lab: &Lab, args: &str) -> Output {
     ctr_call(lab, &lab.daemon("containerd", start), args)
 }
 
-/// `run OPTIONS localhost/bb:latest c COMMAND`, with no cgroup and no limit but what the options say.
-fn line(lab: &Lab, options: &str, command: &str) -> String {
+/// `run OPTIONS localhost/bb:latest ID COMMAND`, with no cgroup and no limit but what the options say.
+fn line(lab: &Lab, options: &str, id: &str, command: &str) -> String {
     let runtime = lab.program.display();
-    format!("run --snapshotter native --runc-binary {runtime} {options} localhost/bb:latest c {command}")
+    format!("run --snapshotter native --runc-binary {runtime} {options} localhost/bb:latest {id} {command}")
 }
 
 const PLAIN: &str = "--cgroup \"\" --cpu-shares 0";
@@ -67,15 +71,14 @@ fn config(lab: &Lab) {
 }
 
 fn run(lab: &Lab) {
-    ctr(lab, &line(lab, &format!("--rm {PLAIN}"), "echo hello")).success().prints("hello\n");
-    ctr(lab, &line(lab, &format!("--rm {PLAIN}"), "sh -c \"exit 7\"")).exits(7);
-    ctr(lab, &line(lab, PLAIN, "nosuch")).fails(1, &["nosuch", "not found"]);
-    ctr(lab, "containers rm c").success();
+    ctr(lab, &line(lab, &format!("--rm {PLAIN}"), &lab.fresh("c"), "echo hello")).success().prints("hello\n");
+    ctr(lab, &line(lab, &format!("--rm {PLAIN}"), &lab.fresh("c"), "sh -c \"exit 7\"")).exits(7);
+    ctr(lab, &line(lab, &format!("--rm {PLAIN}"), &lab.fresh("c"), "nosuch")).fails(1, &["nosuch", "not found"]);
 }
 
 fn terminal(lab: &Lab) {
     let daemon = lab.daemon("containerd", start);
-    let line = ctr_line(&daemon, &line(lab, &format!("--rm -t {PLAIN}"), "sh"));
+    let line = ctr_line(&daemon, &line(lab, &format!("--rm -t {PLAIN}"), &lab.fresh("c"), "sh"));
     let mut terminal = crate::support::Terminal::start(lab.call(&line), 24, 80);
     terminal.expect("# ");
     terminal.send("tty\r");
@@ -84,36 +87,40 @@ fn terminal(lab: &Lab) {
     assert_eq!(terminal.wait().0, 3);
 }
 
-fn until_status(lab: &Lab, status: &str) {
+fn until_status(lab: &Lab, id: &str, status: &str) {
     let end = Instant::now() + PATIENCE;
-    while !ctr(lab, "task ls").stdout.contains(status) {
+    let shows = |text: String| text.lines().any(|line| line.contains(id) && line.contains(status));
+    while !shows(ctr(lab, "task ls").stdout) {
         assert!(Instant::now() < end, "the task is never {status}");
     }
 }
 
 fn life(lab: &Lab) {
-    ctr(lab, &line(lab, &format!("-d {PLAIN}"), "sleep 3600")).success();
-    until_status(lab, "RUNNING");
-    ctr(lab, "task exec --exec-id x c echo inside").success().prints("inside\n");
-    ctr(lab, "task exec --exec-id x c sh -c \"exit 5\"").exits(5);
-    ctr(lab, "task exec --exec-id x c nosuch").fails(1, &["nosuch", "not found"]);
-    assert_eq!(ctr(lab, "task ps c").success().stdout.lines().count(), 2);
+    let id = lab.fresh("c");
+    ctr(lab, &line(lab, &format!("-d {PLAIN}"), &id, "sleep 3600")).success();
+    until_status(lab, &id, "RUNNING");
+    ctr(lab, &format!("task exec --exec-id x {id} echo inside")).success().prints("inside\n");
+    ctr(lab, &format!("task exec --exec-id x {id} sh -c \"exit 5\"")).exits(5);
+    ctr(lab, &format!("task exec --exec-id x {id} nosuch")).fails(1, &["nosuch", "not found"]);
+    assert_eq!(ctr(lab, &format!("task ps {id}")).success().stdout.lines().count(), 2);
     if lab.cgroup.is_some() {
-        ctr(lab, "task pause c").success();
-        until_status(lab, "PAUSED");
-        ctr(lab, "task resume c").success();
-        until_status(lab, "RUNNING");
+        ctr(lab, &format!("task pause {id}")).success();
+        until_status(lab, &id, "PAUSED");
+        ctr(lab, &format!("task resume {id}")).success();
+        until_status(lab, &id, "RUNNING");
     }
-    ctr(lab, "task kill -s KILL c").success();
-    until_status(lab, "STOPPED");
-    ctr(lab, "task delete c").exits(137);
-    ctr(lab, "containers rm c").success();
+    ctr(lab, &format!("task kill -s KILL {id}")).success();
+    until_status(lab, &id, "STOPPED");
+    ctr(lab, &format!("task delete {id}")).fails(0, &["exit code 137"]);
+    ctr(lab, &format!("containers rm {id}")).success();
 }
 
 fn cgroup(lab: &Lab) {
-    ctr(lab, &line(lab, "--rm --cpu-shares 0", "grep ^0: /proc/self/cgroup")).success().prints("0::/default/c\n");
+    let id = lab.fresh("c");
+    let shown = ctr(lab, &line(lab, "--rm --cpu-shares 0", &id, "grep ^0: /proc/self/cgroup"));
+    shown.success().prints(&format!("0::/default/{id}\n"));
 }
 
 fn shares(lab: &Lab) {
-    ctr(lab, &line(lab, "--rm", "true")).success();
+    ctr(lab, &line(lab, "--rm", &lab.fresh("c"), "true")).success();
 }

@@ -2,7 +2,7 @@
 //! directory of the account: HOME, XDG_RUNTIME_DIR, storage.
 use crate::daemon::Daemon;
 use crate::support::{Bundle, Call, Output, PATIENCE, Stage, Terminal, find_program, runtime};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;
@@ -35,6 +35,7 @@ pub struct Lab {
     /// This process's own.
     pub cgroup: Option<PathBuf>,
     daemons: RefCell<BTreeMap<&'static str, Rc<Daemon>>>,
+    names: Cell<u32>,
 }
 
 impl Lab {
@@ -54,6 +55,7 @@ impl Lab {
             places: RefCell::default(),
             cgroup,
             daemons: RefCell::default(),
+            names: Cell::new(0),
         };
         // Ids that are not the account's have to get through to the storage.
         for dir in [lab.dir(), &lab.dir().join("home")] {
@@ -159,6 +161,12 @@ impl Lab {
             assert!(Instant::now() < end, "podman {args} never showed {text:?}: {out:?}");
             thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// A name that no container has had.
+    pub fn fresh(&self, name: &str) -> String {
+        self.names.set(self.names.get() + 1);
+        format!("{name}{}", self.names.get())
     }
 
     /// Processes of this lab.

@@ -31,6 +31,14 @@ impl Outcome {
         Outcome::failed(case, &format!("{LEFT}{}", leaks.join("; ")))
     }
 
+    /// This one, of a repetition: why it was repeated is told with it.
+    pub fn after(mut self, first: &Outcome) -> Outcome {
+        if self.ok {
+            self.message = format!("passed when repeated, after: {}", first.message);
+        }
+        self
+    }
+
     /// Whether something was left behind.
     pub fn is_leak(&self) -> bool {
         self.message.starts_with(LEFT)
@@ -115,7 +123,8 @@ impl Table {
         println!("{:width$}  {}", "", self.runtimes.iter().map(|name| format!("{name:7}")).collect::<String>());
         for case in &self.cases {
             let cell = |runtime: &String| match self.of(runtime, case) {
-                Some(outcome) if outcome.ok => "ok     ",
+                Some(outcome) if outcome.ok && outcome.message.is_empty() => "ok     ",
+                Some(outcome) if outcome.ok => "ok (2) ",
                 Some(_) => "-      ",
                 None => "?      ",
             };
@@ -129,7 +138,7 @@ impl Table {
         }
         for case in &self.cases {
             for runtime in &self.runtimes {
-                if let Some(outcome) = self.of(runtime, case).filter(|outcome| !outcome.ok) {
+                if let Some(outcome) = self.of(runtime, case).filter(|outcome| !outcome.message.is_empty()) {
                     println!("\n{case}, {runtime}: {}", outcome.message.trim_end().replace('\n', "\n    "));
                 }
             }

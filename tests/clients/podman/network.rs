@@ -8,7 +8,7 @@ pub const CASES: &[Case] = &[
     Case { name: "podman --network slirp4netns", tier: Whole, act: slirp4netns },
     Case { name: "podman --network slirp4netns, a published port", tier: Whole, act: port },
     Case { name: "podman --network pasta", tier: Whole, act: pasta },
-    Case { name: "podman --network container:NAME", tier: Quick, act: container },
+    Case { name: "podman --network container:NAME", tier: Whole, act: container },
     Case { name: "podman --add-host, --dns", tier: Whole, act: names },
 ];
 
