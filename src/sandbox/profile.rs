@@ -186,6 +186,8 @@ pub struct Limits {
     pub tmpfs: Option<String>,
     /// Memory of all processes.
     pub memory: Option<String>,
+    /// Processors' time, in processors: `0.5`, `2`.
+    pub cpus: Option<String>,
     /// Processes and threads.
     pub processes: Option<u64>,
     /// From start to end: `90`, `90s`, `10m`, `1h`.
@@ -223,8 +225,8 @@ impl Profile {
 
 impl Limits {
     fn any(&self) -> bool {
-        let Limits { tmpfs, memory, processes, time, file_size, open_files } = self;
-        let texts = [tmpfs, memory, time, file_size].iter().any(|limit| limit.is_some());
+        let Limits { tmpfs, memory, cpus, processes, time, file_size, open_files } = self;
+        let texts = [tmpfs, memory, cpus, time, file_size].iter().any(|limit| limit.is_some());
         texts || processes.is_some() || open_files.is_some()
     }
 }

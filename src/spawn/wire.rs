@@ -4,6 +4,7 @@
 //! |--------|-------------------|-----------------------------------------------------------------------|
 //! | child  | `P`, pid, a pidfd | (joined namespaces) the process that will be init, made on our behalf |
 //! | child  | `I`               | write my id maps; answered by `G`                                     |
+//! | child  | `C`               | have systemd make my cgroup; answered by `G`                          |
 //! | child  | `H`               | namespaces and mounts are there, run the hooks; answered by `G`       |
 //! | child  | `T` and a fd      | the master of my pseudoterminal                                       |
 //! | child  | `D` and a fd      | the socket at which names are looked up inside                        |
@@ -97,6 +98,8 @@ pub enum Report {
     Process(i32, OwnedFd),
     /// Wants its id maps written.
     NeedIdMaps,
+    /// Wants to be in the scope that is planned.
+    NeedCgroup,
     /// Wants the hooks of the runtime's namespaces run.
     NeedHooks,
     /// Master of its pseudoterminal.
@@ -167,6 +170,11 @@ impl Wire {
     /// Child: asks for the id maps.
     pub fn need_id_maps(&self) -> Result<()> {
         self.ask(b'I')
+    }
+
+    /// Child: asks for its cgroup.
+    pub fn need_cgroup(&self) -> Result<()> {
+        self.ask(b'C')
     }
 
     /// Child: asks for the hooks.
@@ -306,6 +314,7 @@ pub fn decode(tag: u8, rest: &[u8], fds: Vec<OwnedFd>) -> Result<Report> {
             Report::Process(i32::from_ne_bytes([rest[0], rest[1], rest[2], rest[3]]), fd)
         }
         (b'I', None) => Report::NeedIdMaps,
+        (b'C', None) => Report::NeedCgroup,
         (b'H', None) => Report::NeedHooks,
         (b'T', Some(fd)) => Report::Terminal(fd),
         (b'D', Some(fd)) => Report::Names(fd),
