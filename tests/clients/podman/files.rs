@@ -22,7 +22,7 @@ pub const CASES: &[Case] = &[
     Case { name: "podman --secret", tier: Whole, act: secret },
     Case { name: "podman --security-opt mask, unmask", tier: Whole, act: masks },
     Case { name: "podman --rootfs", tier: Whole, act: rootfs },
-    Case { name: "podman cp, diff, commit, export", tier: Whole, act: copies },
+    Case { name: "podman cp, commit", tier: Whole, act: copies },
 ];
 
 fn sh(lab: &Lab, options: &str, script: &str) -> Output {
@@ -137,8 +137,6 @@ fn copies(lab: &Lab) {
     let dir = data(lab, "copies");
     lab.podman(&format!("cp {dir}/file c:/root/file")).success();
     lab.podman("exec c cat /root/file").success().prints("content\n");
-    let changes = lab.podman("diff c").success().stdout;
-    assert!(changes.contains("A /root/file"), "{changes}");
     lab.podman("commit -q c changed").success();
     lab.podman("rm -f -t 0 c").success();
     lab.podman("run --rm --network none changed cat /root/file").success().prints("content\n");
