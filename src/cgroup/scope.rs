@@ -48,7 +48,9 @@ fn property(setting: &Setting) -> Vec<Property> {
         "cpu.weight" => limit("CPUWeight"),
         "cpuset.cpus" => set("AllowedCPUs"),
         "cpuset.mems" => set("AllowedMemoryNodes"),
-        "io.weight" => setting.value.strip_prefix("default ").and_then(number).map(|w| Property::new("IOWeight", Value::U64(w))),
+        "io.weight" => {
+            setting.value.strip_prefix("default ").and_then(number).map(|w| Property::new("IOWeight", Value::U64(w)))
+        }
         "cpu.max" => return quota(&setting.value),
         _ => None,
     };

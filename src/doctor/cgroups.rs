@@ -29,7 +29,7 @@ pub fn delegation(settings: &Settings) -> Finding {
     match enter_child_of(&own) {
         Err((step, errno)) => {
             let detail = format!("{}: {step}: {}", own.display(), errno.desc());
-            if systemd::is_there() {
+            if systemd::look().is_ok() {
                 let detail = format!("{detail}; limits take a scope of your systemd");
                 return Finding::weaker(
                     detail,

@@ -8,6 +8,20 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 const PREFIX: &str = "org.systemd.property.";
 /// They decide which processes are in the scope, and who owns its cgroup: that is rrunc's own part.
 const OURS: [&str; 5] = ["PIDs", "PIDFDs", "Delegate", "Slice", "DelegateSubgroup"];
+/// Those that concern the scope alone: its resources, and how long it lasts. Annotations may come from an image, and others
+/// of systemd's properties start and stop units of the user's.
+const RESOURCES: [&str; 7] = ["CPU", "Memory", "Tasks", "IO", "Allowed", "Startup", "ManagedOOM"];
+const OWN: [&str; 9] = [
+    "After",
+    "Before",
+    "CollectMode",
+    "DefaultDependencies",
+    "Description",
+    "OOMPolicy",
+    "RuntimeMaxSec",
+    "TimeoutStopSec",
+    "TimeoutStopUSec",
+];
 const MICROSECONDS: i128 = 1_000_000;
 
 /// The property that the annotation `key` with the value `text` asks for; none if it is another kind of annotation.
@@ -28,6 +42,8 @@ fn check_name(name: &str) -> Result<()> {
     ensure!(name.len() >= 3, "too short");
     ensure!(name.bytes().all(|byte| byte.is_ascii_alphabetic()), "contains non-alphabetic character");
     ensure!(!OURS.contains(&name), "rrunc sets it itself");
+    let concerns_it_alone = OWN.contains(&name) || RESOURCES.iter().any(|prefix| name.starts_with(prefix));
+    ensure!(concerns_it_alone, "it concerns more than the container's own scope");
     Ok(())
 }
 
@@ -215,7 +231,7 @@ mod tests {
     }
 
     fn value(text: &str) -> Value {
-        of("Some", text).value
+        of("IOSome", text).value
     }
 
     fn refused(name: &str, text: &str) -> String {
@@ -298,10 +314,10 @@ mod tests {
             ("-", "\"-\" is no number"),
             ("true false", "\"true\" is no value; a string has quotes"),
         ] {
-            let expected = format!("annotation …Some={} value parse error: {why}", printable(text));
-            assert_eq!(refused("Some", text), expected);
+            let expected = format!("annotation …IOSome={} value parse error: {why}", printable(text));
+            assert_eq!(refused("IOSome", text), expected);
         }
-        let error = annotation("org.systemd.property.Some", "max").unwrap_err();
+        let error = annotation("org.systemd.property.IOSome", "max").unwrap_err();
         assert!(hint_of(&error).unwrap().contains("uint64 10"));
     }
 
@@ -310,5 +326,9 @@ mod tests {
         assert_eq!(refused("Ab", "1"), "annotation …Ab name incorrect: too short");
         assert_eq!(refused("A.b", "1"), "annotation …A.b name incorrect: contains non-alphabetic character");
         assert_eq!(refused("PIDs", "1"), "annotation …PIDs name incorrect: rrunc sets it itself");
+        for name in ["OnFailure", "Conflicts", "PartOf", "BindsTo", "Wants", "JobTimeoutAction"] {
+            let why = "it concerns more than the container's own scope";
+            assert_eq!(refused(name, "['x.service']"), format!("annotation …{name} name incorrect: {why}"));
+        }
     }
 }

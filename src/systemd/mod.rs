@@ -38,9 +38,11 @@ const UNIT_EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
 
 /// Whether the user has a systemd that answers, and that can be asked for a scope. A socket alone may be a bus without
 /// one, on which nothing could be started.
-pub fn is_there() -> bool {
-    let found = Manager::find(GLANCE).and_then(|manager| manager.check_numbers());
-    found.inspect_err(|e| log::debug!("{}", one_line(e))).is_ok()
+///
+/// # Errors
+/// Why he has none.
+pub fn look() -> Result<()> {
+    Manager::find(GLANCE).and_then(|manager| manager.check_numbers())
 }
 
 /// Starts the scope `unit` with the processes `pids` in it and the `properties` set; returns the directory of its cgroup
