@@ -3,9 +3,9 @@
 //! He may use a directory that is writable to him, if `cgroup.procs` of the nearest cgroup that holds both himself and
 //! the new one is too: the kernel asks for that when a process is moved or born there (EACCES else). That is looked at
 //! and never guessed, since a refused CLONE_INTO_CGROUP fails the whole clone.
-use crate::error::{WithHint, with_hint};
+use crate::error::{WithHint, one_line, with_hint};
 use crate::systemd;
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use nix::unistd::{AccessFlags, access};
 use std::fs;
@@ -98,25 +98,26 @@ impl Tree {
     }
 }
 
-/// Decides. `bus` is asked only when nothing else will do: whether the user has a systemd to talk to.
+/// Decides. `systemd` is asked only when nothing else will do: whether the user has one to talk to, and why not.
 ///
 /// # Errors
 /// A named cgroup that the caller may not make or enter.
-pub fn choose(tree: Option<&Tree>, wanted: &Wanted, bus: impl Fn() -> bool) -> Result<Place> {
+pub fn choose(tree: Option<&Tree>, wanted: &Wanted, systemd: impl Fn() -> Result<()>) -> Result<Place> {
     let named = wanted.path.filter(|path| !path.as_os_str().is_empty());
     let text = named.map(|path| path.to_string_lossy()).unwrap_or_default();
     if wanted.systemd {
-        if !bus() {
-            return Err(anyhow!("systemd not running on this host, cannot use systemd cgroups manager")).hint(
-                || "log in so that there is a user bus (`loginctl enable-linger`), or leave out --systemd-cgroup",
-            );
-        }
+        systemd().context("systemd not running on this host, cannot use systemd cgroups manager")?;
         return systemd::Unit::parse(&text, wanted.id).map(Place::Scope);
     }
-    let scope = || systemd::Unit::parse("", wanted.id).map(Place::Scope);
+    // The pid, since another state directory may have a container of the same id.
+    let name = format!("{}-{}", wanted.id, std::process::id());
+    let scope = || systemd::Unit::parse("", &name).map(Place::Scope);
     let Some(path) = named else {
-        return match unnamed(tree, wanted) {
-            Place::Callers { .. } if !wanted.controllers.is_empty() && bus() => scope(),
+        return match unnamed(tree, wanted, &format!("rrunc-{name}")) {
+            Place::Callers { why, hint } if !wanted.controllers.is_empty() => match systemd() {
+                Ok(()) => scope(),
+                Err(e) => Ok(Place::Callers { why: format!("{why}, and {}", one_line(&e)), hint }),
+            },
             place => Ok(place),
         };
     };
@@ -128,7 +129,7 @@ pub fn choose(tree: Option<&Tree>, wanted: &Wanted, bus: impl Fn() -> bool) -> R
     }
     match directory_at(tree, path)? {
         Some(place) => Ok(place),
-        None if bus() => {
+        None if systemd().is_ok() => {
             log::warn!("linux.cgroupsPath: {text} is not delegated to you: a scope of your systemd is used instead");
             scope()
         }
@@ -142,13 +143,11 @@ pub fn choose(tree: Option<&Tree>, wanted: &Wanted, bus: impl Fn() -> bool) -> R
 }
 
 /// A directory of a name of ours.
-fn unnamed(tree: Option<&Tree>, wanted: &Wanted) -> Place {
+fn unnamed(tree: Option<&Tree>, wanted: &Wanted, name: &str) -> Place {
     let Some(tree) = tree else {
         let hint = "boot with systemd.unified_cgroup_hierarchy=1".to_owned();
         return Place::Callers { why: "this system has no cgroups of version 2".to_owned(), hint };
     };
-    // The pid, since another state directory may have a container of the same id.
-    let name = format!("rrunc-{}-{}", wanted.id, std::process::id());
     let mut refused = None;
     for dir in tree.delegated() {
         match obstacle(dir, &wanted.controllers) {
@@ -264,7 +263,7 @@ mod tests {
     }
 
     fn without_bus(tree: &Tree, wanted: &Wanted) -> Result<Place> {
-        choose(Some(tree), wanted, || false)
+        choose(Some(tree), wanted, || bail!("no systemd"))
     }
 
     fn path(place: Result<Place>) -> PathBuf {
@@ -301,8 +300,8 @@ mod tests {
         fs::create_dir(tree.own.join("busy")).unwrap();
         fake.write("user/own/busy/cgroup.events", "populated 1\nfrozen 0\n");
         assert!(choose(Some("busy")).unwrap_err().to_string().contains("not empty"));
-        assert!(super::choose(None, &wanted(Some("c"), &[]), || false).is_err());
-        assert!(!super::choose(None, &wanted(None, &[]), || false).unwrap().is_own());
+        assert!(super::choose(None, &wanted(Some("c"), &[]), || bail!("no systemd")).is_err());
+        assert!(!super::choose(None, &wanted(None, &[]), || bail!("no systemd")).unwrap().is_own());
     }
 
     #[test]
@@ -335,7 +334,10 @@ mod tests {
         let Place::Callers { why, hint } = without_bus(&tree, &wanted(None, &["cpu", "memory"])).unwrap() else {
             panic!("no place")
         };
-        assert!(why.ends_with("app/own has no controller for cpu") && hint.contains("Delegate=cpu"), "{why}, {hint}");
+        assert!(
+            why.contains("app/own has no controller for cpu, and no systemd") && hint.contains("Delegate=cpu"),
+            "{why}, {hint}"
+        );
         // Without limits none of that counts.
         let plain = without_bus(&tree, &wanted(None, &[])).unwrap();
         assert_eq!(top(plain), "user.slice/app/own");
@@ -347,7 +349,7 @@ mod tests {
         let with_bus = |path: Option<&str>, controllers: &[&str]| {
             let wanted = wanted(path, &[]);
             let wanted = Wanted { controllers: controllers.to_vec(), ..wanted };
-            choose(Some(&tree), &wanted, || true)
+            choose(Some(&tree), &wanted, || Ok(()))
         };
         let scope = |place: Result<Place>| matches!(place.unwrap(), Place::Scope(_));
         assert!(!with_bus(None, &[]).unwrap().is_own());
@@ -358,7 +360,7 @@ mod tests {
         assert!(with_bus(Some("user.slice:rrunc:c"), &[]).unwrap_err().to_string().contains("a unit of systemd"));
         let told = |bus: bool| {
             let wanted = Wanted { systemd: true, ..wanted(Some("user.slice:rrunc:c"), &[]) };
-            choose(Some(&tree), &wanted, || bus)
+            choose(Some(&tree), &wanted, || if bus { Ok(()) } else { bail!("no systemd") })
         };
         assert!(scope(told(true)));
         assert!(told(false).unwrap_err().to_string().contains("systemd not running on this host"));

@@ -45,6 +45,8 @@ impl Setting {
         let mut words = self.value.split(' ').filter(|word| !word.contains(':'));
         match self.file.as_str() {
             "cpu.max" => words.next() == Some("max"),
+            // As many as everybody has: what ctr asks for.
+            "cpu.weight" => self.value == "100",
             "cpu.max.burst" | "cpu.idle" | "memory.low" | "memory.min" => self.value == "0",
             "rdma.max" => words.skip(1).all(none),
             _ => words.all(none),
@@ -302,6 +304,7 @@ mod tests {
             ("io.max", "8:0 wiops=max"),
             ("rdma.max", "mlx5_0 hca_handle=max hca_object=max"),
             ("memory.low", "0"),
+            ("cpu.weight", "100"),
             ("cpu.idle", "0"),
         ] {
             assert!(setting(file, value).lifts(), "{file} {value}");

@@ -3,7 +3,7 @@ use super::policy::Bounds;
 use crate::cgroup::place::{Place, Tree, Wanted, choose};
 use crate::error::with_hint;
 use crate::systemd;
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use oci_spec::runtime::LinuxResources;
 use serde_json::{Value, json};
 
@@ -30,10 +30,10 @@ impl Tier {
     /// # Errors
     /// A share of the processors without a cgroup: nothing else limits that.
     pub fn of(bounds: &Bounds) -> Result<Tier> {
-        Tier::chosen(bounds, Tree::find().as_ref(), systemd::is_there)
+        Tier::chosen(bounds, Tree::find().as_ref(), systemd::look)
     }
 
-    fn chosen(bounds: &Bounds, tree: Option<&Tree>, bus: impl Fn() -> bool) -> Result<Tier> {
+    fn chosen(bounds: &Bounds, tree: Option<&Tree>, systemd: impl Fn() -> Result<()>) -> Result<Tier> {
         let needed = [("memory", &bounds.memory), ("pids", &bounds.processes), ("cpu", &bounds.cpus)];
         let asked = needed.into_iter().filter_map(|(name, bound)| Some((name, bound.as_ref()?)));
         let (controllers, froms): (Vec<_>, Vec<_>) = asked.map(|(name, bound)| (name, bound.from.as_str())).unzip();
@@ -42,7 +42,8 @@ impl Tier {
         }
         let worth_a_scope = froms.iter().any(|from| !EVERYBODYS.contains(from));
         let wanted = Wanted { id: "sandbox", path: None, controllers, systemd: false };
-        match (choose(tree, &wanted, || worth_a_scope && bus())?, &bounds.cpus) {
+        let systemd = || if worth_a_scope { systemd() } else { bail!("the limits are those of everybody") };
+        match (choose(tree, &wanted, systemd)?, &bounds.cpus) {
             (Place::Directory { .. }, _) => Ok(Tier::Cgroup),
             (Place::Scope(_), _) => Ok(Tier::Scope),
             (Place::Callers { .. }, None) => Ok(Tier::Rrunc),
@@ -111,13 +112,14 @@ mod tests {
 
     #[test]
     fn systemd_is_asked_for_limits_of_somebodys_own_only() {
-        let tier = |bounds: &Bounds, bus: bool| Tier::chosen(bounds, None, || bus).unwrap();
+        let found = |bus: bool| if bus { Ok(()) } else { bail!("no systemd") };
+        let tier = |bounds: &Bounds, bus: bool| Tier::chosen(bounds, None, || found(bus)).unwrap();
         assert_eq!(tier(&bounds(Some("base"), None), true), Tier::Rrunc);
         assert_eq!(tier(&bounds(Some("untrusted"), None), true), Tier::Scope);
         assert_eq!(tier(&bounds(Some("untrusted"), None), false), Tier::Rrunc);
         assert_eq!(tier(&bounds(Some("base"), Some("command line")), true), Tier::Scope);
         assert_eq!(tier(&bounds(None, None), true), Tier::Rrunc);
-        let refused = Tier::chosen(&bounds(None, Some("command line")), None, || false).unwrap_err().to_string();
+        let refused = Tier::chosen(&bounds(None, Some("command line")), None, || found(false)).unwrap_err().to_string();
         assert!(refused.contains("cpus (command line): only a cgroup"), "{refused}");
     }
 

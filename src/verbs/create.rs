@@ -151,7 +151,7 @@ fn place_cgroup(bundle: &Bundle, request: &Request) -> Result<Place> {
         controllers: cgroup::limits::controllers(&settings),
         systemd: request.cgroup == CgroupManager::Systemd,
     };
-    place::choose(place::Tree::find().as_ref(), &wanted, systemd::is_there)
+    place::choose(place::Tree::find().as_ref(), &wanted, systemd::look)
 }
 
 /// Subordinate ids are looked up only when more than the caller's own id, or another one, may get mapped.

@@ -20,6 +20,7 @@ mod tests {
     use crate::plan::resources::settings;
     use crate::plan::tests::{config, host, planned};
     use crate::plan::{self, KEEP_STREAMS, MEMORY, NO_NAMES, Options, Plan, REAPER, TIMEOUT, namespaces};
+    use anyhow::bail;
     use oci_spec::runtime::{Features, LinuxResources};
     use serde_json::{Value, json};
     use std::path::Path;
@@ -232,7 +233,7 @@ mod tests {
         // The system's own systemd is not asked, which would be root's to do.
         let place = |systemd: bool, bus: bool| {
             let wanted = Wanted { id: "c", path: Some(Path::new("user.slice:r:c")), controllers: Vec::new(), systemd };
-            choose(None, &wanted, || bus)
+            choose(None, &wanted, || if bus { Ok(()) } else { bail!("no systemd") })
         };
         assert_eq!((&linux["cgroup"]["systemd"], &linux["cgroup"]["systemdUser"]), (&json!(false), &json!(true)));
         assert!(place(true, true).is_ok() && place(true, false).is_err() && place(false, true).is_err());
@@ -246,7 +247,9 @@ mod tests {
     #[test]
     fn listed_annotations_are_those_that_change_what_is_done() {
         let listed = list("/potentiallyUnsafeConfigAnnotations");
-        let recognized = [REAPER, KEEP_STREAMS, NO_NAMES, MEMORY, TIMEOUT];
+        let of_systemd = "org.systemd.property.CollectMode";
+        assert!(crate::systemd::annotation(of_systemd, "'inactive'").unwrap().is_some());
+        let recognized = [REAPER, KEEP_STREAMS, NO_NAMES, MEMORY, TIMEOUT, of_systemd];
         let matches = |form: &str, name: &str| name == form || (form.ends_with('.') && name.starts_with(form));
         for form in &listed {
             assert!(recognized.iter().any(|name| matches(form, name)), "nothing recognizes {form}");

@@ -9,4 +9,6 @@ mod support;
 mod apparmor;
 mod cgroups;
 mod core;
+mod limits;
 mod machine;
+mod scopes;
