@@ -66,14 +66,20 @@ impl Failure {
         }
     }
 
-    /// As an error of this side. The step is named where the chain is nothing but the system's own words.
+    /// As an error of this side, with the system's as the last of its links. The step is named where the chain is nothing
+    /// but the system's own words.
     pub fn into_error(self) -> anyhow::Error {
         let (errno, hint) = (Errno::from_raw(self.errno), self.hint.clone());
-        let bare = self.chain == errno.desc() && !self.step.is_empty();
-        let error = match self {
-            Failure { not_executed: true, chain: text, .. } => NotExecuted { errno, text }.into(),
-            Failure { chain, step, .. } if bare => anyhow!(chain).context(step),
-            Failure { chain, .. } => anyhow!(chain),
+        let object = match self.chain.strip_suffix(errno.desc()) {
+            _ if self.errno == 0 => None,
+            Some("") if !self.step.is_empty() => Some(self.step.clone()),
+            Some(before) => before.strip_suffix(": ").map(str::to_owned),
+            None => None,
+        };
+        let error = match (self, object) {
+            (Failure { not_executed: true, chain: text, .. }, _) => NotExecuted { errno, text }.into(),
+            (_, Some(object)) => anyhow!(errno).context(object),
+            (Failure { chain, .. }, None) => anyhow!(chain),
         };
         match hint {
             Some(hint) => with_hint(error, hint),
@@ -343,7 +349,9 @@ mod tests {
         assert_eq!(failure.errno, libc::EACCES);
         let back = failure.into_error();
         assert_eq!(one_line(&back), "mount /data: Permission denied");
-        assert_eq!(hint_of(&back), Some("look at /srv"));
+        assert_eq!((hint_of(&back), errno_of(&back)), (Some("look at /srv"), Some(Errno::EACCES)));
+        let bare = Failure::new("root", &anyhow!(Errno::EPERM)).into_error();
+        assert_eq!((one_line(&bare).as_str(), errno_of(&bare)), ("root: Operation not permitted", Some(Errno::EPERM)));
         let Report::Log(log::Level::Warn, text) = parent.receive().unwrap() else { panic!() };
         assert!(text.len() <= TEXT + 3 && text.ends_with('…'));
         assert!(matches!(parent.receive().unwrap(), Report::End));
