@@ -1,15 +1,18 @@
 //! A container's cgroup that the user's systemd makes, a transient scope. It is told those limits that it knows
 //! (systemd.resource-control(5)), lest it puts its own in their place; all of them are written to the files besides.
 use crate::cpulist;
+use crate::error::find;
 use crate::plan::resources::Setting;
 use crate::state::State;
-use crate::systemd::{self, Property, Unit, Value};
+use crate::systemd::{self, Property, Refusal, Unit, Value};
 use anyhow::Result;
 use std::path::PathBuf;
 
 /// Microseconds. systemd keeps a quota in these for each second, and no finer than a hundredth of a processor.
 const SECOND: u64 = 1_000_000;
 const FINEST: u64 = 10_000;
+/// What systemd keeps `memory.oom.group` by.
+const OOM_POLICY: &str = "OOMPolicy";
 
 /// Puts the container's first process into the scope `unit`; returns the directory.
 ///
@@ -20,7 +23,14 @@ pub fn start(unit: &Unit, state: &State, settings: &[Setting]) -> Result<PathBuf
     for (name, text) in &state.annotations {
         all.extend(systemd::annotation(name, text)?);
     }
-    systemd::start_scope(unit, &[state.pid], &all)
+    match systemd::start_scope(unit, &[state.pid], &all) {
+        // Before systemd 253 scopes had no such property, and were left alone.
+        Err(e) if find::<Refusal>(&e).is_some_and(|refusal| refusal.text.contains(OOM_POLICY)) => {
+            all.retain(|property| property.name != OOM_POLICY);
+            systemd::start_scope(unit, &[state.pid], &all)
+        }
+        started => started,
+    }
 }
 
 /// Tells systemd of other limits.
@@ -46,11 +56,14 @@ fn property(setting: &Setting) -> Vec<Property> {
         // Of systemd's nobody may have none at all.
         "pids.max" if !setting.forbids_clone() => limit("TasksMax"),
         "cpu.weight" => limit("CPUWeight"),
+        // Its word for idle (systemd 252).
+        "cpu.idle" if setting.value == "1" => Some(Property::new("CPUWeight", Value::U64(0))),
         "cpuset.cpus" => set("AllowedCPUs"),
         "cpuset.mems" => set("AllowedMemoryNodes"),
         "io.weight" => {
             setting.value.strip_prefix("default ").and_then(number).map(|w| Property::new("IOWeight", Value::U64(w)))
         }
+        "memory.oom.group" if setting.value == "1" => Some(Property::new(OOM_POLICY, "kill")),
         "cpu.max" => return quota(&setting.value),
         _ => None,
     };
@@ -94,6 +107,7 @@ mod tests {
             number("TasksMax", 7),
             number("IOWeight", 1),
             number("MemoryHigh", 90),
+            Property::new("OOMPolicy", "kill"),
         ];
         assert_eq!(told, expected);
     }

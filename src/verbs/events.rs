@@ -1,7 +1,7 @@
 //! `events`: what a container uses, one line of JSON at each interval, and a line whenever the kernel ends one of its
 //! processes for want of memory. runc's form: clients match the order of `type`, `id` and `data` in the text.
 use super::Outcome;
-use crate::cgroup::stats::{self, Stats};
+use crate::cgroup::stats::{self, OomKills, Stats};
 use crate::cli::{EventsArgs, Global};
 use crate::error::WithHint;
 use crate::quantity;
@@ -13,7 +13,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use serde::Serialize;
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// One line.
@@ -42,11 +42,11 @@ pub fn run(global: &Global, args: &EventsArgs) -> Result<Outcome> {
         let data = state.cgroup.as_deref().map(stats::read).unwrap_or_default();
         return Ok(line(&args.id, "stats", Some(data))?.into());
     }
-    let dir = state.cgroup.filter(|dir| stats::oom_kills(dir).is_some());
-    let dir = dir.ok_or_else(|| anyhow!("memory controller missing")).hint(
+    let kills = state.cgroup.as_deref().and_then(OomKills::watch);
+    let (dir, kills) = state.cgroup.zip(kills).ok_or_else(|| anyhow!("memory controller missing")).hint(
         || "`rrunc events --stats` shows what is counted; a container with a limit of memory has the controller",
     )?;
-    let watch = Watch::new(&args.id, dir)?;
+    let watch = Watch::new(&args.id, dir, kills)?;
     match watch.follow(init.as_fd(), interval) {
         // The reader has gone.
         Err(e) if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) => {}
@@ -64,15 +64,14 @@ struct Watch<'a> {
     id: &'a str,
     dir: PathBuf,
     events: Inotify,
-    kills: u64,
+    kills: OomKills,
 }
 
 impl<'a> Watch<'a> {
-    fn new(id: &'a str, dir: PathBuf) -> Result<Watch<'a>> {
+    fn new(id: &'a str, dir: PathBuf, kills: OomKills) -> Result<Watch<'a>> {
         let events = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).context("inotify")?;
         let file = dir.join("memory.events");
         events.add_watch(&file, AddWatchFlags::IN_MODIFY).with_context(|| format!("watch {}", file.display()))?;
-        let kills = kills(&dir);
         Ok(Watch { id, dir, events, kills })
     }
 
@@ -103,15 +102,8 @@ impl<'a> Watch<'a> {
     }
 
     fn tell_kills(&mut self) -> Result<()> {
-        let now = kills(&self.dir);
-        let new = now.saturating_sub(self.kills);
-        self.kills = now.max(self.kills);
-        (0..new).try_for_each(|_| print(&line(self.id, "oom", None)?))
+        (0..self.kills.new_ones()).try_for_each(|_| print(&line(self.id, "oom", None)?))
     }
-}
-
-fn kills(dir: &Path) -> u64 {
-    stats::oom_kills(dir).unwrap_or_default()
 }
 
 fn print(line: &str) -> Result<()> {

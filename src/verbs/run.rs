@@ -2,7 +2,7 @@
 use super::create::{self, Created, Request, Waiting};
 use super::{Outcome, delete, start};
 use crate::bundle::Bundle;
-use crate::cgroup::stats;
+use crate::cgroup::stats::{self, OomKills};
 use crate::cli::{Global, RunArgs};
 use crate::error::one_line;
 use crate::nameserver::Nameserver;
@@ -81,6 +81,7 @@ impl Foreground<'_> {
         let (Created { container, state, init }, notify) = begin(created, true, self.keep)?;
         // Others may look at it, signal it, and delete it while it runs.
         container.unlock()?;
+        let kills = state.cgroup.as_deref().and_then(OomKills::watch);
         let mut ended = supervise(Supervised {
             pid: Pid::from_raw(init.pid),
             pidfd: init.pidfd.as_fd(),
@@ -91,8 +92,8 @@ impl Foreground<'_> {
             names: init.names.map(Nameserver::new),
             limits,
         })?;
-        if let Some(dir) = &state.cgroup {
-            count_memory(dir, &mut ended);
+        if let (Some(dir), Some(kills)) = (&state.cgroup, kills) {
+            count_memory(dir, kills, &mut ended);
         }
         if !self.keep {
             remove(root, &state);
@@ -102,8 +103,8 @@ impl Foreground<'_> {
 }
 
 /// What the cgroup `dir` tells of the memory of what has ended in it.
-fn count_memory(dir: &Path, ended: &mut Ended) {
-    ended.oom_kills = stats::oom_kills(dir).unwrap_or_default();
+fn count_memory(dir: &Path, mut kills: OomKills, ended: &mut Ended) {
+    ended.oom_kills = kills.new_ones();
     ended.peak = ended.peak.max(stats::peak(dir));
     if ended.oom_kills > 0 && ended.status == 128 + libc::SIGKILL {
         ended.excess.get_or_insert(Excess::Memory);

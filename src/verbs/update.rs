@@ -26,7 +26,8 @@ pub fn run(global: &Global, args: &UpdateArgs) -> Result<Outcome> {
     if container.status(&state)? == Status::Stopped {
         bail!("container not running");
     }
-    let (resources, settings) = decide(current(&container, &state)?, &asked)?;
+    let before = current(&container, &state)?;
+    let (resources, settings) = decide(before.clone(), &asked)?;
     if settings.is_empty() {
         return Ok(Outcome::default());
     }
@@ -39,8 +40,12 @@ pub fn run(global: &Global, args: &UpdateArgs) -> Result<Outcome> {
     }
     match &state.scope {
         Some(unit) => {
-            scope::update(unit, &settings)?;
+            // The kernel first: what it refuses systemd may take and fail to set later.
             limits::set(&dir, &dir, &settings)?;
+            let told = scope::update(unit, &settings);
+            // And again: for one property systemd writes others anew.
+            let kept = if told.is_ok() { settings } else { plan::resources::settings(&before) };
+            limits::set(&dir, &dir, &kept).and(told)?;
         }
         None => limits::set(&place::top(&dir), &dir, &settings)?,
     }
@@ -58,10 +63,10 @@ fn current(container: &Container, state: &State) -> Result<LinuxResources> {
     Ok(config.spec.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default())
 }
 
-/// What the limits are afterwards, and what has to be written for it: all of each controller that is touched, since one
-/// value of it means another beside it.
+/// What the limits are afterwards, and what has to be written for it: all of each member that is touched, since one value
+/// of it means another beside it.
 fn decide(current: LinuxResources, asked: &Value) -> Result<(LinuxResources, Vec<Setting>)> {
-    let touched: LinuxResources = serde_path_to_error::deserialize(asked).context("resources")?;
+    let _: LinuxResources = serde_path_to_error::deserialize(asked).context("resources")?;
     let mut all = serde_json::to_value(current)?;
     if asked["memory"]["limit"] == json!(-1) && asked["memory"]["swap"].is_null() {
         // What is left of the swap without a limit of memory is no limit.
@@ -69,9 +74,8 @@ fn decide(current: LinuxResources, asked: &Value) -> Result<(LinuxResources, Vec
     }
     merge(&mut all, asked);
     let resources: LinuxResources = serde_path_to_error::deserialize(all).context("resources")?;
-    let touched = plan::resources::settings(&touched);
     let mut settings = plan::limits::update(&resources)?;
-    settings.retain(|setting| touched.iter().any(|other| other.controller() == setting.controller()));
+    settings.retain(|setting| setting.member.split(['.', '[']).next().is_some_and(|name| asked.get(name).is_some()));
     Ok((resources, settings))
 }
 
@@ -166,7 +170,7 @@ mod tests {
             ["cpu.weight 100", "cpu.max 500 1000"]
         );
         assert_eq!(written(cpu.clone(), json!({"pids": {"limit": 9}})).unwrap(), ["pids.max 9"]);
-        assert_eq!(written(cpu.clone(), json!({"cpu": {"cpus": "0"}})).unwrap()[..1], ["cpuset.cpus 0"]);
+        assert_eq!(written(cpu.clone(), json!({"cpu": {"cpus": "0"}})).unwrap()[2..], ["cpuset.cpus 0"]);
         assert_eq!(written(cpu, json!({})).unwrap(), Vec::<String>::new());
     }
 
@@ -175,6 +179,7 @@ mod tests {
         let memory = json!({"memory": {"limit": 100, "swap": 300}});
         let written = |asked| written(memory.clone(), asked);
         assert_eq!(written(json!({"memory": {"limit": 200}})).unwrap(), ["memory.swap.max 100", "memory.max 200"]);
+        assert_eq!(written(json!({"memory": {"swap": 150}})).unwrap(), ["memory.swap.max 50", "memory.max 100"]);
         assert_eq!(written(json!({"memory": {"limit": -1}})).unwrap(), ["memory.swap.max max", "memory.max max"]);
         let error = written(json!({"memory": {"limit": 400}})).unwrap_err();
         assert!(one_line(&error).contains("memory+swap limit should be >= memory limit"), "{}", one_line(&error));

@@ -56,7 +56,7 @@ fn remove(stage: &Stage, id: &str) {
 #[test]
 fn a_limit_of_memory_ends_the_hog_and_events_says_so() {
     let Some(stage) = stage() else { return };
-    let hog = "head -c 200m /dev/zero | tail -c 150m >/dev/null";
+    let hog = "head -c 60m /dev/zero | tail -c 50m >/dev/null";
     let bundle = limited(
         &stage,
         json!({"memory": {"limit": 32 << 20, "swap": 32 << 20}}),
@@ -68,7 +68,7 @@ fn a_limit_of_memory_ends_the_hog_and_events_says_so() {
     call(&stage, &["run", "c"]).cwd(bundle.path()).run().success();
 
     let script =
-        "while [ ! -e /tmp/go ]; do sleep 0.1; done; head -c 200m /dev/zero | tail -c 150m >/dev/null; sleep 3600";
+        "while [ ! -e /tmp/go ]; do sleep 0.1; done; head -c 60m /dev/zero | tail -c 50m >/dev/null; sleep 3600";
     let bundle = limited(&stage, json!({"memory": {"limit": 32 << 20, "swap": 32 << 20}}), script);
     bundle.mount("/tmp", "tmpfs", "tmpfs", &[]);
     start(&stage, &bundle, "c");
@@ -131,7 +131,7 @@ fn a_quota_halves_a_busy_loop() {
     let (share, throttled) = usage(json!({"cpu": {"quota": 50_000, "period": 100_000}}));
     // More it cannot get, on a machine however slow.
     assert!(share < 0.6 && throttled > 0.0, "{share} of a processor, {throttled} times held back");
-    let (_, throttled) = usage(json!({"cpu": {"shares": 1024}}));
+    let (_, throttled) = usage(json!({"cpu": {"shares": 2048}}));
     assert_eq!(throttled, 0.0, "the control is held back");
 }
 

@@ -105,6 +105,7 @@ fn a_sandbox_has_its_limits_from_a_scope_and_says_so() {
     // What no watchdog could see: memory that nobody maps. And all ends with the one that takes it.
     let hog = report(&["--", "sh", "-c", "tail /dev/zero; echo not reached >&2"], 137);
     assert_eq!(hog["endedBy"], "memory", "{hog}");
-    let units = systemd(&stage, "systemctl", &["--user", "--no-legend", "list-units", "--all", "rrunc-*"]).success();
+    let units =
+        systemd(&stage, "systemctl", &["--user", "--no-legend", "list-units", "--all", "rrunc-sandbox-*"]).success();
     assert_eq!(units.stdout.trim(), "");
 }
