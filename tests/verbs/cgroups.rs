@@ -40,15 +40,6 @@ pub fn delegated() -> Option<PathBuf> {
     own
 }
 
-/// Whether limits of this kind can be had here, beside the cgroup that we are in.
-pub fn has_controller(name: &str) -> bool {
-    let Some(own) = own_cgroup() else { return false };
-    let above = own.parent().unwrap_or(&own);
-    let may = |path: &Path| nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok();
-    let given = fs::read_to_string(above.join("cgroup.controllers")).unwrap_or_default();
-    may(above) && may(&above.join("cgroup.procs")) && given.split_ascii_whitespace().any(|given| given == name)
-}
-
 /// The cgroup of a process in the v2 tree, as the host sees it.
 pub fn cgroup_of(pid: i32) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("its cgroups");
