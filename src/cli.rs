@@ -7,7 +7,10 @@ mod oci;
 mod sandbox;
 
 pub use doctor::DoctorArgs;
-pub use oci::{CreateArgs, DeleteArgs, ExecArgs, FormatArgs, IdArgs, KillArgs, ListArgs, PsArgs, RunArgs, SpecArgs};
+pub use oci::{
+    CreateArgs, DeleteArgs, EventsArgs, ExecArgs, FormatArgs, IdArgs, KillArgs, ListArgs, PsArgs, RunArgs, SpecArgs,
+    UpdateArgs,
+};
 pub use sandbox::{
     EnvironmentArgs, FileArgs, LimitArgs, ProfileAction, ProfileArgs, RightsArgs, RunningArgs, SandboxArgs, TrustArgs,
 };
@@ -56,7 +59,7 @@ pub struct Global {
     /// Log what is being done, step by step
     #[arg(long)]
     pub debug: bool,
-    /// Accepted for runc's callers, without effect yet: containers stay in the caller's cgroup
+    /// Have your systemd make the container's cgroup; linux.cgroupsPath is then SLICE:PREFIX:NAME
     #[arg(long)]
     pub systemd_cgroup: bool,
     /// Accepted for runc's callers: rrunc is always rootless
@@ -83,14 +86,23 @@ pub enum Rootless {
 }
 
 /// Value of `--cgroup-manager`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum CgroupManager {
     /// Write to the cgroup file system directly.
+    #[default]
     Cgroupfs,
     /// Ask systemd for a scope, as `--systemd-cgroup` does.
     Systemd,
     /// Leave the container in the caller's cgroup.
     Disabled,
+}
+
+impl Global {
+    /// Where the cgroup of a new container comes from.
+    pub fn cgroups(&self) -> CgroupManager {
+        let systemd = if self.systemd_cgroup { CgroupManager::Systemd } else { CgroupManager::Cgroupfs };
+        self.cgroup_manager.unwrap_or(systemd)
+    }
 }
 
 /// The verbs.
@@ -148,6 +160,23 @@ pub enum Verb {
     /// Let a paused container go on
     #[command(after_help = "Example:\n  rrunc resume web")]
     Resume(IdArgs),
+    /// Change the limits of a container while it runs
+    #[command(
+        override_usage = "rrunc update [OPTIONS] ID",
+        after_help = "Examples:\n  rrunc update --memory 512m --pids-limit 100 web\n  \
+                      rrunc update --cpu-quota 50000 web        half a processor, of the usual period of 100000 µs\n  \
+                      rrunc update --memory -1 web              without a limit\n  \
+                      echo '{\"pids\": {\"limit\": 9}}' | rrunc update -r - web\n\n\
+                      The container needs a cgroup of its own. When one limit is refused, all stay as they were."
+    )]
+    Update(Box<UpdateArgs>),
+    /// Show what a container uses, and when its memory runs out
+    #[command(
+        after_help = "Examples:\n  rrunc events web                  a line of JSON every 5 seconds, until it ends\n  \
+                      rrunc events --stats web          one now\n\n\
+                      Lines of type \"oom\" tell that the kernel has ended a process for want of memory."
+    )]
+    Events(EventsArgs),
     /// Remove a container that has stopped
     #[command(
         after_help = "Examples:\n  rrunc delete demo\n  rrunc delete --force demo         end it first; no error when it is gone"

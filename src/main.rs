@@ -19,9 +19,6 @@ fn main() -> ExitCode {
     if let Err(error) = open_log(&global, quiet) {
         return fail(&error, "", if matches!(verb, Verb::Sandbox(_)) { 125 } else { 1 });
     }
-    if global.systemd_cgroup && matches!(verb, Verb::Create(_) | Verb::Run(_)) {
-        ::log::warn!("--systemd-cgroup has no effect: containers stay in the caller's cgroup");
-    }
     let (prefix, status): (_, fn(&anyhow::Error) -> u8) = match verb {
         Verb::Create(_) => ("rrunc create failed: ", |_| 1),
         Verb::Run(_) => ("rrunc run failed: ", |_| 1),
@@ -42,6 +39,8 @@ fn act(global: &Global, verb: Verb) -> Result<Outcome> {
         Verb::Exec(args) => verbs::exec::run(global, &args),
         Verb::Pause(args) => verbs::pause::run(global, &args, true),
         Verb::Resume(args) => verbs::pause::run(global, &args, false),
+        Verb::Update(args) => verbs::update::run(global, &args),
+        Verb::Events(args) => verbs::events::run(global, &args),
         Verb::Start(args) => verbs::start::run(global, &args),
         Verb::State(args) => verbs::state::run(global, &args),
         Verb::List(args) => verbs::list::run(global, &args),

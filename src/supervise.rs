@@ -43,6 +43,8 @@ pub struct Ended {
     pub excess: Option<Excess>,
     /// The most memory that was seen, in bytes, where it was watched.
     pub peak: u64,
+    /// How many processes the kernel has ended in its cgroup for want of memory.
+    pub oom_kills: u64,
     /// How many names it has looked up that could not be found for want of a network.
     pub names_asked: u64,
 }
@@ -107,7 +109,7 @@ impl Loop<'_> {
 
     fn end(&self, status: i32) -> Ended {
         let names_asked = self.names.as_ref().map_or(0, |names| names.asked);
-        Ended { status, excess: self.watchdog.excess, peak: self.watchdog.peak, names_asked }
+        Ended { status, excess: self.watchdog.excess, peak: self.watchdog.peak, oom_kills: 0, names_asked }
     }
 
     fn sleep(&self) -> Result<()> {

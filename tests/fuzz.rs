@@ -142,3 +142,8 @@ fn packets() {
 fn profile() {
     fuzz("profile");
 }
+
+#[test]
+fn systemd() {
+    fuzz("systemd");
+}

@@ -34,7 +34,7 @@ complete -c rrunc -n "__fish_rrunc_needs_command" -l cgroup-manager -d 'crun\'s 
 systemd\t'Ask systemd for a scope, as `--systemd-cgroup` does'
 disabled\t'Leave the container in the caller\'s cgroup'"
 complete -c rrunc -n "__fish_rrunc_needs_command" -l debug -d 'Log what is being done, step by step'
-complete -c rrunc -n "__fish_rrunc_needs_command" -l systemd-cgroup -d 'Accepted for runc\'s callers, without effect yet: containers stay in the caller\'s cgroup'
+complete -c rrunc -n "__fish_rrunc_needs_command" -l systemd-cgroup -d 'Have your systemd make the container\'s cgroup; linux.cgroupsPath is then SLICE:PREFIX:NAME'
 complete -c rrunc -n "__fish_rrunc_needs_command" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrunc -n "__fish_rrunc_needs_command" -f -a "create" -d 'Set a container up and leave it waiting for `start`'
@@ -47,6 +47,8 @@ complete -c rrunc -n "__fish_rrunc_needs_command" -f -a "ps" -d 'Show the proces
 complete -c rrunc -n "__fish_rrunc_needs_command" -f -a "kill" -d 'Send a signal to a container'
 complete -c rrunc -n "__fish_rrunc_needs_command" -f -a "pause" -d 'Stop all processes of a container, until `resume`'
 complete -c rrunc -n "__fish_rrunc_needs_command" -f -a "resume" -d 'Let a paused container go on'
+complete -c rrunc -n "__fish_rrunc_needs_command" -f -a "update" -d 'Change the limits of a container while it runs'
+complete -c rrunc -n "__fish_rrunc_needs_command" -f -a "events" -d 'Show what a container uses, and when its memory runs out'
 complete -c rrunc -n "__fish_rrunc_needs_command" -f -a "delete" -d 'Remove a container that has stopped'
 complete -c rrunc -n "__fish_rrunc_needs_command" -f -a "spec" -d 'Write a config.json to start a bundle from'
 complete -c rrunc -n "__fish_rrunc_needs_command" -f -a "features" -d 'Show what this runtime supports, as OCI features JSON'
@@ -90,7 +92,7 @@ complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -l process-label -d 'S
 complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -l apparmor -d 'AppArmor profile of the process' -r
 complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -s c -l cap -d 'Add a capability; may be given several times' -r
 complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -l preserve-fds -d 'Pass N more file descriptors, from 3 on, to the program' -r
-complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -l cgroup -d 'Run in a cgroup below the container\'s; refused as long as containers have none of their own' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -l cgroup -d 'Run in the cgroup PATH below the container\'s own, which must be there' -r
 complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -s t -l tty -d 'Give the program a terminal of its own'
 complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -s d -l detach -d 'Return once the program runs'
 complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -l no-new-privs -d 'Forbid gaining privileges through execve'
@@ -113,6 +115,31 @@ complete -c rrunc -n "__fish_rrunc_using_subcommand pause" -s v -l version -d 'S
 complete -c rrunc -n "__fish_rrunc_using_subcommand pause" -s h -l help -d 'Print help'
 complete -c rrunc -n "__fish_rrunc_using_subcommand resume" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand resume" -s h -l help -d 'Print help'
+complete -c rrunc -n "__fish_rrunc_using_subcommand update" -s r -l resources -d 'Read the limits from FILE, or with `-` from stdin, as the JSON of `linux.resources`; other options are then ignored' -r -F
+complete -c rrunc -n "__fish_rrunc_using_subcommand update" -l blkio-weight -d 'Weight of its disk access, from 10 to 1000' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand update" -l cpu-period -d 'Length of the quota\'s period, in microseconds' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand update" -l cpu-quota -d 'Processor time in each period, in microseconds; -1 for no limit' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand update" -l cpu-burst -d 'Unused time that may be taken in a later period, in microseconds' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand update" -l cpu-share -d 'Share of processor time beside others, from 2 to 262144' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand update" -l cpu-rt-period -d 'Refused: cgroup v2 has no such limit' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand update" -l cpu-rt-runtime -d 'Refused: cgroup v2 has no such limit' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand update" -l cpuset-cpus -d 'Processors that may be used, such as 0-3,7' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand update" -l cpuset-mems -d 'Memory nodes that may be used' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand update" -l cpu-idle -d '1: runs only when nobody else wants the processor; 0: not so' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand update" -l memory -d 'Most memory, in bytes or with k, m or g; -1 for no limit' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand update" -l memory-reservation -d 'Memory that is left to it when there is little' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand update" -l memory-swap -d 'Most memory and swap together; -1 for unlimited swap' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand update" -l pids-limit -d 'Most processes and threads; -1 for no limit' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand update" -l kernel-memory -d 'Ignored: the kernel has no such limit any more' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand update" -l kernel-memory-tcp -d 'Ignored: the kernel has no such limit any more' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand update" -l l3-cache-schema -d 'Refused: resctrl is root\'s' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand update" -l mem-bw-schema -d 'Refused: resctrl is root\'s' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand update" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
+complete -c rrunc -n "__fish_rrunc_using_subcommand update" -s h -l help -d 'Print help'
+complete -c rrunc -n "__fish_rrunc_using_subcommand events" -l interval -d 'Time between two lines, such as 100ms, 5s or 1m30s' -r
+complete -c rrunc -n "__fish_rrunc_using_subcommand events" -l stats -d 'One line now, and no more'
+complete -c rrunc -n "__fish_rrunc_using_subcommand events" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
+complete -c rrunc -n "__fish_rrunc_using_subcommand events" -s h -l help -d 'Print help'
 complete -c rrunc -n "__fish_rrunc_using_subcommand delete" -s f -l force -d 'End the container first; a container that does not exist is no error'
 complete -c rrunc -n "__fish_rrunc_using_subcommand delete" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand delete" -s h -l help -d 'Print help'
@@ -223,24 +250,26 @@ complete -c rrunc -n "__fish_rrunc_using_subcommand doctor" -l json -d 'Print JS
 complete -c rrunc -n "__fish_rrunc_using_subcommand doctor" -l attack -d 'Attack the promises of `rrunc sandbox` on this machine, and show which hold'
 complete -c rrunc -n "__fish_rrunc_using_subcommand doctor" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand doctor" -s h -l help -d 'Print help'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume delete spec features sandbox profile trust doctor help" -f -a "create" -d 'Set a container up and leave it waiting for `start`'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume delete spec features sandbox profile trust doctor help" -f -a "start" -d 'Let the program of a created container run'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume delete spec features sandbox profile trust doctor help" -f -a "run" -d 'Create a container, start it, wait for it and delete it'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume delete spec features sandbox profile trust doctor help" -f -a "exec" -d 'Run another program inside a container'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume delete spec features sandbox profile trust doctor help" -f -a "state" -d 'Show the OCI state of a container as JSON'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume delete spec features sandbox profile trust doctor help" -f -a "list" -d 'List the containers of this user'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume delete spec features sandbox profile trust doctor help" -f -a "ps" -d 'Show the processes of a container'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume delete spec features sandbox profile trust doctor help" -f -a "kill" -d 'Send a signal to a container'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume delete spec features sandbox profile trust doctor help" -f -a "pause" -d 'Stop all processes of a container, until `resume`'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume delete spec features sandbox profile trust doctor help" -f -a "resume" -d 'Let a paused container go on'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume delete spec features sandbox profile trust doctor help" -f -a "delete" -d 'Remove a container that has stopped'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume delete spec features sandbox profile trust doctor help" -f -a "spec" -d 'Write a config.json to start a bundle from'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume delete spec features sandbox profile trust doctor help" -f -a "features" -d 'Show what this runtime supports, as OCI features JSON'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume delete spec features sandbox profile trust doctor help" -f -a "sandbox" -d 'Run a command with the host\'s tools but none of its secrets'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume delete spec features sandbox profile trust doctor help" -f -a "profile" -d 'Show and check profiles of the sandbox and of seccomp'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume delete spec features sandbox profile trust doctor help" -f -a "trust" -d 'Accept the profile that a project brings along'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume delete spec features sandbox profile trust doctor help" -f -a "doctor" -d 'Show what this host offers, and how to mend what it lacks'
-complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume delete spec features sandbox profile trust doctor help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume update events delete spec features sandbox profile trust doctor help" -f -a "create" -d 'Set a container up and leave it waiting for `start`'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume update events delete spec features sandbox profile trust doctor help" -f -a "start" -d 'Let the program of a created container run'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume update events delete spec features sandbox profile trust doctor help" -f -a "run" -d 'Create a container, start it, wait for it and delete it'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume update events delete spec features sandbox profile trust doctor help" -f -a "exec" -d 'Run another program inside a container'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume update events delete spec features sandbox profile trust doctor help" -f -a "state" -d 'Show the OCI state of a container as JSON'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume update events delete spec features sandbox profile trust doctor help" -f -a "list" -d 'List the containers of this user'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume update events delete spec features sandbox profile trust doctor help" -f -a "ps" -d 'Show the processes of a container'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume update events delete spec features sandbox profile trust doctor help" -f -a "kill" -d 'Send a signal to a container'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume update events delete spec features sandbox profile trust doctor help" -f -a "pause" -d 'Stop all processes of a container, until `resume`'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume update events delete spec features sandbox profile trust doctor help" -f -a "resume" -d 'Let a paused container go on'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume update events delete spec features sandbox profile trust doctor help" -f -a "update" -d 'Change the limits of a container while it runs'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume update events delete spec features sandbox profile trust doctor help" -f -a "events" -d 'Show what a container uses, and when its memory runs out'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume update events delete spec features sandbox profile trust doctor help" -f -a "delete" -d 'Remove a container that has stopped'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume update events delete spec features sandbox profile trust doctor help" -f -a "spec" -d 'Write a config.json to start a bundle from'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume update events delete spec features sandbox profile trust doctor help" -f -a "features" -d 'Show what this runtime supports, as OCI features JSON'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume update events delete spec features sandbox profile trust doctor help" -f -a "sandbox" -d 'Run a command with the host\'s tools but none of its secrets'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume update events delete spec features sandbox profile trust doctor help" -f -a "profile" -d 'Show and check profiles of the sandbox and of seccomp'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume update events delete spec features sandbox profile trust doctor help" -f -a "trust" -d 'Accept the profile that a project brings along'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume update events delete spec features sandbox profile trust doctor help" -f -a "doctor" -d 'Show what this host offers, and how to mend what it lacks'
+complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume update events delete spec features sandbox profile trust doctor help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c rrunc -n "__fish_rrunc_using_subcommand help; and __fish_seen_subcommand_from profile" -f -a "ls" -d 'List the profiles, those of the user first'
 complete -c rrunc -n "__fish_rrunc_using_subcommand help; and __fish_seen_subcommand_from profile" -f -a "show" -d 'Print the text of a profile'
 complete -c rrunc -n "__fish_rrunc_using_subcommand help; and __fish_seen_subcommand_from profile" -f -a "check" -d 'Read a profile and all that it extends, and tell what is wrong with it'

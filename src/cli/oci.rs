@@ -108,8 +108,8 @@ pub struct ExecArgs {
     /// Pass N more file descriptors, from 3 on, to the program
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub preserve_fds: u32,
-    /// Run in a cgroup below the container's; refused as long as containers have none of their own
-    #[arg(long, value_name = "[CTRL,...:]PATH")]
+    /// Run in the cgroup PATH below the container's own, which must be there
+    #[arg(long, value_name = "PATH")]
     pub cgroup: Vec<String>,
     /// Also when the container is paused
     #[arg(long)]
@@ -225,4 +225,83 @@ fn rest(target: &[OsString]) -> &[OsString] {
         Some(_) => &target[1..],
         None => &[],
     }
+}
+
+/// `update`.
+#[derive(Debug, Args)]
+pub struct UpdateArgs {
+    /// Name of the container
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Read the limits from FILE, or with `-` from stdin, as the JSON of `linux.resources`; other options are then ignored
+    #[arg(short, long, value_name = "FILE")]
+    pub resources: Option<PathBuf>,
+    /// Weight of its disk access, from 10 to 1000
+    #[arg(long, value_name = "N")]
+    pub blkio_weight: Option<u16>,
+    /// Length of the quota's period, in microseconds
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub cpu_period: Option<u64>,
+    /// Processor time in each period, in microseconds; -1 for no limit
+    #[arg(long, value_name = "MICROSECONDS", allow_negative_numbers = true)]
+    pub cpu_quota: Option<i64>,
+    /// Unused time that may be taken in a later period, in microseconds
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub cpu_burst: Option<u64>,
+    /// Share of processor time beside others, from 2 to 262144
+    #[arg(long, value_name = "N")]
+    pub cpu_share: Option<u64>,
+    /// Refused: cgroup v2 has no such limit
+    #[arg(long, value_name = "MICROSECONDS", hide = true)]
+    pub cpu_rt_period: Option<u64>,
+    /// Refused: cgroup v2 has no such limit
+    #[arg(long, value_name = "MICROSECONDS", hide = true, allow_negative_numbers = true)]
+    pub cpu_rt_runtime: Option<i64>,
+    /// Processors that may be used, such as 0-3,7
+    #[arg(long, value_name = "LIST")]
+    pub cpuset_cpus: Option<String>,
+    /// Memory nodes that may be used
+    #[arg(long, value_name = "LIST")]
+    pub cpuset_mems: Option<String>,
+    /// 1: runs only when nobody else wants the processor; 0: not so
+    #[arg(long, value_name = "0|1")]
+    pub cpu_idle: Option<i64>,
+    /// Most memory, in bytes or with k, m or g; -1 for no limit
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    pub memory: Option<String>,
+    /// Memory that is left to it when there is little
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    pub memory_reservation: Option<String>,
+    /// Most memory and swap together; -1 for unlimited swap
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    pub memory_swap: Option<String>,
+    /// Most processes and threads; -1 for no limit
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub pids_limit: Option<i64>,
+    /// Ignored: the kernel has no such limit any more
+    #[arg(long, value_name = "SIZE", hide = true, allow_negative_numbers = true)]
+    pub kernel_memory: Option<String>,
+    /// Ignored: the kernel has no such limit any more
+    #[arg(long, value_name = "SIZE", hide = true, allow_negative_numbers = true)]
+    pub kernel_memory_tcp: Option<String>,
+    /// Refused: resctrl is root's
+    #[arg(long, value_name = "SCHEMA", hide = true)]
+    pub l3_cache_schema: Option<String>,
+    /// Refused: resctrl is root's
+    #[arg(long, value_name = "SCHEMA", hide = true)]
+    pub mem_bw_schema: Option<String>,
+}
+
+/// `events`.
+#[derive(Debug, Args)]
+pub struct EventsArgs {
+    /// Name of the container
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Time between two lines, such as 100ms, 5s or 1m30s
+    #[arg(long, value_name = "DURATION", default_value = "5s")]
+    pub interval: String,
+    /// One line now, and no more
+    #[arg(long)]
+    pub stats: bool,
 }

@@ -2,10 +2,12 @@
 use super::Finding;
 use super::probe::{Step, probe};
 use super::settings::{Settings, read};
+use crate::cgroup::place::{Tree, lacking};
+use crate::systemd;
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const WITHOUT: &str = "no limit of memory, processes and processor time for all of a container, and no pause";
 /// What limits of a container are made of.
@@ -14,14 +16,12 @@ const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
 /// A group made in our own one, entered by a child, and removed again.
 pub fn delegation(settings: &Settings) -> Finding {
     let unified = settings.boot_with("systemd.unified_cgroup_hierarchy=1");
-    let cgroup = read("/proc/self/cgroup");
-    let Some(own) = own_group(&read("/proc/self/mountinfo"), &cgroup) else {
+    let Some(Tree { own, .. }) = Tree::find() else {
         return Finding::missing("no cgroup2 file system is mounted", WITHOUT, unified);
     };
-    let controllers = read(own.join("cgroup.controllers"));
-    let controllers = controllers.split_ascii_whitespace().collect::<Vec<_>>();
-    let lacking = CONTROLLERS.iter().filter(|name| !controllers.contains(name)).copied().collect::<Vec<_>>().join(", ");
+    let lacking = lacking(&own, "cgroup.controllers", &CONTROLLERS).join(", ");
     // Beside hierarchies of version 1, which have the controllers, there are none for this one.
+    let cgroup = read("/proc/self/cgroup");
     if cgroup.lines().any(|line| line.split(':').nth(1).is_some_and(|held| CONTROLLERS.contains(&held))) {
         let detail = format!("{}: cgroups of version 1 hold the controllers", own.display());
         return Finding::missing(detail, WITHOUT, unified);
@@ -29,11 +29,22 @@ pub fn delegation(settings: &Settings) -> Finding {
     match enter_child_of(&own) {
         Err((step, errno)) => {
             let detail = format!("{}: {step}: {}", own.display(), errno.desc());
+            if systemd::look().is_ok() {
+                let detail = format!("{detail}; limits take a scope of your systemd");
+                return Finding::weaker(
+                    detail,
+                    "a container without limits has no cgroup, so no pause",
+                    scope(settings),
+                );
+            }
             Finding::missing(detail, WITHOUT, scope(settings))
         }
-        Ok(()) if lacking.is_empty() => Finding::ok(format!("{}: {}", own.display(), controllers.join(" "))),
+        Ok(()) if lacking.is_empty() => {
+            let controllers = read(own.join("cgroup.controllers"));
+            Finding::ok(format!("{}: {}", own.display(), controllers.trim()))
+        }
         Ok(()) => Finding::weaker(
-            format!("{}: {}", own.display(), controllers.join(" ")),
+            own.display().to_string(),
             &format!("no limits by {lacking}"),
             "sudo mkdir -p /etc/systemd/system/user@.service.d && printf '[Service]\\nDelegate=cpu cpuset io memory \
              pids\\n' | sudo tee /etc/systemd/system/user@.service.d/delegate.conf && sudo systemctl daemon-reload, \
@@ -72,41 +83,4 @@ fn enter_child_of(own: &Path) -> Result<(), (String, Errno)> {
     let removed = fs::remove_dir(&child).map_err(|e| ("remove it".to_owned(), errno(e)));
     entered.map_err(|f| (f.step, f.errno.unwrap_or(Errno::EIO)))?;
     removed
-}
-
-/// The directory of our own group, if cgroup2 is mounted so that it can be seen.
-fn own_group(mountinfo: &str, cgroup: &str) -> Option<PathBuf> {
-    let own = cgroup.lines().find_map(|line| line.strip_prefix("0::"))?;
-    mountinfo.lines().find_map(|line| {
-        let (mount, kind) = line.split_once(" - ")?;
-        let mut fields = mount.split(' ').skip(3);
-        let (root, point) = (fields.next()?, fields.next()?);
-        if kind.split(' ').next() != Some("cgroup2") {
-            return None;
-        }
-        let below = Path::new(own).strip_prefix(root).ok()?;
-        (!own.contains("/..")).then(|| Path::new(point).join(below).components().collect())
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MOUNTS: &str = "30 24 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
-
-    #[test]
-    fn the_own_group_is_found_below_the_mount_point() {
-        let own = own_group(MOUNTS, "0::/user.slice/a.scope\n");
-        assert_eq!(own, Some(PathBuf::from("/sys/fs/cgroup/user.slice/a.scope")));
-        let part = MOUNTS.replace("0:26 /", "0:26 /user.slice");
-        assert_eq!(own_group(&part, "0::/user.slice/a.scope\n"), Some(PathBuf::from("/sys/fs/cgroup/a.scope")));
-    }
-
-    #[test]
-    fn a_group_that_cannot_be_seen_is_none() {
-        assert_eq!(own_group("", "0::/\n"), None);
-        assert_eq!(own_group(MOUNTS, "4:memory:/x\n"), None);
-        assert_eq!(own_group(MOUNTS, "0::/../outside\n"), None);
-    }
 }

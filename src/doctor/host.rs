@@ -4,9 +4,9 @@ use super::probe::{Failure, Step, probe};
 use super::settings::Settings;
 use crate::host::find_program;
 use crate::state::Root;
+use crate::systemd;
 use nix::sched::CloneFlags;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -45,15 +45,13 @@ pub fn runtime_directory(settings: &Settings) -> Finding {
     }
 }
 
-/// The user's systemd, which gives a scope with limits: connected to.
+/// The user's systemd, which gives a scope with limits: talked to.
 pub fn user_bus(settings: &Settings) -> Finding {
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
-    let socket = runtime.unwrap_or_else(|| format!("/run/user/{}", settings.uid).into()).join("bus");
-    let done = probe(CloneFlags::empty(), || UnixStream::connect(&socket).step("connect").map(|_| String::new()));
+    let done = probe(CloneFlags::empty(), || systemd::look().step("talk to it").map(|()| String::new()));
     match done {
-        Ok(_) => Finding::ok(socket.display().to_string()),
+        Ok(_) => Finding::ok("your systemd answers"),
         Err(failure) => Finding::missing(
-            format!("{}: {}", socket.display(), failure.text),
+            failure.text,
             "no systemd scope for a container's limits",
             if settings.systemd { settings.session() } else { "administrator: none without systemd".to_owned() },
         ),

@@ -38,6 +38,8 @@ pub struct Join<'a> {
     pub wire: Wire,
     /// A pidfd of the container's first process.
     pub init: OwnedFd,
+    /// It waits until systemd has moved it into the container's cgroup.
+    pub needs_cgroup: bool,
     /// CLONE_NEW* of the namespaces in which it differs from us: one that is shared fails the whole call.
     pub namespaces: i32,
     /// The caller's signal mask, for the program.
@@ -46,11 +48,13 @@ pub struct Join<'a> {
 
 /// Runs in the process that joins; ends in the program, or in a report of why not.
 pub fn run(join: Join) -> ! {
-    let Join { plan, wire, init, namespaces, signals } = join;
+    let Join { plan, wire, init, needs_cgroup, namespaces, signals } = join;
     let wire = Arc::new(wire);
     let step = Step::new();
     log_to(&wire);
-    if let Err(error) = enter(plan, &wire, &init, namespaces, &step) {
+    step.begin("cgroup");
+    let moved = if needs_cgroup { wire.need_cgroup() } else { Ok(()) };
+    if let Err(error) = moved.and_then(|()| enter(plan, &wire, &init, namespaces, &step)) {
         give_up(&wire, &step, &error, 1);
     }
     let Err(error) = set_up_and_execute(plan, &wire, namespaces, &signals, &step);

@@ -19,6 +19,7 @@ pub mod root;
 pub mod rootfs;
 pub mod stdio;
 
+use crate::cgroup::{self, place::Place};
 use crate::console;
 use crate::error::WithHint;
 use crate::hooks::{self, Inherit};
@@ -170,7 +171,14 @@ fn set_up(
     }
 
     step.begin("cgroup namespace");
-    if plan.cgroup.is_some() && plan.namespaces.is_new(Kind::Cgroup) {
+    if let Place::Scope(_) = plan.cgroup {
+        wire.need_cgroup()?;
+    }
+    if plan.cgroup.is_own() && plan.namespaces.is_new(Kind::Cgroup) {
+        if let Some(uid) = plan.cgroup_owner {
+            cgroup::give_to(uid)?;
+        }
+        // Now: the cgroup that a process is in becomes the root of its namespace.
         unshare(CloneFlags::CLONE_NEWCGROUP)?;
     }
 

@@ -1,22 +1,57 @@
-//! What rrunc cannot honour yet or ever, refused with the reason: nothing in a configuration is silently ignored.
+//! Limits of a container: those that can be had, and the others refused with the reason. Nothing in a configuration is
+//! silently ignored.
 use super::Findings;
+use super::resources::{Setting, settings};
+use crate::cgroup::place::Place;
+use anyhow::Result;
 use oci_spec::runtime::{LinuxCpu, LinuxMemory, LinuxResources, Spec};
 
-pub(super) fn refuse_unsupported(spec: &Spec, findings: &mut Findings) {
-    let Some(linux) = spec.linux() else { return };
+/// Refuses what only root can have, values that no cgroup takes, and limits without a cgroup to put them on.
+pub(super) fn plan(spec: &Spec, cgroup: &Place, findings: &mut Findings) -> Vec<Setting> {
+    let Some(linux) = spec.linux() else { return Vec::new() };
     if linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()) {
         findings.problem("linux.netDevices", "network devices are not supported for rootless containers");
     }
     if linux.intel_rdt().is_some() {
         findings.problem("linux.intelRdt", "intelRdt is specified in config, but resctrl can only be used by root");
     }
-    if let Some(resources) = linux.resources() {
-        check_values(resources, findings);
-        refuse_limits(resources, findings);
+    let Some(resources) = linux.resources() else { return Vec::new() };
+    if resources.devices().as_ref().is_some_and(|rules| !rules.is_empty()) {
+        // Inside a user namespace nothing but the default nodes can be opened.
+        findings.note("linux.resources.devices: not applied, a user namespace makes no device nodes");
     }
+    check_values(resources, findings);
+    let settings = settings(resources);
+    if let Place::Callers { why, hint } = cgroup {
+        let limits = settings.iter().filter(|setting| !setting.lifts());
+        let mut members: Vec<&str> = limits.filter_map(|setting| setting.member.split(['.', '[']).next()).collect();
+        members.dedup();
+        if !members.is_empty() {
+            let problem = "rootless needs no limits + no cgrouppath when no permission is granted for cgroups";
+            findings.problem(&format!("linux.resources.{}", members.join("+")), format!("{problem}: {why}"));
+            findings.hint(format!("{hint}, or remove the limit"));
+        }
+        return Vec::new();
+    }
+    settings
 }
 
-/// What is wrong wherever it would be applied (config-linux.md, "Control groups"): said beside the refusal, so that who
+/// The files and values for `resources` of a container that exists.
+///
+/// # Errors
+/// All that is wrong with them.
+pub fn update(resources: &LinuxResources) -> Result<Vec<Setting>> {
+    let mut findings = Findings::default();
+    check_values(resources, &mut findings);
+    findings.check("resources")?;
+    Ok(settings(resources))
+}
+
+/// Files of a cgroup by which it is run.
+const NO_LIMITS: [&str; 6] =
+    ["cgroup.procs", "cgroup.threads", "cgroup.kill", "cgroup.freeze", "cgroup.type", "cgroup.subtree_control"];
+
+/// What is wrong wherever it would be applied (config-linux.md, "Control groups"): said beside a refusal, so that who
 /// gets a delegated tree does not meet it only then.
 fn check_values(resources: &LinuxResources, findings: &mut Findings) {
     let mut wrong = |member: String, problem: &str| findings.problem(&format!("linux.resources.{member}"), problem);
@@ -25,6 +60,15 @@ fn check_values(resources: &LinuxResources, findings: &mut Findings) {
     }
     if let Some(cpu) = resources.cpu() {
         check_cpu(cpu, &mut wrong);
+    }
+    if let Some(network) = resources.network().as_ref().filter(|network| **network != Default::default()) {
+        let empty = network.priorities().as_ref().is_none_or(Vec::is_empty) && network.class_id().unwrap_or(0) == 0;
+        if !empty {
+            wrong("network".to_owned(), "cgroup v2 has no such limit");
+        }
+    }
+    if resources.block_io().as_ref().is_some_and(|io| io.leaf_weight().is_some_and(|weight| weight != 0)) {
+        wrong("blockIO.leafWeight".to_owned(), "cgroup v2 has no such limit");
     }
     let weights = resources.block_io().as_ref().and_then(|io| io.weight_device().as_ref());
     for (i, device) in weights.into_iter().flatten().enumerate() {
@@ -46,6 +90,9 @@ fn check_values(resources: &LinuxResources, findings: &mut Findings) {
         if key.contains('/') || !key.trim_matches('.').contains('.') {
             wrong(format!("unified.{key}"), "is no file of a controller, such as memory.high");
         }
+        if NO_LIMITS.contains(&key.as_str()) {
+            wrong(format!("unified.{key}"), "is no limit, but rrunc's to write");
+        }
     }
 }
 
@@ -64,9 +111,10 @@ fn check_memory(memory: &LinuxMemory, wrong: &mut impl FnMut(String, &str)) {
             _ => {}
         }
     }
+    let is_limit = |value: Option<i64>| value.is_some_and(|value| value > 0);
     let v1 = [
-        ("kernel", kernel.is_some()),
-        ("kernelTCP", memory.kernel_tcp().is_some()),
+        ("kernel", is_limit(kernel)),
+        ("kernelTCP", is_limit(memory.kernel_tcp())),
         ("swappiness", memory.swappiness().is_some()),
         ("disableOOMKiller", memory.disable_oom_killer() == Some(true)),
     ];
@@ -80,9 +128,10 @@ fn check_cpu(cpu: &LinuxCpu, wrong: &mut impl FnMut(String, &str)) {
     if cpu.burst().zip(quota).is_some_and(|(burst, quota)| burst > quota) {
         wrong("cpu.burst".to_owned(), "is above the quota");
     }
-    for (name, set) in
-        [("realtimeRuntime", cpu.realtime_runtime().is_some()), ("realtimePeriod", cpu.realtime_period().is_some())]
-    {
+    for (name, set) in [
+        ("realtimeRuntime", cpu.realtime_runtime().is_some_and(|time| time != 0)),
+        ("realtimePeriod", cpu.realtime_period().is_some_and(|time| time != 0)),
+    ] {
         if set {
             wrong(format!("cpu.{name}"), "cgroup v2 has no such limit");
         }
@@ -95,36 +144,12 @@ fn is_page_size(text: &str) -> bool {
     number.is_some_and(|number| number.starts_with(|c| ('1'..='9').contains(&c)) && number.parse::<u64>().is_ok())
 }
 
-/// Device rules are moot: inside a user namespace nothing but the default nodes can be opened. Everything else
-/// needs a cgroup.
-fn refuse_limits(resources: &LinuxResources, findings: &mut Findings) {
-    if resources.devices().as_ref().is_some_and(|rules| !rules.is_empty()) {
-        findings.note("linux.resources.devices: not applied, a user namespace makes no device nodes");
-    }
-    let mut asked = Vec::new();
-    let mut note = |name: &'static str, set: bool| {
-        if set {
-            asked.push(name);
-        }
-    };
-    note("memory", resources.memory().as_ref().is_some_and(|m| *m != Default::default()));
-    note("cpu", resources.cpu().as_ref().is_some_and(|c| *c != Default::default()));
-    note("pids", resources.pids().as_ref().is_some_and(|p| p.limit() >= 0));
-    note("blockIO", resources.block_io().as_ref().is_some_and(|b| *b != Default::default()));
-    note("hugepageLimits", resources.hugepage_limits().as_ref().is_some_and(|h| !h.is_empty()));
-    note("network", resources.network().as_ref().is_some_and(|n| *n != Default::default()));
-    note("rdma", resources.rdma().as_ref().is_some_and(|r| !r.is_empty()));
-    note("unified", resources.unified().as_ref().is_some_and(|u| !u.is_empty()));
-    for name in asked {
-        let problem = "rootless needs no limits + no cgrouppath when no permission is granted for cgroups: delegate a \
-                       cgroup v2 tree to your user (`Delegate=yes` in user@.service) or remove the limit";
-        findings.problem(&format!("linux.resources.{name}"), problem);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{config, planned};
+    use super::super::tests::{config, host, planned};
+    use super::*;
+    use crate::bundle::Bundle;
+    use crate::plan::{self, Options, Plan};
     use serde_json::{Value, json};
 
     fn refused(member: &str, value: &Value) -> String {
@@ -148,8 +173,17 @@ mod tests {
         planned(&config).unwrap();
     }
 
+    /// The same configuration where a cgroup can be had.
+    fn with_cgroup(resources: &Value) -> Result<Plan> {
+        let mut config = config();
+        config["linux"]["resources"] = resources.clone();
+        let bundle = Bundle::parse("/bundle".into(), config.to_string().into_bytes())?;
+        let cgroup = Place::Directory { path: "/sys/fs/cgroup/a/b".into(), top: "/sys/fs/cgroup/a".into() };
+        plan::plan(&bundle, &host(), &Options { id: "c".to_owned(), cgroup, ..Options::default() })
+    }
+
     #[test]
-    fn every_limit_that_needs_a_cgroup_is_refused() {
+    fn every_limit_needs_a_cgroup_and_is_set_in_one() {
         for (name, value) in [
             ("memory", json!({"limit": 1 << 30})),
             ("memory", json!({"reservation": 1 << 20})),
@@ -161,29 +195,44 @@ mod tests {
             ("pids", json!({"limit": 100})),
             ("pids", json!({"limit": 0})),
             ("blockIO", json!({"weight": 100})),
+            ("blockIO", json!({"weightDevice": [{"major": 8, "minor": 0, "weight": 9, "leafWeight": 9}]})),
             ("blockIO", json!({"throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 100}]})),
-            ("hugepageLimits", json!([{"pageSize": "2MB", "limit": 1}])),
-            ("network", json!({"classID": 1})),
-            ("network", json!({"priorities": [{"name": "eth0", "priority": 1}]})),
+            ("hugepageLimits", json!([{"pageSize": "2MB", "limit": 1}, {"pageSize": "1GB", "limit": 1}])),
             ("rdma", json!({"mlx5_0": {"hcaHandles": 1}})),
+            ("rdma", json!({"mlx5_0": {"hcaObjects": 1}})),
             ("unified", json!({"memory.high": "1"})),
-            ("unified", json!({"hugetlb.1GB.limit_in_bytes": "max"})),
+            ("unified", json!({"hugetlb.1GB.limit_in_bytes": "max", "pids.max": "1"})),
         ] {
-            let text = refused("resources", &json!({name: value}));
+            let resources = json!({name: value});
+            let text = refused("resources", &resources);
             assert!(text.contains(&format!("linux.resources.{name}: rootless needs no limits")), "{text}");
+            assert_eq!(text.matches("linux.resources.").count(), 1, "{text}");
+            let limits = with_cgroup(&resources).unwrap().limits;
+            assert!(limits.iter().any(|setting| setting.member.starts_with(name)), "{limits:?}");
         }
-        let mut config = config();
-        let nothing = json!({"memory": {}, "cpu": {}, "pids": {"limit": -1}, "blockIO": {}, "hugepageLimits": [],
-            "network": {}, "rdma": {}, "unified": {}, "devices": [{"allow": false, "access": "rwm"}]});
-        config["linux"]["resources"] = nothing;
-        planned(&config).unwrap();
     }
 
     #[test]
-    fn limits_that_no_cgroup_could_have_are_named_one_by_one() {
+    fn what_sets_no_limit_needs_no_cgroup() {
+        let nothing = json!({"memory": {"limit": -1, "swap": -1, "kernel": 0, "kernelTCP": -1, "useHierarchy": true,
+                "disableOOMKiller": false},
+            "cpu": {"shares": 0, "quota": -1, "period": 100_000, "realtimePeriod": 0, "realtimeRuntime": 0, "cpus": ""},
+            "pids": {"limit": -1}, "blockIO": {"weight": 0, "leafWeight": 0}, "hugepageLimits": [],
+            "network": {"classID": 0, "priorities": []}, "rdma": {}, "unified": {},
+            "devices": [{"allow": false, "access": "rwm"}]});
+        let mut config = config();
+        config["linux"]["resources"] = nothing.clone();
+        assert_eq!(planned(&config).unwrap().limits, []);
+        let limits = with_cgroup(&nothing).unwrap().limits;
+        assert!(limits.iter().all(Setting::lifts), "{limits:?}");
+    }
+
+    #[test]
+    fn values_that_no_cgroup_could_have_are_named_one_by_one() {
         let weights = json!({"weightDevice": [{"major": 8, "minor": 0, "weight": 9}, {"major": 8, "minor": 1}]});
         for (resources, problem) in [
             (json!({"blockIO": weights}), "blockIO.weightDevice[1]: has neither weight nor leafWeight"),
+            (json!({"blockIO": {"leafWeight": 10}}), "blockIO.leafWeight: cgroup v2 has no such limit"),
             (json!({"rdma": {"mlx5_0": {}}}), "rdma.mlx5_0: has neither hcaHandles nor hcaObjects"),
             (json!({"cpu": {"quota": 10, "burst": 11}}), "cpu.burst: is above the quota"),
             (json!({"cpu": {"realtimeRuntime": 1}}), "cpu.realtimeRuntime: cgroup v2 has no such limit"),
@@ -196,11 +245,20 @@ mod tests {
             (json!({"memory": {"swap": 5, "limit": -1}}), "memory.swap: unable to set swap limit without memory limit"),
             (json!({"memory": {"swap": 5, "limit": 6}}), "memory.swap: memory+swap limit should be >= memory limit"),
             (json!({"memory": {"limit": -2}}), "memory.limit: is below -1"),
+            (json!({"network": {"classID": 1}}), "network: cgroup v2 has no such limit"),
+            (
+                json!({"network": {"priorities": [{"name": "e", "priority": 1}]}}),
+                "network: cgroup v2 has no such limit",
+            ),
             (json!({"unified": {"../../memory.max": "1"}}), "unified.../../memory.max: is no file of a controller"),
             (json!({"unified": {"memory": "1"}}), "unified.memory: is no file of a controller"),
+            (json!({"unified": {"cgroup.procs": "1"}}), "unified.cgroup.procs: is no limit"),
         ] {
-            let text = refused("resources", &resources);
-            assert!(text.contains(&format!("linux.resources.{problem}")), "{text}");
+            for text in
+                [refused("resources", &resources), crate::error::one_line(&with_cgroup(&resources).unwrap_err())]
+            {
+                assert!(text.contains(&format!("linux.resources.{problem}")), "{text}");
+            }
         }
         for size in ["", "2M", "MB", "02MB", "2mb", "2 MB", "-2MB", "+2MB", "2MB "] {
             let text = refused("resources", &json!({"hugepageLimits": [{"pageSize": size, "limit": 1}]}));
@@ -208,24 +266,6 @@ mod tests {
                 text.contains("linux.resources.hugepageLimits[0].pageSize: is no size such as"),
                 "{size:?}: {text}"
             );
-        }
-    }
-
-    #[test]
-    fn limits_that_fit_together_are_refused_for_want_of_a_cgroup_alone() {
-        for resources in [
-            json!({"blockIO": {"weightDevice": [{"major": 8, "minor": 0, "leafWeight": 9}]}}),
-            json!({"rdma": {"mlx5_0": {"hcaObjects": 1}}}),
-            json!({"cpu": {"quota": 10, "burst": 10}}),
-            json!({"cpu": {"quota": -1, "burst": 10}}),
-            json!({"memory": {"swap": 6, "limit": 6, "reservation": -1, "disableOOMKiller": false}}),
-            json!({"memory": {"swap": -1}}),
-            json!({"hugepageLimits": [{"pageSize": "64KB", "limit": 1}, {"pageSize": "1GB", "limit": 1}]}),
-            json!({"unified": {"memory.high": "1"}}),
-        ] {
-            let text = refused("resources", &resources);
-            assert_eq!(text.matches("linux.resources.").count(), 1, "{text}");
-            assert!(text.contains("rootless needs no limits"), "{text}");
         }
     }
 }

@@ -16,14 +16,16 @@ pub mod mount_options;
 pub mod mounts;
 pub mod namespaces;
 pub mod process;
+pub mod resources;
 pub mod scheduling;
 pub mod sysctl;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use crate::bundle::Bundle;
+use crate::cgroup::place::Place;
 use crate::error::{one_line, with_hint};
-use crate::host::Host;
+use crate::host::{Host, IdMap};
 use crate::watchdog::Limits;
 use anyhow::{Result, anyhow, bail};
 use oci_spec::runtime::Spec;
@@ -67,8 +69,8 @@ pub struct Options {
     pub console_socket: bool,
     /// The container ends with us: foreground `run`.
     pub die_with_parent: bool,
-    /// The directory of the cgroup that the container is born in.
-    pub cgroup: Option<PathBuf>,
+    /// Where its processes are counted.
+    pub cgroup: Place,
     /// Directory to bind at /run/notify for the NOTIFY_SOCKET protocol.
     pub notify_dir: Option<PathBuf>,
     /// Environment entries of passed descriptors (LISTEN_FDS) and of the notify socket.
@@ -117,7 +119,11 @@ pub struct Plan {
     /// See [`Options::die_with_parent`].
     pub die_with_parent: bool,
     /// See [`Options::cgroup`].
-    pub cgroup: Option<PathBuf>,
+    pub cgroup: Place,
+    /// The user inside who gets the cgroup, where he may write to it and is not the caller, whose it is.
+    pub cgroup_owner: Option<u32>,
+    /// Its limits, in a cgroup of its own.
+    pub limits: Vec<resources::Setting>,
     /// See [`Options::passed_fds`].
     pub passed_fds: u32,
     /// Only terminals among the standard streams become the container's (annotation `org.rrunc.keep-streams`).
@@ -197,7 +203,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     let spec = &bundle.spec;
     let mut findings = Findings { warnings: bundle.warnings.clone(), ..Findings::default() };
     document::check(spec, &mut findings);
-    limits::refuse_unsupported(spec, &mut findings);
+    let limits = limits::plan(spec, &options.cgroup, &mut findings);
 
     let namespaces = namespaces::plan(spec, host, &mut findings);
     let ids = ids::plan(spec, host, &namespaces, &mut findings);
@@ -208,6 +214,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     }
     let mut mounts = mounts::plan(bundle, &namespaces, &view, &mut findings);
     mounts.extend(options.notify_dir.as_deref().map(mounts::notify_socket));
+    let cgroup_owner = plan_cgroup_owner(spec, host, ids.as_ref(), &mounts);
     let mount_label = labels::mount_label(spec.linux().as_ref(), host.modules, &mut findings);
     if let Some(label) = &mount_label {
         labels::put_on(&mut mounts, label);
@@ -260,6 +267,8 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         no_pivot: options.no_pivot,
         die_with_parent: options.die_with_parent,
         cgroup: options.cgroup.clone(),
+        cgroup_owner,
+        limits,
         passed_fds: options.passed_fds,
         keep_streams: annotated(spec, KEEP_STREAMS),
         reaper,
@@ -269,6 +278,15 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         warnings: findings.warnings,
         notes: findings.notes,
     })
+}
+
+/// The program's user gets the cgroup exactly where the configuration mounts it writable (config-linux.md, "Cgroup
+/// ownership"); if we have rights over what he makes there, for else it could not be removed.
+fn plan_cgroup_owner(spec: &Spec, host: &Host, ids: Option<&Ids>, mounts: &[mounts::Mount]) -> Option<u32> {
+    let user = spec.process().as_ref()?.user().uid();
+    let of = |map: &IdMap| Some(map.outside + user.checked_sub(map.inside).filter(|offset| *offset < map.size)?);
+    let outside = ids?.uid.iter().find_map(of)?;
+    (outside != host.uid && host.privileged && mounts.iter().any(mounts::Mount::is_writable_cgroup)).then_some(user)
 }
 
 /// Limits that somebody has to stay for.

@@ -80,6 +80,14 @@ pub enum What {
     },
 }
 
+impl Mount {
+    /// Shows the container's cgroup so that it can be changed.
+    pub fn is_writable_cgroup(&self) -> bool {
+        let read_only = (self.attr.set | self.tree_attr.set) & MOUNT_ATTR_RDONLY != 0;
+        matches!(&self.what, What::FileSystem { fstype, .. } if fstype.as_c_str() == c"cgroup2") && !read_only
+    }
+}
+
 impl fmt::Display for Mount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let read_only = (self.attr.set | self.tree_attr.set) & MOUNT_ATTR_RDONLY != 0;

@@ -221,3 +221,26 @@ fn a_personality_is_one_of_two_without_flags() {
     let text = refused("personality", json!({"domain": "LINUX", "flags": ["ADDR_NO_RANDOMIZE"]}));
     assert!(text.contains("linux.personality.flags: the specification has none that could be set"), "{text}");
 }
+
+#[test]
+fn the_programs_user_gets_the_cgroup_exactly_where_he_may_write_to_it() {
+    let owner = |options: Value, user: u32, privileged: bool| {
+        let mut config = config();
+        config["process"]["user"] = json!({"uid": user, "gid": 0});
+        config["mounts"] =
+            json!([{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": options}]);
+        config["linux"]["uidMappings"] = json!([{"containerID": 0, "hostID": 1000, "size": 1},
+            {"containerID": 1, "hostID": 100_000, "size": 100}]);
+        config["linux"]["gidMappings"] = config["linux"]["uidMappings"].clone();
+        let bundle = Bundle::parse("/bundle".into(), config.to_string().into_bytes()).unwrap();
+        let host = Host { privileged, ..host() };
+        plan(&bundle, &host, &Options { id: "c".to_owned(), ..Options::default() }).unwrap().cgroup_owner
+    };
+    assert_eq!(owner(json!(["rw"]), 7, true), Some(7));
+    assert_eq!(owner(json!([]), 7, true), Some(7));
+    assert_eq!(owner(json!(["ro"]), 7, true), None);
+    assert_eq!(owner(json!(["rro"]), 7, true), None);
+    // The caller's already; and what another made could not be removed.
+    assert_eq!(owner(json!([]), 0, true), None);
+    assert_eq!(owner(json!([]), 7, false), None);
+}

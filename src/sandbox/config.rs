@@ -40,7 +40,7 @@ pub fn config(args: &SandboxArgs, caller: &Caller, choice: &Choice, view: &View,
         namespaces.push(json!({"type": "network"}));
     }
     let capabilities = capabilities(args, choice)?;
-    Ok(json!({
+    let mut config = json!({
         "ociVersion": "1.0.2",
         "process": {
             "terminal": caller.terminal,
@@ -68,7 +68,11 @@ pub fn config(args: &SandboxArgs, caller: &Caller, choice: &Choice, view: &View,
             "maskedPaths": kernel_paths().chain(masked).collect::<Vec<_>>(),
             "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
         }
-    }))
+    });
+    if let Some(resources) = choice.tier.resources(&choice.policy.bounds) {
+        config["linux"]["resources"] = serde_json::to_value(resources)?;
+    }
+    Ok(config)
 }
 
 fn working_directory(args: &SandboxArgs, caller: &Caller, view: &View) -> PathBuf {
@@ -94,7 +98,8 @@ fn annotations(choice: &Choice) -> Map<String, Value> {
     let files = if choice.policy.user_namespaces.is_none() { "files," } else { "" };
     all.insert(LANDLOCK.to_owned(), json!(format!("{files}abstract-sockets,signals")));
     let bounds = &choice.policy.bounds;
-    for (name, bound) in [(MEMORY, &bounds.memory), (TIMEOUT, &bounds.time)] {
+    let watched = bounds.memory.as_ref().filter(|_| !choice.tier.is_cgroup());
+    for (name, bound) in [(MEMORY, watched), (TIMEOUT, bounds.time.as_ref())] {
         if let Some(bound) = bound {
             all.insert(name.to_owned(), json!(bound.value.to_string()));
         }
@@ -156,7 +161,7 @@ fn named_filter(value: &str) -> Result<LinuxSeccomp> {
 fn rlimits(args: &SandboxArgs, choice: &Choice) -> Result<Value> {
     let mut all: Vec<(String, u64, u64)> = core_limit()?;
     let bounds = &choice.policy.bounds;
-    let mut bound = |name: &str, resource, bound: &Option<Decided<u64>>, more: u64| -> Result<()> {
+    let mut bound = |name: &str, resource, bound: Option<&Decided<u64>>, more: u64| -> Result<()> {
         let Some(bound) = bound else { return Ok(()) };
         let value = bound.value.saturating_add(more);
         let value = hard_limit(resource)?.map_or(value, |hard| hard.min(value));
@@ -164,11 +169,13 @@ fn rlimits(args: &SandboxArgs, choice: &Choice) -> Result<Value> {
         Ok(())
     };
     // The reaper counts as one.
-    bound("RLIMIT_NPROC", Resource::RLIMIT_NPROC, &bounds.processes, 1)?;
-    bound("RLIMIT_FSIZE", Resource::RLIMIT_FSIZE, &bounds.file_size, 0)?;
-    bound("RLIMIT_NOFILE", Resource::RLIMIT_NOFILE, &bounds.open_files, 0)?;
-    // Of a single process, and at once: what all of them have is watched.
-    bound("RLIMIT_DATA", Resource::RLIMIT_DATA, &bounds.memory, 0)?;
+    bound("RLIMIT_NPROC", Resource::RLIMIT_NPROC, bounds.processes.as_ref(), 1)?;
+    bound("RLIMIT_FSIZE", Resource::RLIMIT_FSIZE, bounds.file_size.as_ref(), 0)?;
+    bound("RLIMIT_NOFILE", Resource::RLIMIT_NOFILE, bounds.open_files.as_ref(), 0)?;
+    // Of a single process, and at once: what all of them have is watched. A cgroup needs no such help, and counts only
+    // what is used.
+    let watched = bounds.memory.as_ref().filter(|_| !choice.tier.is_cgroup());
+    bound("RLIMIT_DATA", Resource::RLIMIT_DATA, watched, 0)?;
     for text in &args.limits.ulimit {
         let limit = ulimit(text).with_context(|| format!("--ulimit {text}"))?;
         all.retain(|(known, ..)| *known != limit.0);

@@ -18,16 +18,15 @@ pub mod policy;
 pub mod profile;
 pub mod project;
 pub mod promises;
-pub mod quantity;
 pub mod report;
 pub mod sockets;
 pub mod status;
+pub mod tier;
 pub mod trust;
 pub mod view;
 
 use crate::bundle::Bundle;
 use crate::cli::{RightsArgs, SandboxArgs};
-use crate::error::with_hint;
 use crate::nameserver;
 use crate::sys::landlock;
 use anyhow::{Context, Result, bail};
@@ -45,6 +44,7 @@ use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Component, Path, PathBuf};
+use tier::Tier;
 use view::View;
 
 /// How rules that come from flags are called.
@@ -70,6 +70,8 @@ pub struct Choice {
     pub sockets: Sockets,
     /// The outer /proc is seen, since no other can be mounted.
     pub host_proc: bool,
+    /// Who keeps the limits.
+    pub tier: Tier,
 }
 
 impl Choice {
@@ -115,7 +117,8 @@ pub fn choose(args: &SandboxArgs, caller: &Caller, state: &Path) -> Result<Choic
     let sockets = sockets::find(&args.rights, caller)?;
     let demands = Demands { require: &args.rights.require, allow_weaker: &args.rights.allow_weaker };
     let host_proc = demands.allows_weaker("proc") && promises::proc_is_covered();
-    Ok(Choice { policy, project, guarded, sockets, host_proc })
+    let tier = Tier::of(&policy.bounds)?;
+    Ok(Choice { policy, project, guarded, sockets, host_proc, tier })
 }
 
 /// Files in the project that flags name widen the next sandbox, too: this one does not change them.
@@ -162,14 +165,6 @@ fn chosen_profiles(args: &SandboxArgs, root: Option<&Path>) -> Result<Vec<Named>
 /// The flags as the last profile of the chain.
 fn of_flags(args: &SandboxArgs, caller: &Caller) -> Result<Profile> {
     let SandboxArgs { files, rights, limits, environment, .. } = args;
-    if let Some(cpus) = &limits.cpus {
-        let error =
-            anyhow::anyhow!("--cpus {cpus}: the share of a processor is a cgroup's to limit, and there is none");
-        return Err(with_hint(
-            error,
-            "leave it out, or start the sandbox under `systemd-run --user --scope -p CPUQuota=`",
-        ));
-    }
     let [read, write] = grants::of_flags(files, &caller.cwd)?;
     let deny_project = if files.no_project { Some(Access::Read) } else { files.read_only.then_some(Access::Write) };
     Ok(Profile {
@@ -183,6 +178,7 @@ fn of_flags(args: &SandboxArgs, caller: &Caller) -> Result<Profile> {
             limits: Limits {
                 tmpfs: files.size.clone(),
                 memory: limits.memory.clone(),
+                cpus: limits.cpus.clone(),
                 processes: limits.pids_limit,
                 time: limits.timeout.clone(),
                 ..Limits::default()

@@ -1,6 +1,7 @@
 //! The policy of one sandbox: what profiles and flags come to, applied in order, each rule with the one that made it.
 use super::profile::{Access, Allow, Cache, Deny, Limits, Named, Network, Profile, Seccomp};
-use super::{COMMAND_LINE, places, quantity};
+use super::{COMMAND_LINE, places};
+use crate::quantity;
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
 
@@ -38,6 +39,8 @@ pub struct Bounds {
     pub tmpfs: Option<Decided<u64>>,
     /// Bytes of all processes together.
     pub memory: Option<Decided<u64>>,
+    /// Thousandths of a processor.
+    pub cpus: Option<Decided<u64>>,
     /// Processes and threads.
     pub processes: Option<Decided<u64>>,
     /// Milliseconds from start to end.
@@ -258,15 +261,17 @@ impl Policy {
 type Wanted<'a> = (&'a mut Option<Decided<u64>>, Option<u64>);
 
 impl Bounds {
-    fn each(&mut self, limits: &Limits) -> Result<[Wanted<'_>; 6]> {
+    fn each(&mut self, limits: &Limits) -> Result<[Wanted<'_>; 7]> {
         let size = |text: &Option<String>, what: &str| {
             text.as_deref().map(quantity::size).transpose().with_context(|| format!("limits: {what}"))
         };
         let memory = limits.memory.as_deref().map(quantity::memory).transpose().context("limits: memory")?;
+        let cpus = limits.cpus.as_deref().map(quantity::thousandths).transpose().context("limits: cpus")?;
         let time = limits.time.as_deref().map(quantity::milliseconds).transpose().context("limits: time")?;
         Ok([
             (&mut self.tmpfs, size(&limits.tmpfs, "tmpfs")?),
             (&mut self.memory, memory),
+            (&mut self.cpus, cpus),
             (&mut self.processes, limits.processes),
             (&mut self.time, time),
             (&mut self.file_size, size(&limits.file_size, "file-size")?),
@@ -304,6 +309,7 @@ impl Bounds {
             (shown("tmpfs", &self.tmpfs, size), &self.tmpfs),
             (shown("memory", &self.memory, size), &self.memory),
             (shown("file-size", &self.file_size, size), &self.file_size),
+            (shown("cpus", &self.cpus, |n| format!("{}", n as f64 / 1000.0)), &self.cpus),
             (shown("processes", &self.processes, count), &self.processes),
             (shown("open-files", &self.open_files, count), &self.open_files),
             (shown("time", &self.time, |ms| format!("{} s", ms as f64 / 1000.0)), &self.time),

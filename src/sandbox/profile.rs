@@ -186,6 +186,8 @@ pub struct Limits {
     pub tmpfs: Option<String>,
     /// Memory of all processes.
     pub memory: Option<String>,
+    /// Processors' time, in processors: `0.5`, `2`.
+    pub cpus: Option<String>,
     /// Processes and threads.
     pub processes: Option<u64>,
     /// From start to end: `90`, `90s`, `10m`, `1h`.

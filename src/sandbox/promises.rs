@@ -94,7 +94,7 @@ pub fn weakened(choice: &Choice, landlock: u32) -> Vec<Weakened> {
     if choice.host_proc {
         weak("proc", "/proc cannot be mounted here, so the outer one is seen (--allow-weaker)".to_owned());
     }
-    if let Some(memory) = &policy.bounds.memory {
+    if let Some(memory) = policy.bounds.memory.as_ref().filter(|_| !choice.tier.is_cgroup()) {
         // Said in a report of its own, and known to whoever asks with --require.
         weak("limits", format!("no cgroup: rrunc itself watches the memory ({})", memory.from));
     }

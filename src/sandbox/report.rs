@@ -2,9 +2,9 @@
 use super::Choice;
 use super::policy::Decided;
 use super::promises::{PROMISES, Weakened};
-use super::quantity::show_size;
 use crate::error::one_line;
 use crate::printable::printable;
+use crate::quantity::show_size;
 use crate::supervise::Ended;
 use crate::watchdog::Excess;
 use anyhow::{Context, Result};
@@ -33,6 +33,7 @@ pub struct Report {
     limits: Vec<(&'static str, Decided<u64>, &'static str)>,
     weakened: Vec<Weakened>,
     names_asked: u64,
+    oom_kills: u64,
     /// What runs later on the host and was not there before.
     runs_later: Vec<PathBuf>,
     /// Why that is not known.
@@ -58,8 +59,9 @@ impl Report {
         let peak = if ended.peak > largest { (ended.peak, true) } else { (largest, false) };
         let bounds = &choice.policy.bounds;
         let all = [
-            ("memory", &bounds.memory, "watched by rrunc"),
-            ("processes", &bounds.processes, "RLIMIT_NPROC"),
+            ("memory", &bounds.memory, choice.tier.name()),
+            ("cpus", &bounds.cpus, choice.tier.name()),
+            ("processes", &bounds.processes, if choice.tier.is_cgroup() { choice.tier.name() } else { "RLIMIT_NPROC" }),
             ("time", &bounds.time, "rrunc's clock"),
             ("tmpfs", &bounds.tmpfs, "size of each tmpfs"),
             ("file-size", &bounds.file_size, "RLIMIT_FSIZE"),
@@ -73,8 +75,21 @@ impl Report {
         };
         runs_later.retain(|path| before.binary_search(path).is_err());
         let (user, system) = (time(usage.user_time()), time(usage.system_time()));
-        let &Ended { excess, names_asked, .. } = ended;
-        Ok(Report { status, excess, wall, user, system, peak, limits, weakened, names_asked, runs_later, not_seen })
+        let &Ended { excess, names_asked, oom_kills, .. } = ended;
+        Ok(Report {
+            status,
+            excess,
+            wall,
+            user,
+            system,
+            peak,
+            limits,
+            weakened,
+            names_asked,
+            oom_kills,
+            runs_later,
+            not_seen,
+        })
     }
 
     /// The block for the terminal.
@@ -119,6 +134,7 @@ impl Report {
             .map(|(name, bound, tier)| {
                 // The kernel tells the program of the others, and nobody else.
                 let hit = match *name {
+                    "memory" if self.oom_kills > 0 => json!(true),
                     "memory" | "time" => json!(self.excess() == Some(name)),
                     _ => json!("not observable"),
                 };

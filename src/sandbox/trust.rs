@@ -103,8 +103,8 @@ pub fn forget(root: &Path) -> Result<bool> {
 pub fn gives(allow: &Allow) -> Vec<(&'static str, Vec<String>)> {
     let Allow { programs, etc, toolchains, read, write, project, gitconfig, pass, set, .. } = allow;
     let Allow { network, caches, user_namespaces, seccomp, capabilities, limits, .. } = allow;
-    let Limits { tmpfs, memory, processes, time, file_size, open_files } = limits;
-    let sizes = [("tmpfs", tmpfs), ("memory", memory), ("time", time), ("file-size", file_size)];
+    let Limits { tmpfs, memory, cpus, processes, time, file_size, open_files } = limits;
+    let sizes = [("tmpfs", tmpfs), ("memory", memory), ("cpus", cpus), ("time", time), ("file-size", file_size)];
     let sizes = sizes.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value.as_ref()?)));
     let numbers = [("processes", processes), ("open-files", open_files)];
     let numbers = numbers.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", (*value)?)));
@@ -159,6 +159,7 @@ mod tests {
             ("capabilities", "capabilities = [\"CAP_NET_RAW\"]"),
             ("limits", "limits = { processes = 3 }"),
             ("limits", "limits = { time = \"1h\" }"),
+            ("limits", "limits = { cpus = \"2\" }"),
         ] {
             let given = gives(&format!("[allow]\n{wide}\n"));
             assert_eq!(

@@ -28,16 +28,14 @@ pub fn clone(errno: Errno) -> Error {
 }
 
 /// Where AppArmor restricts user namespaces, clone may succeed, and what takes rights in the namespace fails after it:
-/// the id maps, or the first mount.
+/// the id maps, or the first mount. A profile that confines rrunc may deny any step.
 pub fn set_up(error: Error) -> Error {
     explain_set_up(error, read)
 }
 
 fn explain_clone(errno: Errno, knob: impl Fn(&str) -> Option<String>) -> Error {
     let error = anyhow!(errno).context("make the namespaces");
-    // `NAME (enforce)`, or `unconfined`.
-    let profile = knob(APPARMOR_PROFILE).and_then(|text| text.trim().strip_suffix(" (enforce)").map(str::to_owned));
-    if let Some(name) = profile.filter(|_| matches!(errno, Errno::EPERM | Errno::EACCES)) {
+    if let Some(name) = profile(&knob).filter(|_| matches!(errno, Errno::EPERM | Errno::EACCES)) {
         let hint = format!("rrunc runs under the AppArmor profile {name}: give that the rule `userns,`");
         return with_hint(error, hint);
     }
@@ -62,7 +60,20 @@ fn explain_set_up(error: Error, knob: impl Fn(&str) -> Option<String>) -> Error 
     let (path, value, hint) = KNOBS[2];
     let denied = matches!(errno_of(&error), Some(Errno::EPERM | Errno::EACCES));
     // What has a hint of its own is understood already.
-    if denied && hint_of(&error).is_none() && is_set(&knob, path, value) { with_hint(error, hint) } else { error }
+    if !denied || hint_of(&error).is_some() {
+        return error;
+    }
+    if let Some(name) = profile(&knob) {
+        let hint =
+            format!("rrunc runs under the AppArmor profile {name}: where that denies this, `dmesg` shows the rule");
+        return with_hint(error, hint);
+    }
+    if is_set(&knob, path, value) { with_hint(error, hint) } else { error }
+}
+
+/// The profile that confines us: `NAME (enforce)`, not `unconfined`.
+fn profile(knob: impl Fn(&str) -> Option<String>) -> Option<String> {
+    knob(APPARMOR_PROFILE).and_then(|text| text.trim().strip_suffix(" (enforce)").map(str::to_owned))
 }
 
 fn is_set(knob: impl Fn(&str) -> Option<String>, path: &str, value: &str) -> bool {
@@ -113,6 +124,9 @@ mod tests {
             assert_eq!(hint(&explain_set_up(failed(errno), host(APPARMOR_RESTRICTS, "0"))), None);
         }
         assert_eq!(hint(&explain_set_up(failed(Errno::ENOENT), restricted())), None);
+        let confined = explain_set_up(failed(Errno::EACCES), host(APPARMOR_PROFILE, "shy (enforce)"));
+        assert!(hint(&confined).is_some_and(|hint| hint.contains("profile shy")), "{confined:?}");
+        assert_eq!(hint(&explain_set_up(failed(Errno::EACCES), host(APPARMOR_PROFILE, "unconfined"))), None);
         let known = with_hint(failed(Errno::EPERM), "its own");
         assert_eq!(hint(&explain_set_up(known, restricted())), Some("its own".into()));
     }

@@ -60,7 +60,7 @@ fn step_in(start: &Start, step: &Step) -> Result<Cloned> {
 }
 
 fn clone_init(start: &Start) -> Result<Cloned> {
-    let flags = start.plan.namespaces.clone_flags(start.plan.cgroup.is_some());
+    let flags = start.plan.namespaces.clone_flags(start.plan.cgroup.is_own());
     clone(flags | CloneFlags::CLONE_PARENT).map_err(forbidden::clone)
 }
 

@@ -7,7 +7,7 @@ pub mod join;
 pub mod listener;
 pub mod wire;
 
-use crate::cgroup;
+use crate::cgroup::{self, place::Place, scope};
 use crate::hooks::{self, Inherit};
 use crate::init::{self, Start};
 use crate::plan::{Hooks, Plan};
@@ -85,14 +85,14 @@ pub fn spawn(
     state: &mut State,
     gate: Option<OwnedFd>,
     signals: Saved,
-    written: impl FnOnce(&State) -> Result<()>,
+    written: impl Fn(&State) -> Result<()>,
 ) -> Result<Spawned> {
     let exe = exe_path(plan)?;
     let (mut ours, theirs) = wire::pair().context("make the wire to init")?;
     let start = Start { plan, state, wire: theirs, gate, signals, exe };
-    let cgroup = plan.cgroup.as_deref().map(cgroup::open).transpose()?;
+    let cgroup = plan.cgroup.directory().map(cgroup::open).transpose()?;
     let (pid, child) = if plan.namespaces.join.is_empty() {
-        let flags = plan.namespaces.clone_flags(cgroup.is_some());
+        let flags = plan.namespaces.clone_flags(plan.cgroup.is_own());
         match clone_into(flags, cgroup.as_ref().map(OwnedFd::as_fd)).map_err(forbidden::clone)? {
             Cloned::Child => init::run(start),
             Cloned::Parent(pid, child) => (pid.as_raw(), child),
@@ -100,12 +100,15 @@ pub fn spawn(
     } else {
         join::clone_joined(start, cgroup.as_ref(), &mut ours)?
     };
-    let set_up = || -> Result<(Handed, Option<Agent>)> {
+    let mut set_up = || -> Result<(Handed, Option<Agent>)> {
         state.pid = pid;
         state.start_time = process::start_time(pid)?.context("container init ended at once")?;
         written(state)?;
+        if let Some(dir) = plan.cgroup.directory() {
+            cgroup::limits::apply(dir, plan.limits.iter().filter(|setting| setting.forbids_clone()))?;
+        }
         let agent = Agent::of(plan.process.as_ref(), state, Status::Creating);
-        Ok((answer(plan, state, &mut ours, agent.as_ref())?, agent))
+        Ok((answer(plan, state, &written, &mut ours, agent.as_ref())?, agent))
     };
     match set_up() {
         Ok((Handed { terminal, names }, agent)) => {
@@ -133,13 +136,23 @@ struct Handed {
     names: Option<OwnedFd>,
 }
 
-fn answer(plan: &Plan, state: &State, wire: &mut Wire, agent: Option<&Agent>) -> Result<Handed> {
+fn answer(
+    plan: &Plan,
+    state: &mut State,
+    written: impl Fn(&State) -> Result<()>,
+    wire: &mut Wire,
+    agent: Option<&Agent>,
+) -> Result<Handed> {
     let mut handed = Handed::default();
     loop {
         match wire.receive()? {
             Report::NeedIdMaps => {
                 let ids = plan.ids.as_ref().context("container init asks for id maps that are not planned")?;
                 idmap::write(state.pid, ids)?;
+                wire.go().context("container init is gone")?;
+            }
+            Report::NeedCgroup => {
+                start_scope(plan, state, &written)?;
                 wire.go().context("container init is gone")?;
             }
             Report::NeedHooks => {
@@ -158,6 +171,17 @@ fn answer(plan: &Plan, state: &State, wire: &mut Wire, agent: Option<&Agent>) ->
             }
         }
     }
+}
+
+/// Has the user's systemd put the container's first process into a scope, and sets the limits there. Systemd is told
+/// those that it knows too, lest it puts its own in their place.
+fn start_scope(plan: &Plan, state: &mut State, written: impl Fn(&State) -> Result<()>) -> Result<()> {
+    let Place::Scope(unit) = &plan.cgroup else { bail!("container init asks for a scope that is not planned") };
+    let dir = scope::start(unit, state, &plan.limits)?;
+    state.cgroup = Some(dir.clone());
+    state.scope = Some(unit.name.clone());
+    written(state)?;
+    cgroup::limits::set(&dir, &dir, &plan.limits)
 }
 
 fn run_runtime_hooks(hooks: &Hooks, state: &State) -> Result<()> {

@@ -4,6 +4,7 @@
 //! |--------|-------------------|-----------------------------------------------------------------------|
 //! | child  | `P`, pid, a pidfd | (joined namespaces) the process that will be init, made on our behalf |
 //! | child  | `I`               | write my id maps; answered by `G`                                     |
+//! | child  | `C`               | have systemd make my cgroup; answered by `G`                          |
 //! | child  | `H`               | namespaces and mounts are there, run the hooks; answered by `G`       |
 //! | child  | `T` and a fd      | the master of my pseudoterminal                                       |
 //! | child  | `D` and a fd      | the socket at which names are looked up inside                        |
@@ -65,14 +66,20 @@ impl Failure {
         }
     }
 
-    /// As an error of this side. The step is named where the chain is nothing but the system's own words.
+    /// As an error of this side, with the system's as the last of its links. The step is named where the chain is nothing
+    /// but the system's own words.
     pub fn into_error(self) -> anyhow::Error {
         let (errno, hint) = (Errno::from_raw(self.errno), self.hint.clone());
-        let bare = self.chain == errno.desc() && !self.step.is_empty();
-        let error = match self {
-            Failure { not_executed: true, chain: text, .. } => NotExecuted { errno, text }.into(),
-            Failure { chain, step, .. } if bare => anyhow!(chain).context(step),
-            Failure { chain, .. } => anyhow!(chain),
+        let object = match self.chain.strip_suffix(errno.desc()) {
+            _ if self.errno == 0 => None,
+            Some("") if !self.step.is_empty() => Some(self.step.clone()),
+            Some(before) => before.strip_suffix(": ").map(str::to_owned),
+            None => None,
+        };
+        let error = match (self, object) {
+            (Failure { not_executed: true, chain: text, .. }, _) => NotExecuted { errno, text }.into(),
+            (_, Some(object)) => anyhow!(errno).context(object),
+            (Failure { chain, .. }, None) => anyhow!(chain),
         };
         match hint {
             Some(hint) => with_hint(error, hint),
@@ -97,6 +104,8 @@ pub enum Report {
     Process(i32, OwnedFd),
     /// Wants its id maps written.
     NeedIdMaps,
+    /// Wants to be in the scope that is planned.
+    NeedCgroup,
     /// Wants the hooks of the runtime's namespaces run.
     NeedHooks,
     /// Master of its pseudoterminal.
@@ -167,6 +176,11 @@ impl Wire {
     /// Child: asks for the id maps.
     pub fn need_id_maps(&self) -> Result<()> {
         self.ask(b'I')
+    }
+
+    /// Child: asks for its cgroup.
+    pub fn need_cgroup(&self) -> Result<()> {
+        self.ask(b'C')
     }
 
     /// Child: asks for the hooks.
@@ -306,6 +320,7 @@ pub fn decode(tag: u8, rest: &[u8], fds: Vec<OwnedFd>) -> Result<Report> {
             Report::Process(i32::from_ne_bytes([rest[0], rest[1], rest[2], rest[3]]), fd)
         }
         (b'I', None) => Report::NeedIdMaps,
+        (b'C', None) => Report::NeedCgroup,
         (b'H', None) => Report::NeedHooks,
         (b'T', Some(fd)) => Report::Terminal(fd),
         (b'D', Some(fd)) => Report::Names(fd),
@@ -334,7 +349,9 @@ mod tests {
         assert_eq!(failure.errno, libc::EACCES);
         let back = failure.into_error();
         assert_eq!(one_line(&back), "mount /data: Permission denied");
-        assert_eq!(hint_of(&back), Some("look at /srv"));
+        assert_eq!((hint_of(&back), errno_of(&back)), (Some("look at /srv"), Some(Errno::EACCES)));
+        let bare = Failure::new("root", &anyhow!(Errno::EPERM)).into_error();
+        assert_eq!((one_line(&bare).as_str(), errno_of(&bare)), ("root: Operation not permitted", Some(Errno::EPERM)));
         let Report::Log(log::Level::Warn, text) = parent.receive().unwrap() else { panic!() };
         assert!(text.len() <= TEXT + 3 && text.ends_with('…'));
         assert!(matches!(parent.receive().unwrap(), Report::End));

@@ -1,5 +1,6 @@
 //! The stored record of a container and the forms in which others see it.
 use anyhow::{Context, Result, anyhow};
+use oci_spec::runtime::LinuxResources;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,6 +41,12 @@ pub struct State {
     /// The container's own cgroup2 directory, absolute, if it has one.
     #[serde(default)]
     pub cgroup: Option<PathBuf>,
+    /// The scope of the user's systemd that this is the cgroup of, if it is.
+    #[serde(default)]
+    pub scope: Option<String>,
+    /// The limits as `update` has left them; none before: then they are those of the configuration.
+    #[serde(default)]
+    pub resources: Option<LinuxResources>,
     /// Whether the config has a `process`; without one the container cannot be started.
     pub has_process: bool,
 }

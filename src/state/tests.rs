@@ -36,6 +36,8 @@ fn state(pid: i32, start_time: u64) -> State {
         annotations: [("k".into(), "v".into())].into(),
         owner: 7,
         cgroup: None,
+        scope: None,
+        resources: None,
         has_process: true,
     }
 }

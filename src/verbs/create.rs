@@ -2,16 +2,20 @@
 //! `create`, only without a gate.
 use super::{Outcome, delete};
 use crate::bundle::Bundle;
-use crate::cgroup;
+use crate::cgroup::{
+    self,
+    place::{self, Place},
+};
 use crate::cli::{CgroupManager, CreateArgs, Global};
 use crate::console;
 use crate::error::one_line;
 use crate::host::Host;
 use crate::notify;
-use crate::plan::{self, Options, Plan};
+use crate::plan::{self, Options, Plan, resources};
 use crate::spawn::{self, Spawned, gate};
 use crate::state::{Container, OCI_VERSION, Root, STATE_VERSION, State};
 use crate::sys::signal::Saved;
+use crate::systemd;
 use anyhow::{Context, Result};
 use nix::unistd::{getegid, geteuid};
 use std::fs::File;
@@ -51,8 +55,8 @@ pub struct Request {
     pub preserve_fds: u32,
     /// LISTEN_FDS and NOTIFY_SOCKET in the caller's environment are for the container.
     pub service: bool,
-    /// It gets a cgroup of its own where it can.
-    pub own_cgroup: bool,
+    /// Where its cgroup comes from.
+    pub cgroup: CgroupManager,
 }
 
 impl Request {
@@ -69,7 +73,7 @@ impl Request {
             no_new_keyring: args.no_new_keyring,
             preserve_fds: args.preserve_fds,
             service: true,
-            own_cgroup: global.cgroup_manager != Some(CgroupManager::Disabled),
+            cgroup: global.cgroups(),
         })
     }
 }
@@ -113,14 +117,14 @@ pub fn run(global: &Global, args: &CreateArgs) -> Result<Outcome> {
 pub fn create(container: Container, bundle: Bundle, request: &Request, signals: Saved) -> Result<Created> {
     let mut state = record(&bundle, request);
     let made = (|| {
-        if request.own_cgroup {
-            let tree = cgroup::Tree::find();
-            state.cgroup = cgroup::Tree::choose(tree.as_ref(), &bundle.spec, &request.id)?;
-            state.cgroup.as_deref().map(cgroup::make).transpose()?;
+        let cgroup = place_cgroup(&bundle, request)?;
+        if let Some(dir) = cgroup.directory() {
+            state.cgroup = Some(dir.to_owned());
+            cgroup::make(dir)?;
         }
         let passed = notify::passed(request.preserve_fds, request.service)?;
         let host = Host::probe(wants_subids(&bundle))?;
-        let options = Options { cgroup: state.cgroup.clone(), ..options(&container, request, passed)? };
+        let options = Options { cgroup, ..options(&container, request, passed)? };
         let plan = plan::plan(&bundle, &host, &options)?;
         set_up(&container, &bundle, &plan, &mut state, request, signals)
     })();
@@ -131,6 +135,23 @@ pub fn create(container: Container, bundle: Bundle, request: &Request, signals: 
             Err(error)
         }
     }
+}
+
+/// Where the container's cgroup is made.
+fn place_cgroup(bundle: &Bundle, request: &Request) -> Result<Place> {
+    if request.cgroup == CgroupManager::Disabled {
+        let (why, hint) = ("--cgroup-manager disabled".to_owned(), "leave that option out".to_owned());
+        return Ok(Place::Callers { why, hint });
+    }
+    let linux = bundle.spec.linux().as_ref();
+    let settings = linux.and_then(|linux| linux.resources().as_ref()).map(resources::settings).unwrap_or_default();
+    let wanted = place::Wanted {
+        id: &request.id,
+        path: linux.and_then(|linux| linux.cgroups_path().as_deref()),
+        controllers: cgroup::limits::controllers(&settings),
+        systemd: request.cgroup == CgroupManager::Systemd,
+    };
+    place::choose(place::Tree::find().as_ref(), &wanted, systemd::look)
 }
 
 /// Subordinate ids are looked up only when more than the caller's own id, or another one, may get mapped.
@@ -159,6 +180,8 @@ fn record(bundle: &Bundle, request: &Request) -> State {
         annotations: spec.annotations().clone().unwrap_or_default().into_iter().collect(),
         owner: nix::unistd::geteuid().as_raw(),
         cgroup: None,
+        scope: None,
+        resources: None,
         has_process: spec.process().is_some(),
     }
 }
@@ -181,7 +204,7 @@ fn options(container: &Container, request: &Request, passed: notify::PassedFds) 
         notify_dir,
         extra_env,
         passed_fds: passed.kept.len() as u32,
-        cgroup: None,
+        cgroup: Place::default(),
     })
 }
 
@@ -198,6 +221,9 @@ fn set_up(
     }
     for note in &plan.notes {
         log::debug!("{note}");
+    }
+    if let Place::Directory { path, top } = &plan.cgroup {
+        cgroup::limits::prepare(top, path, &plan.limits)?;
     }
     container.save_config(&bundle.bytes)?;
     let gate = match request.waiting {
@@ -245,7 +271,7 @@ pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
 /// Removes what is left of a container that could not be made. A failing create runs the poststop hooks
 /// (runtime-spec, runtime.md, "Lifecycle", steps 3 to 5).
 fn undo(container: Container, state: &State) {
-    let removed = state.cgroup.as_deref().map_or(Ok(()), cgroup::remove);
+    let removed = cgroup::discard(state);
     let undone = if state.pid == 0 { container.destroy() } else { delete::remove(container, state) };
     let undone = removed.and(undone);
     if let Err(e) = undone {

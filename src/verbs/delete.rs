@@ -103,9 +103,7 @@ pub fn remove(container: Container, state: &State) -> Result<()> {
             Vec::new()
         }
     };
-    if let Some(dir) = &state.cgroup {
-        cgroup::remove(dir)?;
-    }
+    cgroup::discard(state)?;
     container.destroy().context("remove the container's state")?;
     hooks::run_all_warn("poststop", &hooks, &state.oci_json(Status::Stopped, 0), Inherit::Own, &state.bundle);
     Ok(())

@@ -18,11 +18,11 @@ use anyhow::{Context, Result, anyhow, bail};
 use nix::unistd::Pid;
 use std::ffi::OsString;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 /// Runs the verb.
 pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
-    refuse_unsupported(args)?;
+    let below = cgroup_below(args)?;
     let absolute = |path: &Option<PathBuf>| path.as_deref().map(std::path::absolute).transpose();
     let (console_socket, pidfd_socket) = (absolute(&args.console_socket)?, absolute(&args.pidfd_socket)?);
     let pid_file = absolute(&args.pid_file)?;
@@ -52,7 +52,7 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
 
     // From before the clone on: see `run`.
     let signals = if args.detach { signal::Saved::current()? } else { signal::block_all()? };
-    let mut process = spawn::spawn(&plan, &state, init, signals)?;
+    let mut process = spawn::spawn(&plan, &state, &below, init, signals)?;
     let begun = (|| {
         if let (Some(path), Some(master)) = (&console_socket, &process.terminal) {
             console::send(path, master.as_fd(), console::MASTER_NAME)?;
@@ -89,11 +89,18 @@ fn wait(process: Spawned) -> Result<Outcome> {
     Ok(Outcome::from(ended.status.clamp(0, 255) as u8))
 }
 
-fn refuse_unsupported(args: &ExecArgs) -> Result<()> {
-    if !args.cgroup.is_empty() {
-        bail!("invalid --cgroup argument: the container has no cgroup of its own");
+/// The cgroup below the container's own, as a relative path: one, without the controllers that cgroup v1 has before it.
+fn cgroup_below(args: &ExecArgs) -> Result<PathBuf> {
+    let path = match args.cgroup.as_slice() {
+        [] => return Ok(PathBuf::new()),
+        [path] if !path.is_empty() && !path.contains(':') => Path::new(path),
+        other => bail!("invalid --cgroup argument: {}: cgroup v2 has one PATH", other.join(" ")),
+    };
+    let below: PathBuf = path.components().filter(|part| matches!(part, Component::Normal(_))).collect();
+    if path.components().any(|part| part == Component::ParentDir) {
+        bail!("bad sub cgroup path: {}", path.display());
     }
-    Ok(())
+    Ok(below)
 }
 
 fn check_terminal(terminal: bool, detach: bool, socket: bool) -> Result<()> {

@@ -15,11 +15,15 @@ mod tests {
     //! What the document lists is fed back: each word has to be one that the plan knows.
     use super::*;
     use crate::bundle::Bundle;
+    use crate::cgroup::place::{Wanted, choose};
     use crate::plan::mounts::{Mount, What};
+    use crate::plan::resources::settings;
     use crate::plan::tests::{config, host, planned};
     use crate::plan::{self, KEEP_STREAMS, MEMORY, NO_NAMES, Options, Plan, REAPER, TIMEOUT, namespaces};
-    use oci_spec::runtime::Features;
+    use anyhow::bail;
+    use oci_spec::runtime::{Features, LinuxResources};
     use serde_json::{Value, json};
+    use std::path::Path;
 
     fn document() -> Value {
         serde_json::from_str(&run().output).unwrap()
@@ -222,21 +226,30 @@ mod tests {
             ("/netDevices/enabled", "/linux/netDevices", json!({"eth0": {}})),
             ("/intelRdt/enabled", "/linux/intelRdt", json!({"closID": "c"})),
             ("/cgroup/v1", "/linux/resources/network", json!({"classID": 1})),
-            ("/cgroup/v2", "/linux/resources/unified", json!({"memory.high": "1"})),
-            ("/cgroup/rdma", "/linux/resources/rdma", json!({"mlx5_0": {"hcaHandles": 1}})),
         ] {
             assert_eq!(linux.pointer(switch), Some(&json!(false)), "{switch}");
             assert!(with(pointer, value).is_err(), "{pointer}");
         }
-        for manager in ["systemd", "systemdUser"] {
-            assert_eq!(linux["cgroup"][manager], false, "a path of systemd's is refused, see `cgroup`");
-        }
+        // The system's own systemd is not asked, which would be root's to do.
+        let place = |systemd: bool, bus: bool| {
+            let wanted = Wanted { id: "c", path: Some(Path::new("user.slice:r:c")), controllers: Vec::new(), systemd };
+            choose(None, &wanted, || if bus { Ok(()) } else { bail!("no systemd") })
+        };
+        assert_eq!((&linux["cgroup"]["systemd"], &linux["cgroup"]["systemdUser"]), (&json!(false), &json!(true)));
+        assert!(place(true, true).is_ok() && place(true, false).is_err() && place(false, true).is_err());
+        assert_eq!((&linux["cgroup"]["v2"], &linux["cgroup"]["rdma"]), (&json!(true), &json!(true)));
+        let limits = json!({"unified": {"memory.high": "1"}, "rdma": {"mlx5_0": {"hcaHandles": 1}}});
+        let limits: LinuxResources = serde_json::from_value(limits).unwrap();
+        let files: Vec<_> = settings(&limits).into_iter().map(|setting| setting.file).collect();
+        assert_eq!(files, ["rdma.max", "memory.high"]);
     }
 
     #[test]
     fn listed_annotations_are_those_that_change_what_is_done() {
         let listed = list("/potentiallyUnsafeConfigAnnotations");
-        let recognized = [REAPER, KEEP_STREAMS, NO_NAMES, MEMORY, TIMEOUT];
+        let of_systemd = "org.systemd.property.CollectMode";
+        assert!(crate::systemd::annotation(of_systemd, "'inactive'").unwrap().is_some());
+        let recognized = [REAPER, KEEP_STREAMS, NO_NAMES, MEMORY, TIMEOUT, of_systemd];
         let matches = |form: &str, name: &str| name == form || (form.ends_with('.') && name.starts_with(form));
         for form in &listed {
             assert!(recognized.iter().any(|name| matches(form, name)), "nothing recognizes {form}");

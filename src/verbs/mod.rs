@@ -2,6 +2,7 @@
 pub mod create;
 pub mod delete;
 pub mod doctor;
+pub mod events;
 pub mod exec;
 pub mod features;
 pub mod kill;
@@ -15,6 +16,7 @@ pub mod spec;
 pub mod start;
 pub mod state;
 pub mod trust;
+pub mod update;
 
 use crate::sys::pidfd;
 use anyhow::{Context, Result, bail};

@@ -2,6 +2,7 @@
 use super::create::{self, Created, Request, Waiting};
 use super::{Outcome, delete, start};
 use crate::bundle::Bundle;
+use crate::cgroup::stats::{self, OomKills};
 use crate::cli::{Global, RunArgs};
 use crate::error::one_line;
 use crate::nameserver::Nameserver;
@@ -15,6 +16,7 @@ use crate::watchdog::{Excess, Limits};
 use anyhow::Result;
 use nix::unistd::Pid;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 /// Runs the verb.
 pub fn run(global: &Global, args: &RunArgs) -> Result<Outcome> {
@@ -28,6 +30,9 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<Outcome> {
     }
     let foreground = Foreground { keep: args.keep, subreaper: !args.no_subreaper, created: &mut |_| Ok(()) };
     let ended = foreground.run(&root, container, bundle, &request)?;
+    if ended.excess == Some(Excess::Memory) {
+        log::warn!("the container has reached its limit of memory and was ended (out of memory)");
+    }
     Ok(Outcome::from(status(&ended)))
 }
 
@@ -76,7 +81,8 @@ impl Foreground<'_> {
         let (Created { container, state, init }, notify) = begin(created, true, self.keep)?;
         // Others may look at it, signal it, and delete it while it runs.
         container.unlock()?;
-        let ended = supervise(Supervised {
+        let kills = state.cgroup.as_deref().and_then(OomKills::watch);
+        let mut ended = supervise(Supervised {
             pid: Pid::from_raw(init.pid),
             pidfd: init.pidfd.as_fd(),
             master: init.terminal,
@@ -86,10 +92,22 @@ impl Foreground<'_> {
             names: init.names.map(Nameserver::new),
             limits,
         })?;
+        if let (Some(dir), Some(kills)) = (&state.cgroup, kills) {
+            count_memory(dir, kills, &mut ended);
+        }
         if !self.keep {
             remove(root, &state);
         }
         Ok(ended)
+    }
+}
+
+/// What the cgroup `dir` tells of the memory of what has ended in it.
+fn count_memory(dir: &Path, mut kills: OomKills, ended: &mut Ended) {
+    ended.oom_kills = kills.new_ones();
+    ended.peak = ended.peak.max(stats::peak(dir));
+    if ended.oom_kills > 0 && ended.status == 128 + libc::SIGKILL {
+        ended.excess.get_or_insert(Excess::Memory);
     }
 }
 

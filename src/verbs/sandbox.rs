@@ -2,13 +2,14 @@
 use super::create::{Request, Waiting};
 use super::run::{self, Foreground};
 use super::{Outcome, delete};
-use crate::cli::{Global, SandboxArgs};
+use crate::cli::{CgroupManager, Global, SandboxArgs};
 use crate::error::{self, NotExecuted, WithHint, one_line};
 use crate::sandbox::pasta::Pasta;
 use crate::sandbox::profile::Network;
 use crate::sandbox::promises::{self, Demands};
 use crate::sandbox::report::Report;
 use crate::sandbox::status::{Status, own_descriptor};
+use crate::sandbox::tier::Tier;
 use crate::sandbox::{self, Caller, Choice, foreign, grants};
 use crate::state::{Container, Root, process};
 use crate::sys::{landlock, prctl};
@@ -78,7 +79,7 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
     };
     let foreground = Foreground { keep: false, subreaper: true, created: &mut created };
     let ended = foreground
-        .run(&root, container, bundle, &request(id))
+        .run(&root, container, bundle, &request(id, choice.tier))
         .map_err(|error| sandbox::explain(error, args, &caller))?;
     drop(network);
     let exit = run::status(&ended);
@@ -112,7 +113,7 @@ fn undone_on_failure<T>(container: Container, make: impl FnOnce(&Path) -> Result
     }
 }
 
-fn request(id: String) -> Request {
+fn request(id: String, tier: Tier) -> Request {
     Request {
         id,
         waiting: Waiting::Us,
@@ -124,8 +125,7 @@ fn request(id: String) -> Request {
         preserve_fds: 0,
         // They would let the program in at what the service manager has opened for us.
         service: false,
-        // It ends with its first process, and is not to be paused.
-        own_cgroup: false,
+        cgroup: if tier.is_cgroup() { CgroupManager::Cgroupfs } else { CgroupManager::Disabled },
     }
 }
 

@@ -16,8 +16,11 @@ use rrunc::sandbox::profile::Profile;
 use rrunc::seccomp::abi::Machine;
 use rrunc::seccomp::{compile_for, words};
 use rrunc::spawn::wire;
+use rrunc::systemd::{self, Unit, address, message};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 /// A target: its name, itself, and inputs to start from.
 pub type Target = (&'static str, fn(&[u8]), &'static [&'static [u8]]);
@@ -27,7 +30,7 @@ const RUNC_CONFIG: &[u8] = include_bytes!("../fixtures/runc-1.0-config.json");
 const CONFIG: &[u8] = include_bytes!("seeds/config.json");
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("config", config, &[RUNC_CONFIG, CONFIG]),
     (
         "mount_options",
@@ -69,6 +72,19 @@ pub const TARGETS: [Target; 6] = [
         ],
     ),
     ("profile", profile, &[include_bytes!("../../profiles/base.toml")]),
+    (
+        "systemd",
+        systemd,
+        &[
+            b"l\x03\x01\x01\x08\0\0\0\x01\0\0\0\x1f\0\0\0\x04\x01s\0\x03\0\0\0a.B\0\0\0\0\0\
+                \x05\x01u\0\x03\0\0\0\x08\x01g\0\x01s\0\0\x03\0\0\0why\0",
+            b"user-a.slice:libpod:0123+ab@c",
+            b"unix:path=/run/user/1000/bus,guid=01%2c;unix:abstract=/tmp/dbus",
+            b"['a.service', \"\\u00e4\\n\"]",
+            b"uint64 0x10",
+            b"-1.5e3",
+        ],
+    ),
 ];
 
 /// A host with subordinate ranges and helpers, so that no decision is cut short.
@@ -269,5 +285,32 @@ pub fn profile(data: &[u8]) {
             }
         }
         Err(error) => assert!(!one_line(&error).is_empty()),
+    }
+}
+
+/// Everything that is read on the way to systemd: its messages, where it listens, units and properties of a configuration.
+pub fn systemd(data: &[u8]) {
+    if let Some(Ok(length)) = data.first_chunk().map(message::Message::length) {
+        assert!((message::HEAD..=message::LONGEST).contains(&length));
+    }
+    if let Ok(message) = message::Message::decode(data) {
+        assert!(message.text().len() <= data.len().max(100));
+        if let Ok(text) = message.arguments("s").and_then(|mut arguments| arguments.string()) {
+            assert!(!text.contains('\0'));
+        }
+    }
+    for found in address::candidates(Some(OsStr::from_bytes(data)), Path::new("/run/user/1000")).into_iter().flatten() {
+        assert!(!found.to_string().contains('\0'));
+    }
+    let text = String::from_utf8_lossy(data);
+    if let Ok(unit) = Unit::parse(&text, "fuzz") {
+        let parts = [Some(unit.name.as_str()), unit.slice.as_deref()].into_iter().flatten();
+        assert!(parts.into_iter().all(|name| name.len() <= 255 && !name.contains(['/', '\0', ' '])), "{unit:?}");
+    }
+    for name in ["Some", "SomeSec", &text] {
+        match systemd::annotation(&format!("org.systemd.property.{name}"), &text) {
+            Ok(property) => assert!(property.is_some_and(|property| property.name.len() >= 3)),
+            Err(error) => assert!(!one_line(&error).is_empty()),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! One call of the runtime: its own environment, output into files (a pipe would be held open by a detached container, and
 //! hang the reader), and a time limit.
-use super::{PATIENCE, Stage, wait_for};
+use super::{PATIENCE, Stage, slowness, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::ffi::{OsStr, OsString};
@@ -156,7 +156,7 @@ impl Running {
     /// Waits for its end; past the time limit it is killed and the test fails with what it wrote.
     pub fn wait(mut self) -> Output {
         drop(self.child.stdin.take());
-        let end = Instant::now() + self.patience;
+        let end = Instant::now() + self.patience * slowness();
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("wait") {
                 break status;

@@ -30,7 +30,8 @@ fn belongs(pid: i32, dir: &Path) -> bool {
     if stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X'])) {
         return false;
     }
-    let needle = dir.as_os_str().as_encoded_bytes();
+    // Not the whole path: on a tmpfs of its own, /tmp say, mountinfo leaves out where that is mounted.
+    let needle = dir.file_name().expect("a name").as_encoded_bytes();
     let names = |bytes: Vec<u8>| {
         // The directory's name must end there, or test 1 would take the processes of test 12 for its own.
         bytes.windows(needle.len() + 1).any(|w| w.starts_with(needle) && !w[needle.len()].is_ascii_digit())

@@ -27,6 +27,11 @@ use std::{env, fs, thread};
 /// How long anything may take before the test gives up; generous, since only a failure ever waits for it.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// By how much all takes longer here, time limits included: the machine of tests/vm is emulated.
+pub fn slowness() -> u32 {
+    if env::var_os("RRUNC_TEST_VM").is_some() { 8 } else { 1 }
+}
+
 /// The runtime under test.
 pub fn runtime() -> PathBuf {
     env::var_os("RRUNC_BIN").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_rrunc")), PathBuf::from)
@@ -80,7 +85,7 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 
 /// Polls `probe` until it gives something, or fails the test naming `what`.
 pub fn wait_for<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + PATIENCE * slowness();
     loop {
         if let Some(found) = probe() {
             return found;
@@ -223,7 +228,7 @@ impl Stage {
 
     /// Waits until none of this test's processes is left; the survivors otherwise.
     pub fn wait_no_processes(&self) -> Vec<String> {
-        leaks::settle(&self.dir, Duration::from_secs(2))
+        leaks::settle(&self.dir, Duration::from_secs(2) * slowness())
     }
 }
 

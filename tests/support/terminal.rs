@@ -1,5 +1,5 @@
 //! A person at a terminal: the runtime in a session of its own on a fresh pseudoterminal, typed at and read from.
-use super::{Call, PATIENCE};
+use super::{Call, PATIENCE, slowness};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{OpenptyResult, Winsize, openpty};
@@ -53,7 +53,7 @@ impl Terminal {
 
     /// Reads until `text` shows up, and returns everything before and with it; later calls look behind it.
     pub fn expect(&mut self, text: &str) -> String {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + PATIENCE * slowness();
         loop {
             if let Some(at) = self.seen.find(text) {
                 let rest = self.seen.split_off(at + text.len());
@@ -104,7 +104,7 @@ impl Terminal {
 
     /// Waits for the end: the exit code (minus the signal if it was killed) and what the terminal showed since.
     pub fn wait(mut self) -> (i32, String) {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + PATIENCE * slowness();
         let status = loop {
             let more = self.read(Duration::from_millis(10));
             self.seen.push_str(&more);

@@ -32,7 +32,7 @@ fn owners(directory: &Path) -> Vec<(PathBuf, u32, u32, u32)> {
 }
 
 /// Our own cgroup, if it is delegated to us; else the test is skipped.
-fn delegated() -> Option<PathBuf> {
+pub fn delegated() -> Option<PathBuf> {
     let own = own_cgroup().filter(|dir| nix::unistd::access(dir, nix::unistd::AccessFlags::W_OK).is_ok());
     if own.is_none() {
         skip(Lacks::Machine("a cgroup v2 tree that is delegated to the account"));
@@ -40,14 +40,23 @@ fn delegated() -> Option<PathBuf> {
     own
 }
 
+/// Whether limits of this kind can be had here, beside the cgroup that we are in.
+pub fn has_controller(name: &str) -> bool {
+    let Some(own) = own_cgroup() else { return false };
+    let above = own.parent().unwrap_or(&own);
+    let may = |path: &Path| nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok();
+    let given = fs::read_to_string(above.join("cgroup.controllers")).unwrap_or_default();
+    may(above) && may(&above.join("cgroup.procs")) && given.split_ascii_whitespace().any(|given| given == name)
+}
+
 /// The cgroup of a process in the v2 tree, as the host sees it.
-fn cgroup_of(pid: i32) -> String {
+pub fn cgroup_of(pid: i32) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("its cgroups");
     text.lines().find_map(|line| line.strip_prefix("0::")).expect("v2").to_owned()
 }
 
 /// The names of the cgroups below `directory`.
-fn below(directory: &Path) -> Vec<String> {
+pub fn below(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).expect("read a cgroup").map(|entry| entry.expect("an entry").path());
     entries
         .filter(|path| path.is_dir())
@@ -109,6 +118,42 @@ fn a_container_is_born_in_a_cgroup_of_its_own_and_takes_it_along() {
     bundle.set("/hostname", json!("x".repeat(99)));
     stage.in_bundle(&bundle, &["run", "own"]).exits(1);
     assert!(!below(&directory).iter().any(|name| name.starts_with("rrunc-own-")), "{:?}", below(&directory));
+}
+
+#[test]
+fn exec_joins_the_containers_cgroup_or_one_below_it() {
+    if delegated().is_none() {
+        return;
+    }
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.set("/linux/namespaces/-", json!({"type": "cgroup"}));
+    bundle.mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev"]);
+    // A container that arranges its own cgroups, and is in one of them itself.
+    bundle.script(
+        "mkdir -p /sys/fs/cgroup/a/b /sys/fs/cgroup/init && echo 0 >/sys/fs/cgroup/init/cgroup.procs && echo there; sleep 3600",
+    );
+    let mut container = stage.call(&["run", "c"]).cwd(bundle.path()).spawn();
+    container.wait_stdout("there");
+    let of = |args: &[&str]| stage.rrunc(&[&["exec"], args, &["c", "grep", "^0::", "/proc/self/cgroup"]].concat());
+    of(&[]).success().prints("0::/\n");
+    of(&["--cgroup", "a/b"]).success().prints("0::/a/b\n");
+    of(&["--cgroup", "/a"]).success().prints("0::/a\n");
+    of(&["--cgroup", "/"]).success().prints("0::/\n");
+    of(&["--cgroup", "none"]).fails(255, &["open the cgroup", "No such file or directory"]);
+    of(&["--cgroup", "../a"]).fails(255, &["bad sub cgroup path: ../a"]);
+    of(&["--cgroup", "memory:a"]).fails(255, &["invalid --cgroup argument: memory:a"]);
+    of(&["--cgroup", "a", "--cgroup", "b"]).fails(255, &["invalid --cgroup argument"]);
+    // Controllers for those below: now no process may be in the container's own.
+    let given = stage.rrunc(&["exec", "c", "sh", "-c", "echo +hugetlb >/sys/fs/cgroup/cgroup.subtree_control"]);
+    if given.code == 0 {
+        of(&[]).success().prints("0::/init\n");
+    }
+    stage.rrunc(&["delete", "--force", "c"]).success();
+    container.wait();
+    stage.in_bundle(&bundle, &["--cgroup-manager", "disabled", "create", "c"]).success();
+    of(&["--cgroup", "a"]).fails(255, &["the container has no cgroup of its own"]);
+    stage.remove("c");
 }
 
 #[test]
@@ -195,8 +240,15 @@ fn limits_and_a_cgroup_of_others_are_refused_and_nothing_is_left() {
     let bundle = stage.bundle();
     bundle.set("/linux/resources", json!({"pids": {"limit": 9}}));
     for verb in ["run", "create"] {
-        stage.in_bundle(&bundle, &[verb, "c"]).fails(1, &["linux.resources.pids: rootless needs", "Delegate=yes"]);
-        assert!(stage.containers().is_empty());
+        let refused = |options: &[&str], hint: &str| {
+            let out = stage.in_bundle(&bundle, &[options, &[verb, "c"]].concat());
+            out.fails(1, &["linux.resources.pids: rootless needs", hint]);
+            assert!(stage.containers().is_empty());
+        };
+        refused(&["--cgroup-manager", "disabled"], "leave that option out");
+        if !has_controller("pids") {
+            refused(&[], "Delegate=yes");
+        }
     }
     bundle.unset("/linux/resources").set("/linux/cgroupsPath", json!("/rrunc-not-ours/c"));
     let texts = ["unable to apply cgroup configuration: /rrunc-not-ours/c", "Delegate=yes"];

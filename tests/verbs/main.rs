@@ -22,6 +22,7 @@ mod kill;
 mod kill9;
 mod landlock;
 mod lifecycle;
+mod limits;
 mod list;
 mod mount_options;
 mod mount_places;

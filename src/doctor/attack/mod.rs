@@ -45,7 +45,7 @@ pub const PROMISES: [Promise; 14] = [
     promise("privileges", "no_new_privs, nosuid mounts"),
     promise("mounts", "no capability, mount calls filtered"),
     promise("namespaces", "clone, clone3 and unshare filtered"),
-    promise("limits", "rlimits, sizes of tmpfs, and rrunc that watches memory and time"),
+    promise("limits", "a cgroup or rrunc that watches memory, rlimits, sizes of tmpfs"),
     Promise { name: "landlock", mechanism: "Landlock domain", additional: true },
 ];
 

@@ -90,5 +90,5 @@ fn ulimits_are_set_and_never_raised_silently() {
     for (flag, bad) in [("--memory", "much"), ("--timeout", "soon"), ("--size", "-1"), ("--memory", "0%")] {
         place.sandbox(&[&format!("{flag}={bad}"), "--", "true"]).run().fails(125, &[bad]);
     }
-    place.sandbox(&["--cpus", "2", "--", "true"]).run().fails(125, &["--cpus 2", "cgroup"]);
+    place.sandbox(&["--cpus", "2", "--", "true"]).run().fails(125, &["limits: cpus (command line)", "only a cgroup"]);
 }

@@ -1,5 +1,6 @@
 //! Sizes and times as people write them: `64m`, `80%`, `1h`.
 use anyhow::{Context, Result, bail};
+use std::time::Duration;
 
 /// Bytes: a number with k, m, g or t, for powers of 1024, with or without `b` or `iB` behind.
 pub fn size(text: &str) -> Result<u64> {
@@ -38,6 +39,37 @@ pub fn milliseconds(text: &str) -> Result<u64> {
         .ok()
         .filter(|time| *time > 0)
         .with_context(|| format!("{text:?} is no time: write 90s, 10m or 1h"))
+}
+
+/// A time as Go writes it, of one part or several: `1m30s`, `100ms`, `1.5h`.
+pub fn duration(text: &str) -> Result<Duration> {
+    const UNITS: [(&str, u64); 7] = [
+        ("ns", 1),
+        ("us", 1000),
+        ("µs", 1000),
+        ("ms", 1_000_000),
+        ("s", 1_000_000_000),
+        ("m", 60_000_000_000),
+        ("h", 3_600_000_000_000),
+    ];
+    let mut rest = text.trim();
+    let mut total: u64 = 0;
+    let wrong = || format!("{text:?} is no duration: write 100ms, 5s or 1m30s");
+    while !rest.is_empty() && rest != "0" {
+        let end = rest.find(|c: char| c != '.' && !c.is_ascii_digit()).with_context(wrong)?;
+        let (number, unit) = rest.split_at(end);
+        let after = unit.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(unit.len());
+        let factor = UNITS.iter().find(|(name, _)| *name == &unit[..after]).with_context(wrong)?.1;
+        total = times(number, factor).ok().and_then(|part| total.checked_add(part)).with_context(wrong)?;
+        rest = &unit[after..];
+    }
+    if text.trim().is_empty() { bail!("{}", wrong()) } else { Ok(Duration::from_nanos(total)) }
+}
+
+/// Thousandths of a positive number with or without a decimal point.
+pub fn thousandths(text: &str) -> Result<u64> {
+    let number = times(text.trim(), 1000).ok().filter(|number| *number > 0);
+    number.with_context(|| format!("{text:?} is no number of processors: write 0.5 or 2"))
 }
 
 /// `digits`, which may have a decimal point, times `factor`.
@@ -89,6 +121,27 @@ mod tests {
         }
         for bad in ["", "s", "0", "-5", "5w", "1h30m"] {
             assert!(milliseconds(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn parts_of_processors() {
+        assert_eq!((thousandths("1.5").unwrap(), thousandths("2").unwrap()), (1500, 2000));
+        for bad in ["", "0", "-1", "x", "0.0001"] {
+            assert!(thousandths(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations_as_go_writes_them() {
+        let milliseconds = |text: &str| duration(text).unwrap().as_millis();
+        for (text, expected) in
+            [("100ms", 100), ("5s", 5000), ("1m30s", 90_000), ("1.5h", 5_400_000), ("0", 0), ("0s", 0)]
+        {
+            assert_eq!(milliseconds(text), expected, "{text}");
+        }
+        for bad in ["", "5", "s", "-1s", "1x", "1s2", "1..5s", "99999999999h"] {
+            assert!(duration(bad).is_err(), "{bad}");
         }
     }
 

@@ -1,0 +1,137 @@
+//! The container's own cgroup, where the caller may make one. Version 2 only (Documentation/admin-guide/cgroup-v2.rst);
+//! on a host with both, its tree of version 2.
+pub mod limits;
+pub mod place;
+pub mod scope;
+pub mod stats;
+
+use crate::error::WithHint;
+use crate::state::State;
+use crate::systemd;
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{OpenOptionsExt, lchown};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long the kernel may take to freeze or thaw all processes, and to let go of the last one.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Makes the directory, and opens it for clone.
+pub fn make(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("make the cgroup {}", dir.display()))
+}
+
+/// A descriptor of the directory, for CLONE_INTO_CGROUP.
+pub fn open(dir: &Path) -> Result<OwnedFd> {
+    let opened = File::options().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(dir);
+    Ok(OwnedFd::from(opened.with_context(|| format!("open the cgroup {}", dir.display()))?))
+}
+
+/// The directory of the cgroup that `process` is in, a pid or `self`.
+pub fn of(process: &str) -> Result<PathBuf> {
+    let file = format!("/proc/{process}/cgroup");
+    let text = fs::read_to_string(&file).context(file)?;
+    let tree = place::Tree::find().context("this system has no cgroups of version 2")?;
+    Ok(tree.mount.join(place::own_path(&text).context("the container's cgroup is gone")?))
+}
+
+/// Makes `uid` the owner of our own cgroup and of the files by which its owner arranges what is below it
+/// (config-linux.md, "Cgroup ownership").
+pub fn give_to(uid: u32) -> Result<()> {
+    const BY_DEFAULT: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
+    let dir = of("self")?;
+    let delegated = fs::read_to_string("/sys/kernel/cgroup/delegate").unwrap_or_else(|_| BY_DEFAULT.to_owned());
+    for path in std::iter::once(dir.clone()).chain(delegated.lines().map(|file| dir.join(file))) {
+        match lchown(&path, Some(uid), None) {
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            changed => changed.with_context(|| format!("give {} to user {uid}", path.display()))?,
+        }
+    }
+    Ok(())
+}
+
+/// Ends every process in it, at once and whatever they do (cgroup.kill, Linux 5.14).
+pub fn kill(dir: &Path) -> Result<()> {
+    write(dir, "cgroup.kill", "1")
+}
+
+/// Removes the container's, if it has one.
+pub fn discard(state: &State) -> Result<()> {
+    if let Some(unit) = &state.scope {
+        systemd::stop(unit)?;
+    }
+    state.cgroup.as_deref().map_or(Ok(()), remove)
+}
+
+/// Removes it with those that the container has made below; a named one that others use stays.
+pub fn remove(dir: &Path) -> Result<()> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match remove_tree(dir) {
+            Ok(()) => return Ok(()),
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            // The last process has ended, and the kernel has yet to notice.
+            Err(e) if e.raw_os_error() == Some(libc::EBUSY) && Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(e) => return Err(e).with_context(|| format!("remove the cgroup {}", dir.display())),
+        }
+    }
+}
+
+fn remove_tree(dir: &Path) -> std::io::Result<()> {
+    if fs::remove_dir(dir).is_ok() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_tree(&entry.path())?;
+        }
+    }
+    fs::remove_dir(dir)
+}
+
+/// Stops all its processes, or lets them go on; returns when the last one has.
+pub fn freeze(dir: &Path, frozen: bool) -> Result<()> {
+    write(dir, "cgroup.freeze", if frozen { "1" } else { "0" })?;
+    let end = Instant::now() + PATIENCE;
+    while is("frozen", dir) != frozen {
+        if Instant::now() > end {
+            if frozen {
+                write(dir, "cgroup.freeze", "0")?;
+            }
+            bail!("some process of the cgroup {} does not {}", dir.display(), if frozen { "stop" } else { "go on" });
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// Whether a process is in it or below.
+pub fn is_populated(dir: &Path) -> bool {
+    is("populated", dir)
+}
+
+fn is(what: &str, dir: &Path) -> bool {
+    let events = fs::read_to_string(dir.join("cgroup.events")).unwrap_or_default();
+    events.lines().any(|line| line.strip_prefix(what) == Some(" 1"))
+}
+
+fn write(dir: &Path, file: &str, value: &str) -> Result<()> {
+    let path = dir.join(file);
+    let written = File::options()
+        .write(true)
+        .truncate(true)
+        .open(&path)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, value.as_bytes()));
+    let written = written.with_context(|| format!("write {}", path.display()));
+    match written.as_ref().err().and_then(crate::error::errno_of) {
+        Some(Errno::EACCES | Errno::EPERM) => written.hint(|| "the cgroup belongs to somebody else"),
+        _ => written,
+    }
+}

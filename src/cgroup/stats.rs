@@ -1,0 +1,422 @@
+//! What a cgroup counts, as the object `data` of runc's `events`: times in nanoseconds, memory in bytes. A controller
+//! that the cgroup has not leaves its part empty.
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// All of it.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub struct Stats {
+    cpu: Cpu,
+    cpuset: Cpuset,
+    memory: Memory,
+    pids: Pids,
+    blkio: Blkio,
+    hugetlb: BTreeMap<String, Hugetlb>,
+    intel_rdt: Nothing,
+    network_interfaces: Option<Nothing>,
+}
+
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct Nothing {}
+
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct Cpu {
+    usage: CpuUsage,
+    throttling: Throttling,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    psi: Option<Pressure>,
+}
+
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct CpuUsage {
+    #[serde(skip_serializing_if = "is_zero")]
+    total: u64,
+    kernel: u64,
+    user: u64,
+}
+
+#[derive(Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Throttling {
+    #[serde(skip_serializing_if = "is_zero")]
+    periods: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    throttled_periods: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    throttled_time: u64,
+}
+
+/// The numbers of cgroup v1 that v2 has not are 0 here, as in runc.
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct Cpuset {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cpus: Vec<u16>,
+    cpu_exclusive: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mems: Vec<u16>,
+    mem_hardwall: u64,
+    mem_exclusive: u64,
+    memory_migrate: u64,
+    memory_spread_page: u64,
+    memory_spread_slab: u64,
+    memory_pressure: u64,
+    sched_load_balance: u64,
+    sched_relax_domain_level: i64,
+}
+
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct Memory {
+    #[serde(skip_serializing_if = "is_zero")]
+    cache: u64,
+    usage: MemoryEntry,
+    /// Memory and swap together, as cgroup v1 counts them.
+    swap: MemoryEntry,
+    kernel: MemoryEntry,
+    #[serde(rename = "kernelTCP")]
+    kernel_tcp: MemoryEntry,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    raw: BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    psi: Option<Pressure>,
+}
+
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct MemoryEntry {
+    limit: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    usage: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    max: u64,
+    failcnt: u64,
+}
+
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct Pids {
+    #[serde(skip_serializing_if = "is_zero")]
+    current: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    limit: u64,
+}
+
+#[derive(Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Blkio {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    io_service_bytes_recursive: Vec<BlkioEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    io_serviced_recursive: Vec<BlkioEntry>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    psi: Option<Pressure>,
+}
+
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct BlkioEntry {
+    major: u64,
+    minor: u64,
+    op: &'static str,
+    value: u64,
+}
+
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct Hugetlb {
+    #[serde(skip_serializing_if = "is_zero")]
+    usage: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    max: u64,
+    failcnt: u64,
+}
+
+/// Pressure stall information (Documentation/accounting/psi.rst).
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct Pressure {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    some: Option<Stall>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    full: Option<Stall>,
+}
+
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct Stall {
+    avg10: f64,
+    avg60: f64,
+    avg300: f64,
+    total: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// Reads the files of the cgroup `dir`.
+pub fn read(dir: &Path) -> Stats {
+    Stats {
+        cpu: cpu(dir),
+        cpuset: Cpuset {
+            cpus: list(dir, "cpuset.cpus.effective"),
+            mems: list(dir, "cpuset.mems.effective"),
+            ..Default::default()
+        },
+        memory: memory(dir),
+        pids: Pids { current: number(dir, "pids.current"), limit: number(dir, "pids.max") },
+        blkio: blkio(dir),
+        hugetlb: hugetlb(dir),
+        ..Default::default()
+    }
+}
+
+/// Counts the processes that the kernel ends in a cgroup for want of memory.
+///
+/// systemd removes the cgroup as soon as its last process has ended. What has happened just before is then known by the
+/// parent alone, which counts all that are below it: it may have been another's, so whoever asks looks at the exit status
+/// too.
+#[derive(Debug)]
+pub struct OomKills {
+    dir: PathBuf,
+    seen: u64,
+    /// The parent's count of then.
+    parent: Option<u64>,
+}
+
+impl OomKills {
+    /// From now on; none without the memory controller.
+    pub fn watch(dir: &Path) -> Option<OomKills> {
+        let seen = oom_kills(dir)?;
+        Some(OomKills { dir: dir.to_owned(), seen, parent: dir.parent().and_then(oom_kills) })
+    }
+
+    /// Those since it was asked last.
+    pub fn new_ones(&mut self) -> u64 {
+        let parent = self.dir.parent().and_then(oom_kills);
+        let new = match (oom_kills(&self.dir), self.parent, parent) {
+            (Some(now), ..) => now.saturating_sub(std::mem::replace(&mut self.seen, now)),
+            (None, Some(before), Some(now)) => now.saturating_sub(before),
+            _ => 0,
+        };
+        self.parent = parent;
+        new
+    }
+}
+
+fn oom_kills(dir: &Path) -> Option<u64> {
+    let events = fs::read_to_string(dir.join("memory.events")).ok()?;
+    table(&events).get("oom_kill").copied()
+}
+
+/// The most memory that its processes have had at once, in bytes (Linux 5.19).
+pub fn peak(dir: &Path) -> u64 {
+    number(dir, "memory.peak")
+}
+
+fn cpu(dir: &Path) -> Cpu {
+    let stat = table(&text(dir, "cpu.stat"));
+    let nanoseconds = |name: &str| stat.get(name).copied().unwrap_or_default().saturating_mul(1000);
+    let count = |name: &str| stat.get(name).copied().unwrap_or_default();
+    Cpu {
+        usage: CpuUsage {
+            total: nanoseconds("usage_usec"),
+            kernel: nanoseconds("system_usec"),
+            user: nanoseconds("user_usec"),
+        },
+        throttling: Throttling {
+            periods: count("nr_periods"),
+            throttled_periods: count("nr_throttled"),
+            throttled_time: nanoseconds("throttled_usec"),
+        },
+        psi: pressure(&text(dir, "cpu.pressure")),
+    }
+}
+
+fn memory(dir: &Path) -> Memory {
+    if !dir.join("memory.current").exists() {
+        return Memory::default();
+    }
+    let entry = |name: &str| MemoryEntry {
+        limit: limit(&text(dir, &format!("{name}.max"))),
+        usage: number(dir, &format!("{name}.current")),
+        max: number(dir, &format!("{name}.peak")),
+        failcnt: 0,
+    };
+    let (usage, swap) = (entry("memory"), entry("memory.swap"));
+    let together = MemoryEntry {
+        limit: usage.limit.saturating_add(swap.limit),
+        usage: usage.usage + swap.usage,
+        ..Default::default()
+    };
+    let raw = table(&text(dir, "memory.stat"));
+    let cache = raw.get("file").copied().unwrap_or_default();
+    let psi = pressure(&text(dir, "memory.pressure"));
+    Memory { cache, usage, swap: together, raw, psi, ..Default::default() }
+}
+
+fn blkio(dir: &Path) -> Blkio {
+    let mut blkio = Blkio { psi: pressure(&text(dir, "io.pressure")), ..Default::default() };
+    for line in text(dir, "io.stat").lines() {
+        let mut words = line.split(' ');
+        let device = words.next().and_then(|device| device.split_once(':'));
+        let Some((Ok(major), Ok(minor))) = device.map(|(major, minor)| (major.parse(), minor.parse())) else {
+            continue;
+        };
+        for (key, value) in words.filter_map(|word| word.split_once('=')) {
+            let (list, op) = match key {
+                "rbytes" => (&mut blkio.io_service_bytes_recursive, "Read"),
+                "wbytes" => (&mut blkio.io_service_bytes_recursive, "Write"),
+                "rios" => (&mut blkio.io_serviced_recursive, "Read"),
+                "wios" => (&mut blkio.io_serviced_recursive, "Write"),
+                _ => continue,
+            };
+            list.push(BlkioEntry { major, minor, op, value: value.parse().unwrap_or_default() });
+        }
+    }
+    blkio
+}
+
+fn hugetlb(dir: &Path) -> BTreeMap<String, Hugetlb> {
+    let entries = fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+    let sizes = entries.filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        Some(name.strip_prefix("hugetlb.")?.strip_suffix(".current").filter(|size| !size.contains('.'))?.to_owned())
+    });
+    let of = |size: &str| Hugetlb {
+        usage: number(dir, &format!("hugetlb.{size}.current")),
+        max: 0,
+        failcnt: table(&text(dir, &format!("hugetlb.{size}.events"))).get("max").copied().unwrap_or_default(),
+    };
+    sizes.map(|size| (size.clone(), of(&size))).collect()
+}
+
+fn text(dir: &Path, file: &str) -> String {
+    fs::read_to_string(dir.join(file)).unwrap_or_default()
+}
+
+/// A file of one number; 0 for `max`, and where there is no such file.
+fn number(dir: &Path, file: &str) -> u64 {
+    text(dir, file).trim().parse().unwrap_or_default()
+}
+
+fn limit(text: &str) -> u64 {
+    match text.trim() {
+        "max" => u64::MAX,
+        number => number.parse().unwrap_or_default(),
+    }
+}
+
+/// Lines of a name and a number.
+fn table(text: &str) -> BTreeMap<String, u64> {
+    let pair = |line: &str| {
+        let (name, number) = line.split_once(' ')?;
+        Some((name.to_owned(), number.parse().ok()?))
+    };
+    text.lines().filter_map(pair).collect()
+}
+
+fn list(dir: &Path, file: &str) -> Vec<u16> {
+    let text = text(dir, file);
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.parse::<u16>().ok()?..=last.parse::<u16>().ok()?)
+    };
+    text.trim().split(',').filter_map(range).flatten().collect()
+}
+
+fn pressure(text: &str) -> Option<Pressure> {
+    let stall = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        let value = |key: &str| line.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+        let average = |key: &str| value(key).and_then(|value| value.parse().ok()).unwrap_or_default();
+        let total = value("total").and_then(|value| value.parse().ok()).unwrap_or_default();
+        Some(Stall { avg10: average("avg10"), avg60: average("avg60"), avg300: average("avg300"), total })
+    };
+    let pressure = Pressure { some: stall("some"), full: stall("full") };
+    (pressure != Pressure::default()).then_some(pressure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn of(files: &[(&str, &str)]) -> serde_json::Value {
+        let dir = std::env::temp_dir().join(format!("rrunc-stats-{}-{}", files.len(), std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        for (file, text) in files {
+            fs::write(dir.join(file), text).unwrap();
+        }
+        let stats = serde_json::to_value(read(&dir)).unwrap();
+        assert_eq!(oom_kills(&dir), files.iter().any(|(file, _)| *file == "memory.events").then_some(3));
+        fs::remove_dir_all(&dir).unwrap();
+        stats
+    }
+
+    #[test]
+    fn the_kernels_files_become_runcs_object() {
+        let stats = of(&[
+            (
+                "cpu.stat",
+                "usage_usec 30\nuser_usec 10\nsystem_usec 20\nnr_periods 4\nnr_throttled 2\nthrottled_usec 5\n",
+            ),
+            (
+                "cpu.pressure",
+                "some avg10=1.50 avg60=0.00 avg300=0.00 total=7\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
+            ),
+            ("cpuset.cpus.effective", "0-2,5\n"),
+            ("memory.current", "4096\n"),
+            ("memory.max", "8192\n"),
+            ("memory.peak", "5000\n"),
+            ("memory.swap.current", "10\n"),
+            ("memory.swap.max", "max\n"),
+            ("memory.stat", "anon 100\nfile 200\n"),
+            ("memory.events", "low 0\noom 1\noom_kill 3\n"),
+            ("pids.current", "2\n"),
+            ("pids.max", "max\n"),
+            ("io.stat", "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\n"),
+            ("hugetlb.2MB.current", "0\n"),
+            ("hugetlb.2MB.events", "max 6\n"),
+            ("hugetlb.2MB.rsvd.current", "0\n"),
+        ]);
+        assert_eq!(stats["cpu"]["usage"], json!({"total": 30_000, "kernel": 20_000, "user": 10_000}));
+        assert_eq!(stats["cpu"]["throttling"], json!({"periods": 4, "throttledPeriods": 2, "throttledTime": 5000}));
+        assert_eq!(stats["cpu"]["psi"]["some"], json!({"avg10": 1.5, "avg60": 0.0, "avg300": 0.0, "total": 7}));
+        assert_eq!(stats["cpuset"]["cpus"], json!([0, 1, 2, 5]));
+        assert_eq!(stats["memory"]["usage"], json!({"limit": 8192, "usage": 4096, "max": 5000, "failcnt": 0}));
+        assert_eq!(stats["memory"]["swap"], json!({"limit": u64::MAX, "usage": 4106, "failcnt": 0}));
+        assert_eq!((&stats["memory"]["cache"], &stats["memory"]["raw"]["anon"]), (&json!(200), &json!(100)));
+        assert_eq!(stats["pids"], json!({"current": 2}));
+        let entry = |op: &str, value: u64| json!({"major": 8, "minor": 0, "op": op, "value": value});
+        assert_eq!(stats["blkio"]["ioServiceBytesRecursive"], json!([entry("Read", 1), entry("Write", 2)]));
+        assert_eq!(stats["blkio"]["ioServicedRecursive"], json!([entry("Read", 3), entry("Write", 4)]));
+        assert_eq!(stats["hugetlb"], json!({"2MB": {"failcnt": 6}}));
+    }
+
+    #[test]
+    fn kills_are_told_once_and_known_by_the_parent_when_the_cgroup_has_gone() {
+        let parent = std::env::temp_dir().join(format!("rrunc-oom-{}", std::process::id()));
+        let dir = parent.join("child");
+        fs::create_dir_all(&dir).unwrap();
+        let count = |dir: &Path, kills: u64| {
+            fs::write(dir.join("memory.events"), format!("oom 9\noom_kill {kills}\n")).unwrap()
+        };
+        assert!(OomKills::watch(&dir).is_none());
+        count(&parent, 7);
+        count(&dir, 2);
+        let mut kills = OomKills::watch(&dir).unwrap();
+        assert_eq!(kills.new_ones(), 0);
+        count(&parent, 8);
+        count(&dir, 3);
+        assert_eq!((kills.new_ones(), kills.new_ones()), (1, 0));
+        count(&parent, 10);
+        fs::remove_dir_all(&dir).unwrap();
+        assert_eq!((kills.new_ones(), kills.new_ones()), (2, 0));
+        fs::remove_dir_all(&parent).unwrap();
+    }
+
+    #[test]
+    fn without_controllers_its_parts_are_empty_and_there() {
+        let stats = of(&[]);
+        assert_eq!(stats["pids"], json!({}));
+        assert_eq!(stats["blkio"], json!({}));
+        assert_eq!((&stats["hugetlb"], &stats["network_interfaces"]), (&json!({}), &json!(null)));
+        assert_eq!(stats["memory"]["usage"], json!({"limit": 0, "failcnt": 0}));
+    }
+}
