@@ -14,8 +14,9 @@ pub const AFTER_HELP: &str = "Examples:\n  rrunc doctor\n  rrunc doctor --requir
     --attack makes sandboxes without any options and has a payload try to break out of them, at bait in a private temporary \
     directory. Each promise is `enforced` (all attacks were refused), `weakened` (one defence of several is not there) or \
     `off` (an attack worked): view, capabilities, seccomp, network, terminal, environment, fds, keyring, processes, \
-    privileges, mounts, namespaces, landlock. With --json it prints {\"version\": 1, \"promises\": [{\"name\", \"status\", \
-    \"mechanism\", \"attempts\"}, ...]}.\n\n\
+    privileges, mounts, namespaces, limits, landlock. With --json it prints {\"version\": 1, \"promises\": [{\"name\", \"status\", \
+    \"mechanism\", \"attempts\"}, ...]}; an attempt names the row of SECURITY.md that it is of, and one that did not come as far as \
+    the defence has \"tried\": false.\n\n\
     Exit status: 0, whatever was found; 1 when a check that --require names is not ok, or a promise \
     off that is not landlock, which is additional; 2 for a mistake in the options.";
 

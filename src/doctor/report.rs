@@ -1,5 +1,6 @@
 //! The report: a table for people, JSON for programs.
 use super::{Finding, Status};
+use crate::printable::printable;
 use serde::Serialize;
 
 /// Version of the JSON documents.
@@ -19,7 +20,7 @@ pub struct Row<'a> {
     pub below: Vec<(&'static str, &'a str)>,
 }
 
-/// Lays the rows out in columns.
+/// Lays the rows out in columns. Paths and messages may hold anything, the terminal's own commands too.
 pub fn table(rows: &[Row], colour: bool) -> String {
     let longest = |f: fn(&Row) -> usize| rows.iter().map(f).max().unwrap_or(0);
     let (names, statuses) = (longest(|row| row.name.len()), longest(|row| row.status.len()));
@@ -34,11 +35,6 @@ pub fn table(rows: &[Row], colour: bool) -> String {
         }
     }
     text
-}
-
-/// Paths and messages may hold anything, the terminal's own commands too.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// The checks for people: the table and a line that sums up.
@@ -133,7 +129,7 @@ mod tests {
         let text = text(&some(), false);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "kernel-version   ok       Linux 6.18");
-        assert_eq!(lines[1], "user-namespaces  missing  clone: ?[2J");
+        assert_eq!(lines[1], "user-namespaces  missing  clone: \\u{1b}[2J");
         assert_eq!(lines[2], "                          effect: nothing starts");
         assert_eq!(lines[3], "                          admin:  sudo sysctl");
         assert_eq!(lines[6], "                          fix:    chmod 700 x");

@@ -5,6 +5,7 @@
 use super::{Findings, Process, mounts};
 use crate::sys::landlock::*;
 use oci_spec::runtime::Spec;
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 /// The annotation: `files`, `abstract-sockets`, `signals`, separated by commas.
@@ -83,40 +84,41 @@ fn writable(spec: &Spec) -> Vec<PathBuf> {
     if !read_only {
         return vec![PathBuf::from("/")];
     }
-    let mut places: Vec<Place> = Vec::new();
-    for mount in spec.mounts().iter().flatten() {
+    let mut places: BTreeMap<PathBuf, Place> = BTreeMap::new();
+    let mounts = spec.mounts().iter().flatten().enumerate();
+    for (at, mount) in mounts {
         let path = Path::new("/").join(mount.destination());
         let Some(writable) = mounts::writable(mount) else { continue };
-        let known = places.iter().position(|place| place.path == path);
-        if let Some(at) = known {
-            places.remove(at);
-        }
-        places.push(Place { path, writable, ours: mounts::starts_empty(mount) });
+        // The last one at a place is the one that is seen.
+        places.insert(path, Place { at, writable, ours: mounts::starts_empty(mount) });
     }
     let dev = Path::new("/dev");
-    if !places.iter().any(|place| place.path == dev && place.writable) {
-        places.retain(|place| place.path != dev);
-        places.push(Place { path: dev.to_owned(), writable: true, ours: false });
+    if !places.get(dev).is_some_and(|place| place.writable) {
+        places.insert(dev.to_owned(), Place { at: usize::MAX, writable: true, ours: false });
     }
-    let needed = places.iter().filter(|place| place.writable && !is_covered(place, &places));
-    needed.map(|place| place.path.clone()).collect()
+    let needed = places.iter().filter(|(path, place)| place.writable && !is_covered(path, &places));
+    let mut needed: Vec<_> = needed.map(|(path, place)| (place.at, path.clone())).collect();
+    needed.sort();
+    needed.into_iter().map(|(_, path)| path).collect()
 }
 
 struct Place {
-    path: PathBuf,
+    /// Its number among the mounts.
+    at: usize,
     writable: bool,
     /// All directories in it on the way to further mounts are made by us.
     ours: bool,
 }
 
-/// Whether the mount right around `place` is writable and leads to it for sure. In a directory of an image or of the
+/// Whether the mount right around `path` is writable and leads to it for sure. In a directory of an image or of the
 /// host some name on the way may be a link to elsewhere.
-fn is_covered(place: &Place, places: &[Place]) -> bool {
-    if place.path.components().any(|part| part == Component::ParentDir) {
+fn is_covered(path: &Path, places: &BTreeMap<PathBuf, Place>) -> bool {
+    if path.components().any(|part| part == Component::ParentDir) {
         return false;
     }
-    let around = places.iter().filter(|other| other.path != place.path && place.path.starts_with(&other.path));
-    around.max_by_key(|other| other.path.as_os_str().len()).is_some_and(|nearest| nearest.writable && nearest.ours)
+    // Looked up by each directory above: there may be thousands of places.
+    let around = path.ancestors().skip(1).find_map(|dir| places.get(dir));
+    around.is_some_and(|nearest| nearest.writable && nearest.ours)
 }
 
 #[cfg(test)]
@@ -206,5 +208,20 @@ mod tests {
         assert_eq!(places(&[read_only, project]), ["/home/u/p", "/dev"].map(PathBuf::from));
         let odd: (&str, &str, &[&str]) = ("/home/u/../v", "tmpfs", &[]);
         assert_eq!(places(&[tmpfs, odd]), ["/home/u", "/home/u/../v", "/dev"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn the_mount_around_is_the_nearest_of_many() {
+        // A private file system with as many places in it as may be hidden, each in a directory that is mounted itself.
+        let names: Vec<[String; 2]> =
+            (0..20_000).map(|number| [format!("/t/{number}"), format!("/t/{number}/in/git")]).collect();
+        let tmpfs: (&str, &str, &[&str]) = ("/t", "tmpfs", &[]);
+        let inner = names
+            .iter()
+            .flat_map(|[dir, git]| [(dir.as_str(), "none", &["rbind"][..]), (git.as_str(), "none", &["rbind"][..])]);
+        let places = writable(&spec(true, &std::iter::once(tmpfs).chain(inner).collect::<Vec<_>>()));
+        // Those in the file system of ours need no rule, those in directories of the host do.
+        assert_eq!(places.len(), 2 + names.len());
+        assert!(names.iter().zip(&places[1..]).all(|([_, git], place)| Path::new(git) == place));
     }
 }

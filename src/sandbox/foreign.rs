@@ -1,11 +1,12 @@
 //! Files that somebody else may have put where they are: never waited for, never more than expected, and none that a
 //! link leads to.
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow, bail};
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::Mode;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 /// No such file is larger than this, in bytes.
@@ -67,11 +68,29 @@ fn below(path: &Path, written: &[PathBuf], flags: OFlag) -> Result<Option<File>>
     let mode = if flags.contains(OFlag::O_CREAT) { Mode::from_bits_truncate(0o666) } else { Mode::empty() };
     let how = OpenHow::new().flags(flags | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC).mode(mode);
     let how = how.resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
-    let file = File::from(openat2(&dir, path.strip_prefix(from)?, how).context("no link is followed there")?);
+    let file = File::from(openat2(&dir, path.strip_prefix(from)?, how).map_err(|errno| refusal(path, errno))?);
     if !file.metadata()?.is_file() {
         bail!("it is no regular file");
     }
     Ok(Some(file))
+}
+
+/// Why a file that a sandbox may have put there is not opened.
+fn refusal(path: &Path, errno: Errno) -> anyhow::Error {
+    match errno {
+        Errno::ELOOP => anyhow!(errno).context("no link is followed where a sandbox may write"),
+        // A fifo or socket that nobody reads.
+        Errno::ENXIO => {
+            let kind = path.symlink_metadata().map(|meta| meta.file_type());
+            let what = match kind {
+                Ok(kind) if kind.is_fifo() => "it is a fifo",
+                Ok(kind) if kind.is_socket() => "it is a socket",
+                _ => "it is a device",
+            };
+            anyhow!("{what}, and no regular file")
+        }
+        errno => errno.into(),
+    }
 }
 
 fn read(path: &Path, flags: i32) -> Result<String> {

@@ -206,29 +206,6 @@ impl Profile {
     pub fn parse(text: &str) -> Result<Profile> {
         toml::from_str(text).map_err(|error| anyhow!(located(text, &error)))
     }
-
-    /// Whether it asks for anything that it would not have without it.
-    pub fn widens(&self) -> bool {
-        let Allow { programs, etc, toolchains, read, write, project, gitconfig, pass, set, .. } = &self.allow;
-        let Allow { network, caches, user_namespaces, seccomp, capabilities, limits, .. } = &self.allow;
-        let lists = [programs, etc, toolchains, read, write, gitconfig, pass, capabilities];
-        lists.iter().any(|list| !list.is_empty())
-            || project.is_some()
-            || !set.is_empty()
-            || network.is_some()
-            || !caches.is_empty()
-            || *user_namespaces
-            || seccomp.is_some()
-            || limits.any()
-    }
-}
-
-impl Limits {
-    fn any(&self) -> bool {
-        let Limits { tmpfs, memory, cpus, processes, time, file_size, open_files } = self;
-        let texts = [tmpfs, memory, cpus, time, file_size].iter().any(|limit| limit.is_some());
-        texts || processes.is_some() || open_files.is_some()
-    }
 }
 
 /// `line 3, column 7: unknown field …`: one line, where toml's own is a picture.
@@ -343,15 +320,6 @@ mod tests {
         ] {
             let error = Profile::parse(text).unwrap_err().to_string();
             assert!(error.contains(expected) && !error.contains('\n'), "{text:?}: {error}");
-        }
-    }
-
-    #[test]
-    fn only_allow_widens() {
-        let narrow = "seccomp = \"strict\"\n[deny]\nnetwork = true\nhide = [\"*\"]\n[limits]\ntime = \"1s\"\n";
-        assert!(!Profile::parse(narrow).unwrap().widens());
-        for wide in ["pass = [\"A\"]", "network = \"host\"", "set = { A = \"1\" }", "limits = { processes = 3 }"] {
-            assert!(Profile::parse(&format!("[allow]\n{wide}\n")).unwrap().widens(), "{wide}");
         }
     }
 }

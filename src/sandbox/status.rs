@@ -1,10 +1,11 @@
 //! The lines of bubblewrap's `--info-fd` and `--json-status-fd`, for programs that drive either.
 use crate::cli::RunningArgs;
-use crate::verbs::sandbox::own_descriptor;
+use crate::sys::descriptor;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::fd::OwnedFd;
 
 /// Its names of the namespaces, and the kernel's in /proc/PID/ns.
 const NAMESPACES: [(&str, &str); 6] = [
@@ -65,4 +66,9 @@ impl Status {
             None => Ok(()),
         }
     }
+}
+
+/// A copy of a descriptor that the caller passes; the program gets neither.
+pub fn own_descriptor(number: i32) -> Result<OwnedFd> {
+    descriptor::duplicate(number).with_context(|| format!("descriptor {number} is not open"))
 }

@@ -1,7 +1,8 @@
 //! A project's own profile, `.rrunc.toml`: whoever writes the project's files may have written it, so it counts only
 //! once the user has read it, and only as it was then.
 use super::foreign;
-use super::profile::{Named, Profile};
+use super::profile::{Access, Allow, Limits, Named, Profile};
+use crate::printable::printable;
 use anyhow::{Context, Result};
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
@@ -94,5 +95,78 @@ pub fn forget(root: &Path) -> Result<bool> {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(e).with_context(|| copy.display().to_string()),
+    }
+}
+
+/// What it gives that sandboxes would not have without it: for each kind a word, and all of that kind. What reaches
+/// furthest comes last.
+pub fn gives(allow: &Allow) -> Vec<(&'static str, Vec<String>)> {
+    let Allow { programs, etc, toolchains, read, write, project, gitconfig, pass, set, .. } = allow;
+    let Allow { network, caches, user_namespaces, seccomp, capabilities, limits, .. } = allow;
+    let Limits { tmpfs, memory, cpus, processes, time, file_size, open_files } = limits;
+    let sizes = [("tmpfs", tmpfs), ("memory", memory), ("cpus", cpus), ("time", time), ("file-size", file_size)];
+    let sizes = sizes.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value.as_ref()?)));
+    let numbers = [("processes", processes), ("open-files", open_files)];
+    let numbers = numbers.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", (*value)?)));
+    let kind = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+    let all = [
+        ("limits", sizes.chain(numbers).collect()),
+        ("gitconfig", gitconfig.clone()),
+        ("caches", caches.iter().map(|cache| kind(cache)).collect()),
+        ("set", set.iter().map(|(name, value)| format!("{name}={value}")).collect()),
+        ("pass", pass.clone()),
+        ("etc", etc.clone()),
+        ("toolchains", toolchains.clone()),
+        ("programs", programs.clone()),
+        ("read", read.clone()),
+        ("project", project.iter().map(|access: &Access| kind(access)).collect()),
+        ("write", write.clone()),
+        ("user-namespaces", user_namespaces.then(|| "yes".to_owned()).into_iter().collect()),
+        ("seccomp", seccomp.iter().map(|seccomp| seccomp.name().to_owned()).collect()),
+        ("capabilities", capabilities.clone()),
+        ("network", network.iter().map(|network| kind(network)).collect()),
+    ];
+    let shown = |values: Vec<String>| values.iter().map(|value| printable(value)).collect();
+    all.into_iter()
+        .filter(|(_, values): &(_, Vec<String>)| !values.is_empty())
+        .map(|(name, v)| (name, shown(v)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_allow_gives_and_every_key_of_it_does() {
+        let gives = |text: &str| gives(&Profile::parse(text).unwrap().allow);
+        let narrow = "seccomp = \"strict\"\n[deny]\nnetwork = true\nhide = [\"*\"]\n[limits]\ntime = \"1s\"\n";
+        assert!(gives(narrow).is_empty());
+        for (key, wide) in [
+            ("programs", "programs = [\"/x\"]"),
+            ("etc", "etc = [\"/etc/x\"]"),
+            ("toolchains", "toolchains = [\"x\"]"),
+            ("read", "read = [\"/x\"]"),
+            ("write", "write = [\"/x\"]"),
+            ("project", "project = \"write\""),
+            ("gitconfig", "gitconfig = [\"x\"]"),
+            ("pass", "pass = [\"A\"]"),
+            ("set", "set = { A = \"1\" }"),
+            ("network", "network = \"host\""),
+            ("caches", "caches = [\"npm\"]"),
+            ("user-namespaces", "user-namespaces = true"),
+            ("seccomp", "seccomp = \"default\""),
+            ("capabilities", "capabilities = [\"CAP_NET_RAW\"]"),
+            ("limits", "limits = { processes = 3 }"),
+            ("limits", "limits = { time = \"1h\" }"),
+            ("limits", "limits = { cpus = \"2\" }"),
+        ] {
+            let given = gives(&format!("[allow]\n{wide}\n"));
+            assert_eq!(
+                given.iter().map(|(name, values)| (*name, values.len())).collect::<Vec<_>>(),
+                [(key, 1)],
+                "{wide}"
+            );
+        }
     }
 }

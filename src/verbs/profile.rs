@@ -3,6 +3,7 @@
 use super::Outcome;
 use crate::cli::{ProfileAction, ProfileArgs};
 use crate::error::WithHint;
+use crate::printable::printable;
 use crate::sandbox::foreign;
 use crate::sandbox::policy::Policy;
 use crate::sandbox::profile::{self, BUILT_IN, Profile};
@@ -10,6 +11,7 @@ use crate::seccomp::profiles::PROFILES;
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
 use std::fs;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 /// Where seccomp's profiles are.
@@ -22,7 +24,7 @@ const APPARMOR: (&str, &str) = ("apparmor", include_str!("../../profiles/apparmo
 pub fn run(args: &ProfileArgs) -> Result<Outcome> {
     match &args.action {
         ProfileAction::Ls => Ok(list().into()),
-        ProfileAction::Show { name } => text(name).map(Outcome::from),
+        ProfileAction::Show { name } => text(name).map(|text| shown(text, std::io::stdout().is_terminal()).into()),
         ProfileAction::Check { name } => check(name).map(Outcome::from),
     }
 }
@@ -32,7 +34,9 @@ fn list() -> String {
     let own = own_files().into_iter().map(|path| {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let described = profile::read(&path).map(|named| named.profile.description.unwrap_or_default());
-        (name, path.display().to_string(), described.unwrap_or_else(|_| "cannot be read: see `profile check`".into()))
+        let described = described.unwrap_or_else(|_| "cannot be read: see `profile check`".into());
+        // A line each, whatever it is called.
+        (printable(&name), printable(&path.to_string_lossy()), printable(&described))
     });
     let built_in = BUILT_IN.iter().map(|(name, text)| {
         let described = Profile::parse(text).ok().and_then(|profile| profile.description).unwrap_or_default();
@@ -57,6 +61,16 @@ fn list() -> String {
         writeln!(table, "{name:names$}  {place:places$}  {described}").expect("a String takes all");
     }
     table
+}
+
+/// The text as it is; for a terminal, without what it would obey.
+fn shown(text: String, on_terminal: bool) -> String {
+    if !on_terminal {
+        return text;
+    }
+    // Line by line, and tabs are harmless.
+    let line = |line: &str| line.split('\t').map(printable).collect::<Vec<_>>().join("\t");
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn own_files() -> Vec<PathBuf> {

@@ -8,16 +8,15 @@ use crate::sandbox::pasta::Pasta;
 use crate::sandbox::profile::Network;
 use crate::sandbox::promises::{self, Demands};
 use crate::sandbox::report::Report;
-use crate::sandbox::status::Status;
+use crate::sandbox::status::{Status, own_descriptor};
 use crate::sandbox::tier::Tier;
 use crate::sandbox::{self, Caller, Choice, foreign, grants};
 use crate::state::{Container, Root, process};
-use crate::sys::{descriptor, landlock, prctl};
+use crate::sys::{landlock, prctl};
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
 use std::fs::{self, File};
 use std::io::{IsTerminal, Seek, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -148,11 +147,6 @@ fn open_report(text: &str, choice: &Choice, caller: &Caller) -> Result<File> {
         }
     };
     open().with_context(|| format!("--report {text}"))
-}
-
-/// A copy of a descriptor that the caller passes; the program gets neither.
-pub fn own_descriptor(number: i32) -> Result<OwnedFd> {
-    descriptor::duplicate(number).with_context(|| format!("descriptor {number} is not open"))
 }
 
 fn tell(report: &Report, file: Option<File>, quiet: bool) -> Result<()> {

@@ -9,6 +9,9 @@ use anyhow::{Context, Result, anyhow};
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+/// No more of each kind are listed that a profile gives; the others are counted.
+const MOST: usize = 5;
+
 /// Runs the verb.
 pub fn run(args: &TrustArgs) -> Result<Outcome> {
     let root = root(args)?;
@@ -41,7 +44,7 @@ fn root(args: &TrustArgs) -> Result<PathBuf> {
 /// Shows the text on stderr, so that it is read whatever becomes of stdout, and waits for a yes.
 fn ask(args: &TrustArgs, root: &Path, text: &str, before: Option<&str>) -> Result<Outcome> {
     let path = root.join(FILE);
-    let widens = trust::parse(root, text)?.profile.widens();
+    let gives = trust::gives(&trust::parse(root, text)?.profile.allow);
     let mut screen = std::io::stderr().lock();
     let what = if before.is_some() { "has changed since you trusted it; it says now" } else { "says" };
     writeln!(screen, "{} {what}:\n", path.display())?;
@@ -49,10 +52,19 @@ fn ask(args: &TrustArgs, root: &Path, text: &str, before: Option<&str>) -> Resul
         let mark = if before.is_some_and(|old| !old.lines().any(|known| known == line)) { '+' } else { ' ' };
         writeln!(screen, "  {mark} {}", line.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'"))?;
     }
-    if widens {
-        writeln!(screen, "\nWhat stands under [allow] gives every sandbox of this project more than it has now.")?;
-    } else {
+    // Last, right above the question: a long text may have scrolled away what matters.
+    if gives.is_empty() {
         writeln!(screen, "\nIt only narrows what sandboxes of this project may do.")?;
+    } else {
+        writeln!(screen, "\nIt gives every sandbox of this project more than it has now:")?;
+    }
+    for (name, values) in &gives {
+        for value in values.iter().take(MOST) {
+            writeln!(screen, "  {name}: {value}")?;
+        }
+        if let Some(more) = values.len().checked_sub(MOST).filter(|more| *more > 0) {
+            writeln!(screen, "  {name}: and {more} more")?;
+        }
     }
     if !args.yes && !confirmed(&mut screen)? {
         return Err(anyhow!("{} stays untrusted", path.display())).hint(|| "--yes trusts it without asking");

@@ -97,6 +97,9 @@ fn row_24_the_report_is_not_written_through_a_link_or_waited_for() {
     for place in ["a.json", "b.json", "c/victim", "./c/../a.json"] {
         scene.run(&["--report", place, "--", "true"]).fails(125, &["--report", place]);
     }
+    // Each in words that say what it is.
+    scene.run(&["--report", "b.json", "--", "true"]).fails(125, &["it is a fifo"]);
+    scene.run(&["--report", "a.json", "--", "true"]).fails(125, &["no link is followed where a sandbox may write"]);
     assert_eq!(fs::read_to_string(&victim).expect("read"), "text");
     scene.run(&["--report", "new.json", "--", "sh", "-c", "head -c 100000 /dev/zero >> new.json"]).success();
     let report = fs::read_to_string(scene.project().join("new.json")).expect("written");

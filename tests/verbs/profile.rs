@@ -1,5 +1,5 @@
 //! `profile`: what comes with the binary can be looked at and used.
-use crate::support::Stage;
+use crate::support::{Stage, Terminal};
 use serde_json::{Value, json};
 
 #[test]
@@ -44,4 +44,21 @@ fn mistakes_are_told_with_what_to_do() {
     stage.rrunc(&["profile", "ls", "base"]).fails(2, &["base"]);
     stage.rrunc(&["profile", "frob"]).fails(2, &["frob"]);
     stage.rrunc(&["profile", "ls", "--no-such"]).exits(2);
+}
+
+#[test]
+fn a_terminal_is_shown_no_control_characters_of_a_profile_and_a_pipe_every_byte() {
+    let stage = Stage::new();
+    let file = stage.dir().join("evil.toml");
+    let text = "# \u{1b}]0;owned\u{7}\tand \u{202e}more\ndescription = \"x\"\n";
+    std::fs::write(&file, text).expect("write");
+    let name = file.to_str().expect("plain");
+    stage.rrunc(&["profile", "show", name]).success().prints(text);
+    let (code, shown) = Terminal::start(stage.call(&["profile", "show", name]), 24, 200).wait();
+    assert_eq!(code, 0);
+    assert!(!shown.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{shown:?}");
+    let expected = "# \\u{1b}]0;owned\\u{7}\tand \\u{202e}more\ndescription = \"x\"\n";
+    // A terminal's line discipline may put blanks for the tab.
+    let plain = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!((plain(&shown), shown.matches('\n').count()), (plain(expected), 2), "{shown:?}");
 }

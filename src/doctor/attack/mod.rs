@@ -3,13 +3,17 @@
 //!
 //! A promise holds when every attempt is refused. What an attempt has brought about on the host is looked at from the
 //! host, so that a payload that cannot see its success does not hide it.
+pub mod attempt;
+mod judge;
 pub mod payload;
+pub mod rounds;
 pub mod scene;
 
 use super::report::{Row, document, table};
 use anyhow::Result;
-use scene::Scene;
-use serde::{Deserialize, Serialize};
+pub use attempt::{Attempt, Verdict, judge};
+use scene::{Launcher, Scene};
+use serde::Serialize;
 use std::path::Path;
 
 /// A promise of the sandbox, and by what it is kept.
@@ -28,7 +32,7 @@ const fn promise(name: &'static str, mechanism: &'static str) -> Promise {
 }
 
 /// All promises: a closed list, in the order of the report.
-pub const PROMISES: [Promise; 13] = [
+pub const PROMISES: [Promise; 14] = [
     promise("view", "mount namespace with an allow-list of mounts"),
     promise("capabilities", "user namespace, all sets of capabilities empty"),
     promise("seccomp", "seccomp filter, profile sandbox"),
@@ -41,54 +45,9 @@ pub const PROMISES: [Promise; 13] = [
     promise("privileges", "no_new_privs, nosuid mounts"),
     promise("mounts", "no capability, mount calls filtered"),
     promise("namespaces", "clone, clone3 and unshare filtered"),
+    promise("limits", "a cgroup or rrunc that watches memory, rlimits, sizes of tmpfs"),
     Promise { name: "landlock", mechanism: "Landlock domain", additional: true },
 ];
-
-/// One thing that a payload has tried.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
-    /// What, such as `read a file below HOME`.
-    pub what: String,
-    /// It worked.
-    pub succeeded: bool,
-    /// Its success alone reaches nothing of the host; but one defence of several is not there.
-    pub lesser: bool,
-    /// Why it was refused, or what came of it.
-    pub detail: String,
-}
-
-impl Attempt {
-    /// One whose success breaks the promise.
-    pub fn new(what: impl Into<String>, succeeded: bool, detail: impl Into<String>) -> Attempt {
-        Attempt { what: what.into(), succeeded, lesser: false, detail: detail.into() }
-    }
-
-    /// One whose success weakens it.
-    pub fn lesser(what: impl Into<String>, succeeded: bool, detail: impl Into<String>) -> Attempt {
-        Attempt { lesser: true, ..Attempt::new(what, succeeded, detail) }
-    }
-}
-
-/// What is left of a promise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// Every attempt was refused.
-    Enforced,
-    /// What is promised is kept, by less than there should be.
-    Weakened,
-    /// An attack worked.
-    Off,
-}
-
-/// Judges a promise by what was tried. Nothing tried is nothing shown.
-pub fn judge(attempts: &[Attempt]) -> Verdict {
-    let worked = |lesser| attempts.iter().any(|attempt| attempt.succeeded && attempt.lesser == lesser);
-    if attempts.is_empty() || worked(false) {
-        return Verdict::Off;
-    }
-    if worked(true) { Verdict::Weakened } else { Verdict::Enforced }
-}
 
 /// A promise after its attack.
 #[derive(Debug, Clone)]
@@ -108,10 +67,17 @@ impl Tried {
     fn detail(&self) -> String {
         let worked: Vec<_> = self.attempts.iter().filter(|attempt| attempt.succeeded).collect();
         match worked.first() {
-            None if self.attempts.is_empty() => "nothing could be tried".to_owned(),
             None => {
-                let attacks = if self.attempts.len() == 1 { "attack" } else { "attacks" };
-                format!("{}; {} {attacks} refused", self.promise.mechanism, self.attempts.len())
+                let (tried, not): (Vec<_>, Vec<_>) = self.attempts.iter().partition(|attempt| attempt.tried);
+                let attacks = if tried.len() == 1 { "attack" } else { "attacks" };
+                let more = match not.first() {
+                    Some(first) => format!("; {} not tried ({}: {})", not.len(), first.what, first.detail),
+                    None => String::new(),
+                };
+                match tried.len() {
+                    0 => format!("nothing could be tried{more}"),
+                    count => format!("{}; {count} {attacks} refused{more}", self.promise.mechanism),
+                }
             }
             Some(first) => format!("{}: {}", first.what, first.detail),
         }
@@ -120,10 +86,10 @@ impl Tried {
 
 /// Attacks every promise, in sandboxes that the binary `exe` makes.
 pub fn run(exe: &Path) -> Result<Vec<Tried>> {
+    let launcher = Launcher::sandbox(exe);
     let attack = |promise: &Promise| {
         // Bait of its own for each: one attack may not spoil that of the next.
-        let scene = Scene::new(exe)?;
-        let attempts = scene.attack(promise.name, &scene.sandbox(exe))?;
+        let attempts = rounds::attack(&Scene::new(exe)?, promise.name, &launcher)?;
         Ok(Tried { promise: *promise, attempts })
     };
     PROMISES.iter().map(attack).collect()
@@ -182,20 +148,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_success_is_enough_to_break_a_promise() {
-        let refused = || Attempt::new("a", false, "");
-        assert_eq!(judge(&[refused(), refused()]), Verdict::Enforced);
-        assert_eq!(judge(&[refused(), Attempt::new("b", true, ""), refused()]), Verdict::Off);
-        assert_eq!(judge(&[refused(), Attempt::lesser("b", true, "")]), Verdict::Weakened);
-        assert_eq!(judge(&[Attempt::lesser("b", true, ""), Attempt::new("c", true, "")]), Verdict::Off);
-    }
-
-    #[test]
-    fn a_promise_that_nothing_was_tried_on_does_not_count_as_kept() {
-        assert_eq!(judge(&[]), Verdict::Off);
-    }
-
-    #[test]
     fn what_is_attacked_are_promises_of_the_sandbox() {
         let promised = crate::sandbox::promises::PROMISES.map(|(name, _)| name);
         assert!(PROMISES.iter().all(|promise| promised.contains(&promise.name)));
@@ -204,8 +156,8 @@ mod tests {
     #[test]
     fn landlock_alone_may_be_off() {
         let off = |at: usize| Tried { promise: PROMISES[at], attempts: Vec::new() };
-        assert!(!broken(&[off(12)]));
-        assert!(broken(&[off(12), off(0)]));
+        assert!(!broken(&[off(13)]));
+        assert!(broken(&[off(13), off(0)]));
         assert!(text(&[off(0)], false).contains("nothing could be tried"));
     }
 }

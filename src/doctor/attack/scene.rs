@@ -1,10 +1,9 @@
-//! The host's side of an attack: bait in a private directory, a bystander to be killed, listeners to be reached; then the
-//! call, and a look at what has happened to the bait.
-use super::Attempt;
+//! The host's side of an attack: bait in a private directory, a bystander to be killed, listeners to be reached, and the
+//! call of what is attacked.
 use super::payload::Bait;
 use crate::sys::{keyctl, pidfd, signal};
 use anyhow::{Context, Result, bail};
-use nix::pty::openpty;
+use nix::pty::{OpenptyResult, openpty};
 use nix::sys::stat::fstat;
 use nix::unistd::Pid;
 use std::ffi::OsString;
@@ -15,7 +14,7 @@ use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::{SocketAddr, UnixListener};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,17 +25,71 @@ const SHOWN: &str = "/mnt/rrunc";
 const LIMIT: u16 = 30_000;
 /// What follows the name to run a payload.
 const PAYLOAD: [&str; 2] = ["doctor", "--payload"];
+/// How long what is beyond a limit is given to be ended, in milliseconds: nobody waits for it where that works.
+const PATIENCE: u16 = 10_000;
 static SCENES: AtomicU32 = AtomicU32::new(0);
+
+/// What starts a program: the sandbox, or in the tests something weaker.
+pub struct Launcher {
+    before: Vec<OsString>,
+    takes_options: bool,
+    payload: OsString,
+}
+
+impl Launcher {
+    /// `rrunc sandbox`, by the binary `exe`.
+    pub fn sandbox(exe: &Path) -> Launcher {
+        let mut bind = exe.as_os_str().to_owned();
+        bind.push(":");
+        bind.push(SHOWN);
+        let before = vec![exe.into(), "sandbox".into(), "--ro-bind".into(), bind];
+        Launcher { before, takes_options: true, payload: SHOWN.into() }
+    }
+
+    /// The words `before`, which know no options of the sandbox.
+    pub fn other(before: &[&str], exe: &Path) -> Launcher {
+        Launcher { before: before.iter().map(OsString::from).collect(), takes_options: false, payload: exe.into() }
+    }
+}
+
+/// One call.
+#[derive(Default)]
+pub struct Call<'a> {
+    /// Options of the sandbox.
+    pub options: &'a [&'a str],
+    /// The program and its arguments; none is the payload of the given name.
+    pub program: &'a [&'a str],
+    /// Name of the payload.
+    pub payload: &'a str,
+    /// Working directory, below that of the scene; none is the project.
+    pub dir: Option<&'a str>,
+    /// Standard input; none is /dev/null.
+    pub stdin: Option<Stdio>,
+    /// Standard error is the terminal.
+    pub on_terminal: bool,
+}
+
+/// What came of it.
+pub struct Ran {
+    /// Exit status, as a shell has it.
+    pub status: Option<i32>,
+    /// What was printed.
+    pub stdout: String,
+    /// Messages.
+    pub stderr: String,
+}
 
 /// Bait, and who watches it.
 pub struct Scene {
-    dir: PathBuf,
-    bait: Bait,
+    /// Where it all is.
+    pub dir: PathBuf,
+    /// What is where.
+    pub bait: Bait,
     bystander: Child,
     answers: ChildStdout,
-    terminal: nix::pty::OpenptyResult,
+    terminal: OpenptyResult,
     /// Kept open: connecting needs nobody who accepts.
-    _listeners: (TcpListener, UnixListener, UnixListener),
+    _listeners: (TcpListener, [UnixListener; 3]),
 }
 
 impl Scene {
@@ -45,7 +98,6 @@ impl Scene {
         let number = SCENES.fetch_add(1, Ordering::Relaxed);
         let name = format!("rrunc-doctor-{}-{number}", std::process::id());
         let dir = std::env::temp_dir().join(&name);
-        let private = |dir: &Path| DirBuilder::new().mode(0o700).create(dir).with_context(|| dir.display().to_string());
         let process = format!("bait-{}-{number}", std::process::id());
         let mut bystander = Command::new(exe)
             .args(PAYLOAD)
@@ -63,96 +115,127 @@ impl Scene {
             let status = bystander.wait().context("the bystander")?;
             bail!("{}: cannot be made, or its watcher not started: {status}", dir.display());
         }
-        for name in ["home", "home/.ssh", "project", "run"] {
-            private(&dir.join(name))?;
-        }
-        for file in ["home/.ssh/id_ed25519", "secret"] {
-            fs::write(dir.join(file), "bait\n").with_context(|| file.to_owned())?;
-        }
+        lay_out(&dir)?;
         let port = TcpListener::bind(("127.0.0.1", 0)).context("listen on loopback")?;
-        let abstract_name = name.clone();
-        let hidden = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&abstract_name)?).context("listen")?;
-        let socket = UnixListener::bind(dir.join("home/agent.sock")).context("listen")?;
+        let hidden = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name)?).context("listen")?;
+        let sockets = ["home/agent.sock", "run/bus"].map(|name| dir.join(name));
+        let [agent, bus] = sockets.each_ref().map(UnixListener::bind);
         let terminal = openpty(None, None).context("make a pseudoterminal")?;
         let stat = fstat(&terminal.slave).context("the pseudoterminal")?;
         let held = fs::metadata(&dir).context("the bait")?;
         let bait = Bait {
             secret: dir.join("secret"),
+            granted: dir.join("granted"),
             home: dir.join("home"),
-            socket: dir.join("home/agent.sock"),
+            run: dir.join("run"),
+            report: dir.join("report.json"),
+            sockets: sockets.to_vec(),
             port: port.local_addr().context("the port")?.port(),
-            abstract_name,
+            abstract_name: name,
             process,
             directory: (held.dev(), held.ino()),
             terminal: (stat.st_dev, stat.st_ino),
             keyring: keyctl::session_keyring().ok(),
+            patience: PATIENCE,
         };
-        Ok(Scene { dir, bait, bystander, answers, terminal, _listeners: (port, hidden, socket) })
+        let listeners = (port, [hidden, agent.context("listen")?, bus.context("listen")?]);
+        Ok(Scene { dir, bait, bystander, answers, terminal, _listeners: listeners })
     }
 
-    /// What runs `exe` in a sandbox.
-    pub fn sandbox(&self, exe: &Path) -> Vec<OsString> {
-        let mut bind = exe.as_os_str().to_owned();
-        bind.push(":");
-        bind.push(SHOWN);
-        let flags = [OsString::from("sandbox"), "--ro-bind".into(), bind, "--".into(), SHOWN.into()];
-        std::iter::once(exe.as_os_str().to_owned()).chain(flags).collect()
-    }
-
-    /// Runs the attack on `promise`, by the program and first arguments `launcher`: the binary itself for no sandbox.
-    ///
-    /// # Errors
-    /// When the payload did not come to its end.
-    pub fn attack(&self, promise: &str, launcher: &[OsString]) -> Result<Vec<Attempt>> {
+    /// The command of a call, with what of the caller's is in its surroundings.
+    pub fn command(&self, launcher: &Launcher, call: &Call) -> Result<Command> {
+        let mut words = launcher.before.clone();
+        if launcher.takes_options {
+            words.extend(call.options.iter().map(OsString::from));
+            words.push("--".into());
+        }
+        if call.program.is_empty() {
+            words.push(launcher.payload.clone());
+            words.extend(PAYLOAD.into_iter().chain([call.payload, "--bait"]).map(OsString::from));
+            words.push(serde_json::to_string(&self.bait)?.into());
+        }
+        words.extend(call.program.iter().map(OsString::from));
         // The shell gives it a descriptor that nobody has closed.
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", "exec 7<\"$0\" && exec \"$@\""]).arg(&self.dir).args(launcher).args(PAYLOAD);
-        command.arg(promise).arg("--bait").arg(serde_json::to_string(&self.bait)?);
-        command.current_dir(self.dir.join("project")).env("HOME", self.dir.join("home"));
+        command.args(["-c", "exec 7<\"$0\" && exec \"$@\""]).arg(&self.dir).args(words);
+        command.current_dir(self.dir.join(call.dir.unwrap_or("project"))).env("HOME", self.dir.join("home"));
         // What else of the caller's would be read or written lies below that HOME, then.
         for name in ["XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"] {
             command.env_remove(name);
         }
-        command.env("XDG_RUNTIME_DIR", self.dir.join("run")).env(Bait::VARIABLE, "bait");
-        let stdin = if promise == "terminal" { self.terminal.slave.try_clone()?.into() } else { Stdio::null() };
+        command.env("XDG_RUNTIME_DIR", &self.bait.run).env(Bait::VARIABLE, "bait");
+        for name in Bait::SESSION {
+            command.env(name, &self.bait.sockets[0]);
+        }
         signal::end_with_parent(&mut command);
+        Ok(command)
+    }
+
+    /// Calls it, and waits for its end.
+    pub fn call(&self, launcher: &Launcher, call: Call) -> Result<Ran> {
+        let mut command = self.command(launcher, &call)?;
         // Into files: a pipe would be waited for as long as anybody has it.
         let (out, err) = (self.dir.join("stdout"), self.dir.join("stderr"));
         let create = |path: &Path| File::create(path).with_context(|| path.display().to_string());
-        let mut child = command.stdin(stdin).stdout(create(&out)?).stderr(create(&err)?).spawn().context("/bin/sh")?;
+        let stderr: Stdio = if call.on_terminal { self.terminal()? } else { create(&err)?.into() };
+        command.stdin(call.stdin.unwrap_or_else(Stdio::null)).stdout(create(&out)?).stderr(stderr);
+        let mut child = command.spawn().context("/bin/sh")?;
         let process = pidfd::open(Pid::from_raw(child.id().cast_signed())).context("the attack")?;
         if !pidfd::wait_ended(process.as_fd(), LIMIT).context("the attack")? {
             child.kill().context("end the attack")?;
         }
         let status = child.wait().context("wait for the attack")?;
-        let said = fs::read_to_string(&out).context("what the attack said")?;
-        let Some(attempts) = said.lines().find_map(|line| serde_json::from_str::<Vec<Attempt>>(line).ok()) else {
-            let error = fs::read_to_string(&err).unwrap_or_default();
-            bail!("attack on {promise}: {status}: {}", error.trim());
-        };
-        Ok(attempts.into_iter().chain(self.aftermath(promise)?).collect())
+        let text = |path: &Path| fs::read(path).map(|text| String::from_utf8_lossy(&text).into_owned());
+        let stderr = if call.on_terminal { self.shown()? } else { text(&err).context("what the attack said")? };
+        let status = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+        Ok(Ran { status, stdout: text(&out).context("what the attack said")?, stderr })
+    }
+
+    /// The terminal as a standard stream.
+    pub fn terminal(&self) -> Result<Stdio> {
+        Ok(self.terminal.slave.try_clone().context("the pseudoterminal")?.into())
+    }
+
+    /// What the terminal has shown so far. It is put down behind a mark, so that nothing is waited for.
+    fn shown(&self) -> Result<String> {
+        const MARK: &[u8] = b"\0\0";
+        nix::unistd::write(&self.terminal.slave, MARK).context("the pseudoterminal")?;
+        let (mut text, mut piece) = (Vec::new(), [0; 4096]);
+        while !text.ends_with(MARK) {
+            let length = nix::unistd::read(&self.terminal.master, &mut piece).context("the pseudoterminal")?;
+            text.extend(&piece[..length]);
+        }
+        text.truncate(text.len() - MARK.len());
+        Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
     /// A signal that has been sent before we ask comes before the answer: this does not depend on time.
-    fn bystander_answers(&self) -> bool {
+    pub fn bystander_answers(&self) -> bool {
         let asked = self.bystander.stdin.as_ref().is_some_and(|mut stdin| stdin.write_all(b"?").is_ok());
         asked && nix::unistd::read(&self.answers, &mut [0]) == Ok(1)
     }
+}
 
-    /// What can be seen from here only.
-    fn aftermath(&self, promise: &str) -> Result<Option<Attempt>> {
-        Ok(match promise {
-            "view" => {
-                let planted = self.bait.planted().exists();
-                Some(Attempt::new("write a file below HOME", planted, "looked at from outside"))
-            }
-            "proc" => {
-                let alive = self.bystander_answers();
-                Some(Attempt::new("end a process of the host", !alive, "looked at from outside"))
-            }
-            _ => None,
-        })
+/// A home with a key and somebody's repository in it, and projects.
+fn lay_out(dir: &Path) -> Result<()> {
+    let put = |name: &str, text: &str| -> Result<()> {
+        let path = dir.join(name);
+        let parent = path.parent().context("a directory")?;
+        DirBuilder::new().recursive(true).mode(0o700).create(parent).with_context(|| parent.display().to_string())?;
+        fs::write(&path, text).with_context(|| path.display().to_string())
+    };
+    for file in ["home/.ssh/id_ed25519", "home/victim/.git/config", "secret", "granted"] {
+        put(file, "bait\n")?;
     }
+    for name in Bait::RUNS_LATER {
+        put(&format!("project/{name}"), "bait\n")?;
+    }
+    let root = dir.display();
+    put("project/.rrunc.toml", &format!("[allow]\nread = [{:?}]\n", dir.join("granted")))?;
+    put("forged-keys/.git", &format!("gitdir: {root}/home/.ssh\n"))?;
+    put("forged-repository/.git", &format!("gitdir: {root}/home/victim/.git\n"))?;
+    let private = |name: &str| DirBuilder::new().recursive(true).mode(0o700).create(dir.join(name));
+    private("run/rrunc").and_then(|()| private(super::rounds::ODD)).context("the bait")
 }
 
 impl Drop for Scene {

@@ -1,6 +1,6 @@
 //! Profiles: which there are, what they come to, and a project's own one.
 use crate::support::place::write;
-use crate::support::{Output, Place};
+use crate::support::{Output, Place, Terminal};
 use std::fs;
 
 /// A profile of the user's own.
@@ -176,6 +176,33 @@ fn row_25_a_projects_own_profile_counts_only_once_it_is_trusted() {
     rrunc(&place, &["trust", "--forget"]).success();
     fs::write(&file, "extends = \"dev\"\n").expect("write");
     rrunc(&place, &["trust", "--yes"]).fails(1, &["`extends` has no place"]);
+}
+
+#[test]
+fn what_a_profile_gives_stands_last_before_the_question() {
+    let place = Place::new();
+    let comments = "# nothing\n".repeat(200);
+    let read: Vec<String> = (0..300).map(|number| format!("\"/usr/share/{number}\"")).collect();
+    let text = format!(
+        "[allow]\nnetwork = \"host\"\nwrite = [\"/srv/a\\u001b[2Jb\"]\nread = [{}]\n{comments}[deny]\nhide = [\"x\"]\n",
+        read.join(", ")
+    );
+    write(&place.project().join(".rrunc.toml"), &text);
+    let mut terminal = Terminal::start(place.call(&["trust"]).cwd(&place.project()), 24, 80);
+    let shown = terminal.expect("Trust it? [y/N] ");
+    terminal.send("n\n");
+    let (code, _) = terminal.wait();
+    assert_eq!(code, 1);
+    // On the last screen of a terminal: everything it gives, by kind, and nothing else.
+    let lines: Vec<&str> = shown.lines().collect();
+    let last = &lines[lines.len().saturating_sub(12)..];
+    let expected =
+        ["more than it has now:", "read: /usr/share/0", "and 295 more", "write: /srv/a\\u{1b}[2Jb", "network: host"];
+    let mut at = last.iter();
+    for text in expected {
+        assert!(at.any(|line| line.contains(text)), "{text}: {last:#?}");
+    }
+    assert!(at.as_slice().len() == 1 && !shown.contains('\u{1b}'), "{last:#?}");
 }
 
 #[test]

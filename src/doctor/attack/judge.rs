@@ -1,0 +1,299 @@
+//! The judges: from what an attack has seen to whether the promise held, was broken, or was not put to the test. Pure, so
+//! that each is known to say all three.
+use super::attempt::Attempt;
+use nix::errno::Errno;
+use serde_json::Value;
+
+/// Row 21: `made` processes beside the attacker, of which no more than `most` may be.
+pub fn processes(most: usize, made: usize, refusal: Option<Errno>) -> Attempt {
+    let what = format!("start more than {most} processes");
+    let attempt = match refusal {
+        _ if made > most => Attempt::new(what, true, "nothing stopped it"),
+        Some(Errno::EAGAIN) => Attempt::new(what, false, format!("{} after {made}", Errno::EAGAIN.desc())),
+        other => Attempt::not_tried(what, format!("ended after {made}: {}", other.map_or("no error", |e| e.desc()))),
+    };
+    attempt.of("21")
+}
+
+/// Row 21: `written` bytes below `place`, of which no more than `most` may be.
+pub fn disk(place: &str, most: usize, written: usize, error: Option<Errno>) -> Attempt {
+    let what = format!("fill {place}");
+    let attempt = match error {
+        _ if written > most => Attempt::new(what, true, format!("{written} bytes of at most {most}")),
+        Some(error @ (Errno::ENOSPC | Errno::EDQUOT)) => Attempt::new(what, false, error.desc()),
+        other => Attempt::not_tried(what, other.map_or("no error", |error| error.desc())),
+    };
+    attempt.of("21")
+}
+
+/// What came of processes that took more memory than is allowed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// All had it, and kept it.
+    Had,
+    /// One did not get it, or was ended.
+    Refused,
+    /// The sandbox was ended, and its report says why.
+    Ended(String),
+    /// It took too long to be had.
+    Slow,
+    /// The attack itself failed.
+    Failed(Errno),
+}
+
+/// Row 21: `count` processes that took `bytes` together.
+pub fn memory(count: usize, bytes: usize, seen: &Memory) -> Attempt {
+    let processes = if count == 1 { "one process".to_owned() } else { format!("{count} processes") };
+    let what = format!("have {} MiB in {processes}", bytes >> 20);
+    let attempt = match seen {
+        Memory::Had => Attempt::new(what, true, "nothing stopped it"),
+        Memory::Refused => Attempt::new(what, false, "one was refused it, or ended"),
+        Memory::Ended(by) if by == "memory" => Attempt::new(what, false, "all were ended, and the report says so"),
+        Memory::Ended(by) => Attempt::not_tried(what, format!("it was ended by {by}")),
+        Memory::Slow => Attempt::not_tried(what, "this host is too slow"),
+        Memory::Failed(error) => Attempt::not_tried(what, error.desc()),
+    };
+    attempt.of("21")
+}
+
+/// Row 21: a program that stays beyond its time: whether it was `still_there`, else the exit status.
+pub fn time(status: Option<i32>, still_there: bool) -> Attempt {
+    let what = "run on when the time is up";
+    let attempt = match status {
+        _ if still_there => Attempt::new(what, true, "nothing stopped it"),
+        Some(124) => Attempt::new(what, false, "it was ended, with 124"),
+        other => Attempt::not_tried(what, format!("exit status {other:?}")),
+    };
+    attempt.of("21")
+}
+
+/// What was possible about core dumps.
+#[derive(Debug)]
+pub struct Core {
+    /// A soft limit of 0, which a handler behind a pipe does not look at (core(5)).
+    pub lowered: bool,
+    /// No limit.
+    pub raised: bool,
+    /// A crash left a core dump; none where it was not tried.
+    pub dumped: Option<bool>,
+}
+
+/// Row 22.
+pub fn core(seen: &Core) -> Vec<Attempt> {
+    let refused = |worked: bool| if worked { "it worked" } else { "refused" };
+    let leave = "leave a core dump";
+    let crash = match seen.dumped {
+        Some(dumped) => Attempt::new(leave, dumped, if dumped { "there is one" } else { "there is none" }),
+        None => Attempt::not_tried(leave, "it would stay on the host"),
+    };
+    let all = vec![
+        Attempt::new("let the host's core handler in (limit 0)", seen.lowered, refused(seen.lowered)),
+        Attempt::new("take the limit of core dumps away", seen.raised, refused(seen.raised)),
+        crash,
+    ];
+    all.into_iter().map(|attempt| attempt.of("22")).collect()
+}
+
+/// Row 24: the text of the report, which is rrunc's own.
+pub fn report(text: &str) -> Attempt {
+    let what = "write the report";
+    let own = serde_json::from_str::<Value>(text).is_ok_and(|report| report["version"] == 1);
+    let attempt = match own {
+        true => Attempt::new(what, false, "it is rrunc's"),
+        false if text.is_empty() => Attempt::not_tried(what, "there is none"),
+        false => Attempt::new(what, true, "it is another's"),
+    };
+    attempt.of("24")
+}
+
+/// Row 25c: what of the project that runs later has `changed`, and what is `new` and not in the report that lists `told`.
+pub fn runs_later(changed: &[&str], new: &[&str], told: &[String]) -> Vec<Attempt> {
+    let untold: Vec<&str> = new
+        .iter()
+        .filter(|name| !told.iter().any(|path| path.ends_with(*name) || is_above(path, name)))
+        .copied()
+        .collect();
+    let (change, plant) = ("change what runs later on the host", "plant such a file unnoticed");
+    let planted = match (new.is_empty(), untold.is_empty()) {
+        (true, _) => Attempt::not_tried(plant, "none could be planted"),
+        (_, true) => Attempt::new(plant, false, "the report tells of it"),
+        _ => Attempt::new(plant, true, untold.join(", ")),
+    };
+    let detail = if changed.is_empty() { "looked at from outside".to_owned() } else { changed.join(", ") };
+    vec![Attempt::new(change, !changed.is_empty(), detail).of("25c"), planted.of("25c")]
+}
+
+/// Whether `path` is the first directory of `name`, in whatever directory.
+fn is_above(path: &str, name: &str) -> bool {
+    name.split_once('/').is_some_and(|(dir, _)| path.ends_with(&format!("/{dir}")))
+}
+
+/// Row 26: rrunc's own words about something called `name`, whose escaped form is `escaped`.
+pub fn escapes(what: &str, name: &str, escaped: &str, words: &str) -> Attempt {
+    let attempt = if words.contains(name) {
+        Attempt::new(what, true, "it is shown as it is")
+    } else if words.contains(escaped) {
+        Attempt::new(what, false, "it is shown escaped")
+    } else {
+        Attempt::not_tried(what, format!("it was not mentioned: {}", words.trim()))
+    };
+    attempt.of("26")
+}
+
+/// Row 29: working directory and arguments as `given`, and as they have `arrived`.
+pub fn literal(given: &[&str], arrived: &str) -> Attempt {
+    let what = "have names taken for something else";
+    let parts: Vec<&str> = arrived.split_terminator('\0').collect();
+    let attempt = if arrived.is_empty() {
+        Attempt::not_tried(what, "nothing was said")
+    } else if parts == given {
+        Attempt::new(what, false, "they are literal")
+    } else {
+        Attempt::new(what, true, format!("{parts:?}"))
+    };
+    attempt.of("29")
+}
+
+/// Row 20b: a program that had `settled` when its rrunc was killed, and whether all of it has `ended`.
+pub fn outlived(settled: bool, ended: bool) -> Attempt {
+    let what = "outlive a killed rrunc";
+    let attempt = match (settled, ended) {
+        (false, _) => Attempt::not_tried(what, "it did not begin"),
+        (true, ended) => Attempt::new(what, !ended, if ended { "it was ended" } else { "it is still there" }),
+    };
+    attempt.of("20b")
+}
+
+/// A sandbox that is refused with `reason`: nothing ran in it.
+pub fn refused(row: &str, what: &str, status: Option<i32>, words: &str, reason: &str) -> Attempt {
+    let attempt = match status {
+        Some(125) if words.contains(reason) => Attempt::new(what, false, "such a sandbox is refused"),
+        other => Attempt::not_tried(what, format!("exit status {other:?}: {}", words.trim())),
+    };
+    attempt.of(row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq)]
+    enum Said {
+        Held,
+        Broken,
+        NotTried,
+    }
+    use Said::*;
+
+    fn said(attempt: &Attempt) -> Said {
+        match attempt {
+            Attempt { tried: false, succeeded, .. } => {
+                assert!(!succeeded, "{attempt:?}");
+                NotTried
+            }
+            Attempt { succeeded: true, lesser: false, .. } => Broken,
+            _ => Held,
+        }
+    }
+
+    #[test]
+    fn row_21_processes() {
+        assert_eq!(said(&processes(24, 22, Some(Errno::EAGAIN))), Held);
+        assert_eq!(said(&processes(24, 25, None)), Broken);
+        assert_eq!(said(&processes(24, 25, Some(Errno::EAGAIN))), Broken);
+        assert_eq!(said(&processes(24, 3, Some(Errno::ENOMEM))), NotTried);
+    }
+
+    #[test]
+    fn row_21_file_systems() {
+        assert_eq!(said(&disk("/tmp", 100, 100, Some(Errno::ENOSPC))), Held);
+        assert_eq!(said(&disk("/tmp", 100, 300, None)), Broken);
+        assert_eq!(said(&disk("/tmp", 100, 101, Some(Errno::ENOSPC))), Broken);
+        assert_eq!(said(&disk("/tmp", 100, 0, Some(Errno::EROFS))), NotTried);
+        assert_eq!(said(&disk("/tmp", 100, 50, None)), NotTried);
+    }
+
+    #[test]
+    fn row_21_memory() {
+        let said = |seen: Memory| said(&memory(2, 1 << 30, &seen));
+        assert_eq!(said(Memory::Refused), Held);
+        assert_eq!(said(Memory::Ended("memory".to_owned())), Held);
+        assert_eq!(said(Memory::Had), Broken);
+        for seen in [Memory::Ended("time".to_owned()), Memory::Slow, Memory::Failed(Errno::EMFILE)] {
+            assert_eq!(said(seen), NotTried);
+        }
+    }
+
+    #[test]
+    fn row_21_time() {
+        assert_eq!(said(&time(Some(124), false)), Held);
+        assert_eq!(said(&time(None, true)), Broken);
+        assert_eq!(said(&time(Some(124), true)), Broken);
+        assert_eq!(said(&time(Some(125), false)), NotTried);
+        assert_eq!(said(&time(None, false)), NotTried);
+    }
+
+    #[test]
+    fn row_22_core_dumps() {
+        let said =
+            |lowered, raised, dumped| core(&Core { lowered, raised, dumped }).iter().map(said).collect::<Vec<_>>();
+        assert_eq!(said(false, false, Some(false)), [Held, Held, Held]);
+        assert_eq!(said(true, false, Some(true)), [Broken, Held, Broken]);
+        assert_eq!(said(false, true, None), [Held, Broken, NotTried]);
+    }
+
+    #[test]
+    fn row_24_the_report() {
+        assert_eq!(said(&report("{\"version\": 1, \"exitStatus\": 0}")), Held);
+        for forged in ["forged", "{\"version\": 1}forged", "{}"] {
+            assert_eq!(said(&report(forged)), Broken, "{forged}");
+        }
+        assert_eq!(said(&report("")), NotTried);
+    }
+
+    #[test]
+    fn row_25c_what_runs_later() {
+        let told = |told: &[&str]| told.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>();
+        let said = |changed: &[&str], new: &[&str], list: &[&str]| {
+            runs_later(changed, new, &told(list)).iter().map(said).collect::<Vec<_>>()
+        };
+        assert_eq!(said(&[], &[".husky/x", ".git/y"], &["/p/.husky", "/p/.git/y"]), [Held, Held]);
+        assert_eq!(said(&[".envrc"], &[], &[]), [Broken, NotTried]);
+        assert_eq!(said(&[], &[".husky/x"], &[]), [Held, Broken]);
+        assert_eq!(said(&[], &[".husky/x", ".git/y"], &["/p/.husky"]), [Held, Broken]);
+        assert_eq!(said(&[], &[".husky/x"], &["/p/husky", "/p/.husky/other"]), [Held, Broken]);
+    }
+
+    #[test]
+    fn row_26_words_for_the_terminal() {
+        let said = |words: &str| said(&escapes("a", "\u{1b}]0;x", "\\u{1b}]0;x", words));
+        assert_eq!(said("rrunc: \\u{1b}]0;x: not found\n"), Held);
+        assert_eq!(said("rrunc: \u{1b}]0;x: not found\n"), Broken);
+        assert_eq!(said("\\u{1b}]0;x and \u{1b}]0;x"), Broken);
+        assert_eq!(said("rrunc: not found\n"), NotTried);
+    }
+
+    #[test]
+    fn row_29_names() {
+        assert_eq!(said(&literal(&["/a\nb", "--", ""], "/a\nb\0--\0\0")), Held);
+        for arrived in ["/a\0b\0--\0\0", "/a\nb\0--\0", "/a\nb\0\0", "/a\nb\0--\0\0more\0"] {
+            assert_eq!(said(&literal(&["/a\nb", "--", ""], arrived)), Broken, "{arrived:?}");
+        }
+        assert_eq!(said(&literal(&["/a"], "")), NotTried);
+    }
+
+    #[test]
+    fn row_20b_the_end() {
+        assert_eq!(said(&outlived(true, true)), Held);
+        assert_eq!(said(&outlived(true, false)), Broken);
+        assert_eq!(said(&outlived(false, true)), NotTried);
+    }
+
+    #[test]
+    fn rows_3_and_8_a_refused_sandbox() {
+        let said = |status, words| said(&refused("3", "a", status, words, "is a directory"));
+        assert_eq!(said(Some(125), "rrunc: stdin is a directory"), Held);
+        assert_eq!(said(Some(125), "rrunc: no memory"), NotTried);
+        assert_eq!(said(Some(0), "is a directory"), NotTried);
+    }
+}

@@ -1,0 +1,60 @@
+//! Attacks on files: the caller's secrets, what rrunc trusts, and what of the project runs later on the host.
+use super::super::attempt::Attempt;
+use super::{Bait, tried};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+
+/// Reads what is not shown. What it writes may go to file systems of the sandbox's own: the host looks whether it has
+/// arrived.
+pub fn view(bait: &Bait) -> Vec<Attempt> {
+    // Before the payload makes one of that name.
+    let state = tried("read the state of sandboxes", fs::read_dir(bait.run.join("rrunc"))).of("24");
+    for (_, _, path) in bait.planted() {
+        note(&path, put(&path));
+    }
+    note(&bait.report, fs::write(&bait.report, "forged"));
+    for name in Bait::RUNS_LATER {
+        note(Path::new(name), change(Path::new(name)));
+    }
+    for name in Bait::PLANTED {
+        note(Path::new(name), put(Path::new(name)));
+    }
+    vec![
+        tried("read a key below HOME", fs::read(bait.home.join(".ssh/id_ed25519"))),
+        tried("read a file beside the project", fs::read(&bait.secret)),
+        state,
+        tried("read what the project's own profile would show", fs::read(&bait.granted)).of("25"),
+    ]
+}
+
+/// In a project whose `.git` is a file that names what is none of its own.
+pub fn forged(bait: &Bait) -> Vec<Attempt> {
+    vec![
+        tried("read another repository", fs::read(bait.home.join("victim/.git/config"))).of("25b"),
+        tried("read keys as a repository", fs::read(bait.home.join(".ssh/id_ed25519"))).of("25b"),
+    ]
+}
+
+fn put(path: &Path) -> std::io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    fs::write(path, "planted")
+}
+
+/// In whatever way it can be done: written to, replaced, or its directory put out of the way.
+fn change(path: &Path) -> std::io::Result<()> {
+    let written = || OpenOptions::new().append(true).open(path).and_then(|mut file| file.write_all(b"planted"));
+    let replaced = || {
+        fs::write("planted", "planted")?;
+        fs::rename("planted", path)
+    };
+    let moved = || match path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        Some(dir) => fs::rename(dir, "moved").and_then(|()| put(path)),
+        None => fs::remove_file(path).and_then(|()| put(path)),
+    };
+    written().or_else(|_| replaced()).or_else(|_| moved())
+}
+
+fn note(path: &Path, result: std::io::Result<()>) {
+    log::debug!("{}: {result:?}", path.display());
+}
