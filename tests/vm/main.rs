@@ -11,4 +11,5 @@ mod cgroups;
 mod core;
 mod limits;
 mod machine;
+mod podman;
 mod scopes;
