@@ -8,20 +8,23 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 const PREFIX: &str = "org.systemd.property.";
 /// They decide which processes are in the scope, and who owns its cgroup: that is rrunc's own part.
 const OURS: [&str; 5] = ["PIDs", "PIDFDs", "Delegate", "Slice", "DelegateSubgroup"];
-/// Those that concern the scope alone: its resources, and how long it lasts. Annotations may come from an image, and others
+/// Those that concern the scope alone: its resources, and how it ends. Annotations may come from an image, and others
 /// of systemd's properties start and stop units of the user's.
-const RESOURCES: [&str; 7] = ["CPU", "Memory", "Tasks", "IO", "Allowed", "Startup", "ManagedOOM"];
-const OWN: [&str; 9] = [
-    "After",
-    "Before",
-    "CollectMode",
-    "DefaultDependencies",
-    "Description",
-    "OOMPolicy",
-    "RuntimeMaxSec",
-    "TimeoutStopSec",
-    "TimeoutStopUSec",
+const ALONE: [&str; 12] = [
+    "CPU",
+    "Memory",
+    "Tasks",
+    "IO",
+    "Allowed",
+    "Startup",
+    "ManagedOOM",
+    "Kill",
+    "FinalKill",
+    "Send",
+    "RuntimeMax",
+    "TimeoutStop",
 ];
+const OWN: [&str; 6] = ["After", "Before", "CollectMode", "DefaultDependencies", "Description", "OOMPolicy"];
 const MICROSECONDS: i128 = 1_000_000;
 
 /// The property that the annotation `key` with the value `text` asks for; none if it is another kind of annotation.
@@ -42,7 +45,7 @@ fn check_name(name: &str) -> Result<()> {
     ensure!(name.len() >= 3, "too short");
     ensure!(name.bytes().all(|byte| byte.is_ascii_alphabetic()), "contains non-alphabetic character");
     ensure!(!OURS.contains(&name), "rrunc sets it itself");
-    let concerns_it_alone = OWN.contains(&name) || RESOURCES.iter().any(|prefix| name.starts_with(prefix));
+    let concerns_it_alone = OWN.contains(&name) || ALONE.iter().any(|prefix| name.starts_with(prefix));
     ensure!(concerns_it_alone, "it concerns more than the container's own scope");
     Ok(())
 }
@@ -326,6 +329,8 @@ mod tests {
         assert_eq!(refused("Ab", "1"), "annotation …Ab name incorrect: too short");
         assert_eq!(refused("A.b", "1"), "annotation …A.b name incorrect: contains non-alphabetic character");
         assert_eq!(refused("PIDs", "1"), "annotation …PIDs name incorrect: rrunc sets it itself");
+        // What podman asks for.
+        assert_eq!(of("KillSignal", "15").value, Value::I32(15));
         for name in ["OnFailure", "Conflicts", "PartOf", "BindsTo", "Wants", "JobTimeoutAction"] {
             let why = "it concerns more than the container's own scope";
             assert_eq!(refused(name, "['x.service']"), format!("annotation …{name} name incorrect: {why}"));
