@@ -9,12 +9,13 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// Covers each path with an empty directory or the null device; what does not exist needs no cover.
-/// `label` is the SELinux context of the directory.
-pub fn mask(root: &Root, paths: &[PathBuf], label: Option<&CStr>) -> Result<()> {
+/// Covers each path with an empty directory or the null device; what does not exist needs no cover, unless all are `sure`
+/// to be there but those of the kernel's file systems. `label` is the SELinux context of the directory.
+pub fn mask(root: &Root, paths: &[PathBuf], sure: bool, label: Option<&CStr>) -> Result<()> {
     let mut covers = Covers { label, empty: None, null: None };
     for path in paths {
-        covers.put_on(root, path).with_context(|| format!("mask {}", path.display()))?;
+        let sure = sure && !["/proc", "/sys"].iter().any(|dir| path.starts_with(dir));
+        covers.put_on(root, path, sure).with_context(|| format!("mask {}", path.display()))?;
     }
     Ok(())
 }
@@ -27,9 +28,13 @@ struct Covers<'a> {
 }
 
 impl Covers<'_> {
-    fn put_on(&mut self, root: &Root, path: &Path) -> Result<()> {
+    fn put_on(&mut self, root: &Root, path: &Path, sure: bool) -> Result<()> {
         // Looked at first: a mount that fails costs the kernel a grace period of milliseconds.
-        let Some(target) = find(root, path, "masked")? else { return Ok(()) };
+        let target = match sure {
+            true => Some(root.at(path).context("it was to be hidden, and has gone or been closed since")?),
+            false => find(root, path, "masked")?,
+        };
+        let Some(target) = target else { return Ok(()) };
         if !is(&fstat(&target)?, SFlag::S_IFDIR) {
             if self.null.is_none() {
                 self.null = Some(devices::null()?);

@@ -235,7 +235,7 @@ fn set_up(
         sys::mount::mount_setattr(mount.as_fd(), false, &read_only)?;
     }
     cover::make_readonly(&root, &plan.readonly)?;
-    cover::mask(&root, &plan.masked, plan.mount_label.as_deref())?;
+    cover::mask(&root, &plan.masked, plan.sure_masks, plan.mount_label.as_deref())?;
 
     step.begin("sysctl");
     for (file, value) in &plan.sysctl {

@@ -29,6 +29,7 @@ use crate::host::{Host, IdMap};
 use crate::watchdog::Limits;
 use anyhow::{Result, anyhow, bail};
 use oci_spec::runtime::Spec;
+use std::collections::HashSet;
 use std::ffi::CString;
 use std::path::PathBuf;
 
@@ -42,6 +43,10 @@ pub const REAPER: &str = "org.rrunc.reaper";
 /// The annotation that leaves standard streams alone which are no terminals, where a process has one: `true`. OCI's
 /// `terminal` replaces all three, and a pipe would lose its bytes to the line discipline.
 pub const KEEP_STREAMS: &str = "org.rrunc.keep-streams";
+
+/// The annotation for masked paths outside /proc and /sys that were there when the configuration was written: `true`. One
+/// that is not there any more, or out of reach, is an error, where OCI lets it be.
+pub const SURE_MASKS: &str = "org.rrunc.sure-masks";
 
 /// The annotation that has rrunc answer all who look up a name in a network of the container's own, while it runs in the
 /// foreground: `true`. The answer is that there is none.
@@ -106,6 +111,8 @@ pub struct Plan {
     pub mount_label: Option<CString>,
     /// Paths made unreadable.
     pub masked: Vec<PathBuf>,
+    /// Those outside of the kernel's file systems have to be there.
+    pub sure_masks: bool,
     /// Paths made read-only.
     pub readonly: Vec<PathBuf>,
     /// Kernel parameters: file below /proc/sys, and value.
@@ -260,6 +267,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         dev_links: !own_dev,
         mount_label,
         masked,
+        sure_masks: annotated(spec, SURE_MASKS),
         readonly,
         sysctl,
         process,
@@ -379,15 +387,15 @@ fn plan_covered_paths(spec: &Spec, namespaces: &namespaces::Namespaces, findings
         findings.problem("linux.maskedPaths", "unable to restrict sys entries without a private MNT namespace");
     }
     [("linux.maskedPaths", masked), ("linux.readonlyPaths", readonly)].map(|(key, paths)| {
-        let mut seen: Vec<PathBuf> = Vec::new();
+        let (mut seen, mut all) = (HashSet::new(), Vec::new());
         for path in paths {
             let path = PathBuf::from(path);
             if !path.is_absolute() {
                 findings.problem(key, format!("{} is not absolute", path.display()));
-            } else if !seen.contains(&path) {
-                seen.push(path);
+            } else if seen.insert(path.clone()) {
+                all.push(path);
             }
         }
-        seen
+        all
     })
 }

@@ -1,12 +1,13 @@
 //! The OCI configuration of a sandbox.
 use super::caller::{Caller, hard_limit};
+use super::layers::Layers;
 use super::policy::Decided;
 use super::view::View;
-use super::{Choice, environment, etc, text};
+use super::{Choice, environment, etc, real_path, text};
 use crate::cli::SandboxArgs;
 use crate::error::WithHint;
 use crate::plan::landlock::LANDLOCK;
-use crate::plan::{KEEP_STREAMS, MEMORY, NO_NAMES, REAPER, TIMEOUT};
+use crate::plan::{KEEP_STREAMS, MEMORY, NO_NAMES, REAPER, SURE_MASKS, TIMEOUT};
 use crate::seccomp::profiles;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::resource::Resource;
@@ -29,10 +30,13 @@ pub struct Inside<'a> {
 pub fn config(args: &SandboxArgs, caller: &Caller, choice: &Choice, view: &View, inside: &Inside) -> Result<Value> {
     let command = args.command.iter().map(|arg| text("argument", arg)).collect::<Result<Vec<_>>>()?;
     let cwd = working_directory(args, caller, view);
-    let masked = view.masked()?;
     // JSON has no other bytes.
-    for path in view.given().chain([cwd.as_path()]).chain(masked.iter().map(PathBuf::as_path)) {
+    for path in view.given().chain([cwd.as_path()]) {
         text("path", path.as_os_str())?;
+    }
+    let (mounts, masked) = view.mounts()?;
+    if args.files.chdir.is_some() {
+        Layers::of(&mounts).check_start(&cwd, view.links)?;
     }
     let mut namespaces: Vec<_> =
         ["pid", "ipc", "uts", "mount", "cgroup", "user"].map(|kind| json!({"type": kind})).into();
@@ -58,7 +62,7 @@ pub fn config(args: &SandboxArgs, caller: &Caller, choice: &Choice, view: &View,
         "root": {"path": "rootfs", "readonly": true},
         "hostname": args.environment.hostname.as_deref().unwrap_or(etc::HOSTNAME),
         "annotations": annotations(choice),
-        "mounts": view.mounts(&masked)?,
+        "mounts": mounts,
         "linux": {
             "namespaces": namespaces,
             "uidMappings": [{"containerID": inside.uid, "hostID": caller.uid, "size": 1}],
@@ -77,9 +81,14 @@ pub fn config(args: &SandboxArgs, caller: &Caller, choice: &Choice, view: &View,
 
 fn working_directory(args: &SandboxArgs, caller: &Caller, view: &View) -> PathBuf {
     match &args.files.chdir {
-        // What is a directory inside is known only there.
-        Some(dir) if dir.is_absolute() => dir.clone(),
-        Some(dir) => caller.cwd.join(dir),
+        Some(dir) => {
+            let dir = caller.cwd.join(dir);
+            // By whatever links the user knows it.
+            match real_path(&dir) {
+                Some(real) if !view.shows(&dir) && view.shows(&real) => real,
+                _ => dir,
+            }
+        }
         None if view.shows(&caller.cwd) => caller.cwd.clone(),
         None => view.home.to_owned(),
     }
@@ -88,7 +97,7 @@ fn working_directory(args: &SandboxArgs, caller: &Caller, view: &View) -> PathBu
 /// What OCI has no word for.
 fn annotations(choice: &Choice) -> Map<String, Value> {
     let mut all = Map::new();
-    for name in [REAPER, KEEP_STREAMS] {
+    for name in [REAPER, KEEP_STREAMS, SURE_MASKS] {
         all.insert(name.to_owned(), json!("true"));
     }
     if super::answers_names(choice) {

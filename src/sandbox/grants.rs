@@ -7,7 +7,7 @@ use crate::cli::FileArgs;
 use anyhow::{Context, Result, bail};
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
 /// A directory or file of the host that is granted.
@@ -84,7 +84,7 @@ pub fn all(choice: &Choice, caller: &Caller) -> Result<Vec<Grant>> {
     let project = choice.project.as_ref().map(|project| project.root.as_path());
     for cache in &policy.caches {
         match project {
-            Some(root) => all.extend(cached(cache.value, root, caller)?),
+            Some(root) => all.extend(cached(cache.value, root, caller, &written(choice, caller).collect::<Vec<_>>())?),
             None if cache.from == super::COMMAND_LINE => {
                 bail!("--cache: without a project there is nothing to keep it for")
             }
@@ -126,7 +126,7 @@ fn grant(rule: &Rule, writable: bool, caller: &Caller) -> Result<Option<Grant>> 
 
 /// Where a package manager keeps its downloads, from a directory of the project's own below the cache directory: another
 /// project's sandbox could have put anything into a shared one.
-fn cached(cache: Cache, project: &Path, caller: &Caller) -> Result<Vec<Grant>> {
+fn cached(cache: Cache, project: &Path, caller: &Caller, written: &[PathBuf]) -> Result<Vec<Grant>> {
     let dirs = directories::BaseDirs::new().context("there is no home directory to keep caches in")?;
     let own = dirs.cache_dir().join("rrunc").join(project.strip_prefix("/").unwrap_or(project));
     let home = |name: &str| caller.home.join(name);
@@ -146,25 +146,41 @@ fn cached(cache: Cache, project: &Path, caller: &Caller) -> Result<Vec<Grant>> {
         .into_iter()
         .map(|(name, destination)| {
             let source = own.join(name);
-            let source = real_directory(dirs.cache_dir(), &source)
+            let source = real_directory(dirs.cache_dir(), &source, written)
                 .with_context(|| format!("make the cache {}", source.display()))?;
             Ok(Grant { source, destination, writable: true })
         })
         .collect()
 }
 
-/// Makes `path` below `base` with no link on the way: where the cache directory is in something that sandboxes may write,
-/// one could lead to anything of the user's.
-fn real_directory(base: &Path, path: &Path) -> Result<PathBuf> {
-    DirBuilder::new().recursive(true).mode(0o700).create(base)?;
-    let mut real = base.canonicalize()?;
-    for part in path.strip_prefix(base)? {
-        real.push(part);
-        match DirBuilder::new().mode(0o700).create(&real) {
-            Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(e.into()),
-            _ => {}
+/// Makes `path` below `base`, directory by directory. On the way to `base` a link is followed if it is the caller's or
+/// root's, and not where sandboxes may write (`written`): one of those, and any below `base`, could lead to anything of the
+/// user's.
+fn real_directory(base: &Path, path: &Path, written: &[PathBuf]) -> Result<PathBuf> {
+    let own = nix::unistd::geteuid().as_raw();
+    let to_base = base.components().map(|part| (part, true));
+    let below = path.strip_prefix(base)?.components().map(|part| (part, false));
+    let mut real = PathBuf::from("/");
+    for (part, may_follow) in to_base.chain(below) {
+        let Component::Normal(name) = part else {
+            if part == Component::ParentDir {
+                real.pop();
+            }
+            continue;
+        };
+        let of_sandboxes = written.iter().any(|written| real.starts_with(written));
+        real.push(name);
+        if fs::symlink_metadata(&real).is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+            DirBuilder::new().mode(0o700).create(&real)?;
         }
-        if !fs::symlink_metadata(&real)?.is_dir() {
+        let meta = fs::symlink_metadata(&real).with_context(|| real.display().to_string())?;
+        if meta.is_symlink() {
+            if !may_follow || of_sandboxes || ![0, own].contains(&meta.uid()) {
+                bail!("{} is a link, and not followed", real.display());
+            }
+            real = real.canonicalize().with_context(|| real.display().to_string())?;
+        }
+        if !fs::metadata(&real)?.is_dir() {
             bail!("{} is no directory", real.display());
         }
     }

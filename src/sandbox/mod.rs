@@ -12,6 +12,7 @@ pub mod foreign;
 pub mod gitconfig;
 pub mod grants;
 pub mod hidden;
+pub mod layers;
 pub mod pasta;
 pub mod places;
 pub mod policy;
@@ -221,7 +222,10 @@ pub fn write_bundle(
         policy: &choice.policy,
         etc: &etc,
         home: &caller.home,
-        project: choice.project.as_ref(),
+        // Where the user has put something else, there is nothing of it to be seen, or protected.
+        project: choice.project.as_ref().filter(|project| {
+            !grants.iter().any(|grant| grant.destination == project.root && grant.source != project.root)
+        }),
         grants: &grants,
         tmpfs: &args.files.tmpfs,
         files: &files,

@@ -2,15 +2,15 @@
 //! here is not there.
 use super::grants::Grant;
 use super::hidden::{Glob, matching};
+use super::layers::{Layers, destination, is_plain_directory, without_stubs};
 use super::policy::{Policy, Rule};
 use super::profile::{Access, Network};
 use super::project::{Guarded, Project, Repository};
 use super::real_path;
-use crate::error::with_hint;
 use crate::plan::mount_options::NO_LINKS;
 use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A private file system takes this much where no limit says otherwise, in bytes.
@@ -75,7 +75,8 @@ fn writable(path: &Path) -> Value {
     shown(path, path, true)
 }
 
-fn shown(source: &Path, destination: &Path, writable: bool) -> Value {
+/// What of the host's is seen at `destination`.
+pub fn shown(source: &Path, destination: &Path, writable: bool) -> Value {
     let options: &[&str] = match writable {
         true => &["rbind", "rnosuid", "rnodev", NO_LINKS],
         false => &["rbind", "rro", "rnosuid", "rnodev", NO_LINKS],
@@ -85,8 +86,8 @@ fn shown(source: &Path, destination: &Path, writable: bool) -> Value {
 
 impl View<'_> {
     /// The mounts, what is around before what is in it, whoever has named it first: a later one never covers another
-    /// but at its very place.
-    pub fn mounts(&self, masked: &[PathBuf]) -> Result<Vec<Value>> {
+    /// but at its very place. And what in them is masked.
+    pub fn mounts(&self) -> Result<(Vec<Value>, Vec<PathBuf>)> {
         let mut all = self.kernel_file_systems();
         all.extend(existing(self.policy.programs.iter().map(path_of)).map(|path| of_host(&path)));
         all.push(mount(Path::new("/etc"), "none", Path::new("etc"), &["bind", "ro", "nosuid", "nodev", "noexec"]));
@@ -106,17 +107,26 @@ impl View<'_> {
         // Last, so that they win at the same place: they are the user's own words.
         all.extend(self.grants.iter().map(|grant| shown(&grant.source, &grant.destination, grant.writable)));
         all.sort_by(|a, b| destination(a).cmp(destination(b)));
-        let pins = pins(&all, masked);
-        all.extend(pins);
-        all.sort_by(|a, b| destination(a).cmp(destination(b)));
-        self.grants.iter().try_for_each(|grant| refuse_stub(&grant.destination, &all))?;
-        self.tmpfs.iter().try_for_each(|path| refuse_stub(path, &all))?;
+        // What the user, the project and the kernel's file systems have asked for is missed.
+        let root =
+            self.project.iter().flat_map(|p| std::iter::once(&p.root).chain(p.repository.iter().map(|r| &r.common)));
+        let asked: BTreeSet<&Path> =
+            self.grants.iter().map(|g| &g.destination).chain(root).map(PathBuf::as_path).collect();
+        let mut all = without_stubs(all, |mount| mount["type"] != "none" || asked.contains(destination(mount)))?;
+        let layers = Layers::of(&all);
+        let masked = layers.seen(self.masked()?);
+        for path in &masked {
+            super::text("path", path.as_os_str())?;
+        }
         for link in self.links {
-            if nearest(link, &all).is_some_and(|around| around["type"] == "none") {
+            if layers.around(link).is_some_and(|around| around["type"] == "none") {
                 return Err(anyhow!("--symlink {}: the host's files are there", link.display()));
             }
         }
-        Ok(all)
+        let pins = layers.pins(&masked);
+        all.extend(pins);
+        all.sort_by(|a, b| destination(a).cmp(destination(b)));
+        Ok((all, masked))
     }
 
     fn kernel_file_systems(&self) -> Vec<Value> {
@@ -203,7 +213,7 @@ impl View<'_> {
     }
 
     /// Secrets, hidden files, and what rrunc itself trusts, inside what is granted: masked.
-    pub fn masked(&self) -> Result<Vec<PathBuf>> {
+    fn masked(&self) -> Result<Vec<PathBuf>> {
         let sources = self.grants.iter().map(|g| (&g.source, &g.destination));
         let granted: Vec<_> = sources.chain(self.project.iter().map(|p| (&p.root, &p.root))).collect();
         let globs = View::globs(&self.policy.hide)?;
@@ -213,8 +223,8 @@ impl View<'_> {
             let place = destination.join(rest);
             // What is granted by its own name is meant.
             let meant = granted.iter().any(|(_, own)| **own == place);
-            // A mask cannot lie on a link; what it leads to has its own.
-            if !meant && !is_link(hidden) {
+            // A mask cannot lie on a link, nor behind one that leads to what is not seen; what it leads to has its own.
+            if !meant && hidden.canonicalize().is_ok_and(|real| real == hidden) {
                 all.insert(place);
             }
         };
@@ -231,7 +241,14 @@ impl View<'_> {
                 }
             }
         }
-        Ok(all.into_iter().collect())
+        // In order: what is in one that is masked is seen no more.
+        let mut outermost: Vec<PathBuf> = Vec::new();
+        for place in all {
+            if !outermost.last().is_some_and(|around| place.starts_with(around)) {
+                outermost.push(place);
+            }
+        }
+        Ok(outermost)
     }
 
     /// The paths in it that the caller's surroundings have given, each of them the beginning of what is mounted.
@@ -284,60 +301,8 @@ fn path_of(rule: &Rule) -> PathBuf {
     PathBuf::from(&rule.value)
 }
 
-fn destination(mount: &Value) -> &Path {
-    Path::new(mount["destination"].as_str().unwrap_or_default())
-}
-
-/// The mount around a place: in their order the last one.
-fn nearest<'a>(place: &Path, mounts: &'a [Value]) -> Option<&'a Value> {
-    mounts.iter().rfind(|m| place.starts_with(destination(m)) && destination(m) != place)
-}
-
-/// The directories on the way from where the program may write to what is mounted or `masked` in there, each a mount of its
-/// own over itself. Else it could be renamed with all that is in it: another put in its place would be free, and the next
-/// sandbox would not find what is to be masked. `mounts` are in order.
-fn pins(mounts: &[Value], masked: &[PathBuf]) -> Vec<Value> {
-    let mut pins = BTreeMap::new();
-    for place in mounts.iter().map(destination).chain(masked.iter().map(PathBuf::as_path)) {
-        let Some(around) = nearest(place, mounts).filter(|mount| is_writable(mount)) else { continue };
-        let Some(source) = around["source"].as_str().map(Path::new) else { continue };
-        let root = destination(around);
-        for dir in place.ancestors().skip(1).take_while(|dir| *dir != root) {
-            let source = source.join(dir.strip_prefix(root).unwrap_or(dir));
-            if is_plain_directory(&source) {
-                pins.entry(dir).or_insert_with(|| shown(&source, dir, true));
-            }
-        }
-    }
-    pins.into_values().collect()
-}
-
-/// Whether it is of the host's files, and they may be changed.
-fn is_writable(mount: &Value) -> bool {
-    let options = mount["options"].as_array().into_iter().flatten();
-    mount["type"] == "none" && !options.filter_map(Value::as_str).any(|option| matches!(option, "ro" | "rro"))
-}
-
-/// A mount point that is missing in a directory of the host would be made there, and stay behind.
-fn refuse_stub(place: &Path, mounts: &[Value]) -> Result<()> {
-    let Some(around) = nearest(place, mounts).filter(|m| m["type"] == "none") else { return Ok(()) };
-    let Some(source) = around["source"].as_str().map(Path::new).filter(|source| source.is_absolute()) else {
-        return Ok(());
-    };
-    let rest = place.strip_prefix(destination(around)).unwrap_or(place);
-    if source.join(rest).exists() {
-        return Ok(());
-    }
-    let error = anyhow!("{} is not there in {} of the host", place.display(), source.display());
-    Err(with_hint(error, "make it first, or choose another place: nothing is made in the host's directories"))
-}
-
 fn is_link(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|meta| meta.is_symlink())
-}
-
-fn is_plain_directory(path: &Path) -> bool {
-    path.symlink_metadata().is_ok_and(|meta| meta.is_dir())
 }
 
 fn existing(paths: impl Iterator<Item = PathBuf>) -> impl Iterator<Item = PathBuf> {

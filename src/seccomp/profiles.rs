@@ -113,4 +113,24 @@ mod tests {
         }
         assert_eq!(profile("nonesuch"), None);
     }
+
+    /// Each profile is a whole file of OCI's, to be taken as it is; so what two of them have in common is in both.
+    #[test]
+    fn what_sandbox_and_strict_have_in_common_is_the_same_in_both() {
+        let rules = |name: &str, call: &str| -> Vec<serde_json::Value> {
+            let profile: serde_json::Value = serde_json::from_str(self::profile(name).unwrap()).unwrap();
+            let all = profile["syscalls"].as_array().unwrap().iter();
+            // Rules of this call alone, but for what is said about them.
+            let mine = all.filter(|rule| rule["names"].as_array().is_some_and(|names| *names == [call]));
+            let plain = mine.cloned().map(|mut rule| {
+                rule.as_object_mut().unwrap().remove("comment");
+                rule
+            });
+            plain.collect()
+        };
+        for call in ["ioctl", "setrlimit", "prlimit64", "clone"] {
+            assert!(!rules("sandbox", call).is_empty(), "{call}");
+            assert_eq!(rules("sandbox", call), rules("strict", call), "{call}");
+        }
+    }
 }

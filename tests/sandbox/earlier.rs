@@ -127,7 +127,19 @@ fn a_cache_is_no_link_to_elsewhere() {
     run().success().prints("");
     fs::remove_dir(place.join("=npm")).expect("it was made");
     symlink(scene.home().join(".ssh"), place.join("=npm")).expect("link");
-    run().fails(125, &["make the cache", "is no directory"]);
+    run().fails(125, &["make the cache", "is a link, and not followed"]);
+    // Nor on the way, where a sandbox could have left it: nothing is made at its end.
+    fs::remove_dir_all(&caches).expect("remove");
+    let victim = scene.home().join("victim");
+    fs::create_dir(&victim).expect("mkdir");
+    symlink(&victim, &caches).expect("link");
+    run().fails(125, &["make the cache", "caches is a link, and not followed"]);
+    assert_eq!(fs::read_dir(&victim).expect("read").count(), 0);
+    // The control: the caller's own, where no sandbox writes, leads to where the cache is to be.
+    let own = scene.home().join("own");
+    symlink(&victim, &own).expect("link");
+    scene.call(&["--cache", "npm", "--", "true"]).env("XDG_CACHE_HOME", own.join("new")).run().success();
+    assert!(victim.join("new/rrunc").is_dir());
 }
 
 #[test]

@@ -89,3 +89,61 @@ fn no_mount_point_is_left_in_the_users_tree() {
     scene.script(&["--ro-bind", &private], "test -s ~/new/file").success();
     assert!(!scene.home().join("new").exists());
 }
+
+#[test]
+fn what_is_granted_in_the_projects_or_homes_place_gets_no_mount_points() {
+    let scene = Scene::with_checkout();
+    scene.home_file(".cargo/bin/tool", "");
+    scene.home_file(".config/git/config", "[user]\n\tname = Me\n");
+    let other = scene.stage().dir().join("other");
+    fs::create_dir(&other).expect("mkdir");
+    fs::write(other.join("own"), "own").expect("write");
+    let left = || fs::read_dir(&other).expect("read").count();
+    for place in [scene.project(), scene.project().join(".git"), scene.home(), "/etc".into(), "/usr/share".into()] {
+        let bind = format!("{}:{}", other.display(), place.display());
+        let script = format!("cat {}/own; ls -A {}", place.display(), place.display());
+        scene.script(&["--bind", &bind], &script).success().prints("ownown\n");
+        assert_eq!(left(), 1, "{}", place.display());
+    }
+    // What cannot do without a place in it is refused.
+    for place in ["/dev", scene.stage().dir().to_str().expect("plain")] {
+        let bind = format!("{}:{place}", other.display());
+        scene.run(&["--bind", &bind, "--", "true"]).fails(125, &["the host has no", "make it first"]);
+        assert_eq!(left(), 1, "{place}");
+    }
+    // The git configuration of ~/.config has no place of its own in a HOME that is granted.
+    let home = scene.home().display().to_string();
+    scene.run(&["--bind", &home, "--", "true"]).success();
+    assert!(!scene.home().join(".gitconfig").exists());
+}
+
+#[test]
+fn a_directory_to_start_in_is_in_the_view_or_refused() {
+    let scene = Scene::with_checkout();
+    let other = scene.home().join("other");
+    fs::create_dir_all(other.join("below")).expect("mkdir");
+    fs::create_dir(scene.project().join("sub")).expect("mkdir");
+    let [home, project] = [scene.home(), scene.project()].map(|dir| dir.display().to_string());
+    let start = |dir: &str, options: &[&str]| scene.run(&[options, &["-w", dir, "--", "pwd", "-P"]].concat());
+    let other = other.to_str().expect("plain");
+    // Empty, it would not be what the user means.
+    for dir in [other, &format!("{other}/below"), &format!("{home}/other/../other")] {
+        start(dir, &[]).fails(125, &["is not in the sandbox's view", "--bind"]);
+    }
+    start(other, &["--bind", other]).success().prints(&format!("{other}\n"));
+    start(other, &["--tmpfs", other]).success().prints(&format!("{other}\n"));
+    let above = scene.stage().dir().to_str().expect("plain");
+    for dir in ["/", "/tmp", "/usr/lib", above, "/proc", "/etc", "/tmp/new", &home, &project] {
+        start(dir, &[]).success().prints(&format!("{dir}\n"));
+    }
+    start("sub", &[]).success().prints(&format!("{project}/sub\n"));
+    // By another name that the user has for it.
+    let link = scene.home().join("link");
+    std::os::unix::fs::symlink(&project, &link).expect("link");
+    start(link.to_str().expect("plain"), &[]).success().prints(&format!("{project}\n"));
+    // Nothing is made in the project, and nothing in what of the host is read-only.
+    for dir in [&format!("{project}/new"), "/usr/new"] {
+        start(dir, &[]).fails(125, &["it is not there", "make it first"]);
+    }
+    assert!(!scene.project().join("new").exists());
+}

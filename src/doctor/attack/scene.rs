@@ -118,8 +118,9 @@ impl Scene {
         lay_out(&dir)?;
         let port = TcpListener::bind(("127.0.0.1", 0)).context("listen on loopback")?;
         let hidden = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name)?).context("listen")?;
-        let sockets = ["home/agent.sock", "run/bus"].map(|name| dir.join(name));
-        let [agent, bus] = sockets.each_ref().map(UnixListener::bind);
+        // None that rrunc itself would talk to, such as a bus: nobody answers.
+        let sockets = ["home/agent.sock", "run/wayland-0"].map(|name| dir.join(name));
+        let [agent, display] = sockets.each_ref().map(UnixListener::bind);
         let terminal = openpty(None, None).context("make a pseudoterminal")?;
         let stat = fstat(&terminal.slave).context("the pseudoterminal")?;
         let held = fs::metadata(&dir).context("the bait")?;
@@ -138,7 +139,7 @@ impl Scene {
             keyring: keyctl::session_keyring().ok(),
             patience: PATIENCE,
         };
-        let listeners = (port, [hidden, agent.context("listen")?, bus.context("listen")?]);
+        let listeners = (port, [hidden, agent.context("listen")?, display.context("listen")?]);
         Ok(Scene { dir, bait, bystander, answers, terminal, _listeners: listeners })
     }
 

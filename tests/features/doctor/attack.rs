@@ -185,7 +185,7 @@ fn outside_the_hosts_sockets_are_reached() {
         "reach an abstract socket of the host",
         "reach an abstract socket in the host's network",
         "reach a socket file of the session (agent.sock)",
-        "reach a socket file of the session (bus)",
+        "reach a socket file of the session (wayland-0)",
     ];
     is_off("network", &[], &all);
 }

@@ -1,6 +1,7 @@
 //! What is hidden and protected by patterns, the git configuration, and what is opened on request.
-use crate::support::place::write;
+use crate::support::place::{SECRET, write};
 use crate::support::{Lacks, Place, find_program, skip};
+use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 
@@ -122,4 +123,25 @@ fn graphics_devices_are_shown_if_there_are_any() {
         return skip(Lacks::Machine("a machine without graphics"));
     }
     place.sandbox(&["--gpu", "--", "true"]).run().fails(125, &["--gpu", "no graphics device"]);
+}
+
+#[test]
+fn what_is_to_be_hidden_and_has_gone_meanwhile_is_an_error() {
+    let place = Place::new();
+    let (file, aside) = (place.project().join(".env"), place.project().join("moved"));
+    write(&file, SECRET);
+    let dir = place.dir().join("written").display().to_string();
+    place.sandbox(&["--write-bundle", &dir, "--", "cat", ".env", "moved"]).run().success();
+    let run = || place.call(&["run", "-b", &dir, "c"]).cwd(&place.project()).run();
+    let there = run();
+    assert!(!there.stdout.contains(SECRET), "{there:?}");
+    fs::rename(&file, &aside).expect("rename");
+    let gone = run().exits(1);
+    assert!(gone.stderr.contains(".env") && gone.stderr.contains("it was to be hidden"), "{}", gone.stderr);
+    assert!(!gone.stdout.contains(SECRET));
+    // The control: as OCI has it, it is not missed, and what it was is seen.
+    let config = place.dir().join("written/config.json");
+    let text = fs::read_to_string(&config).expect("read");
+    fs::write(&config, text.replace("org.rrunc.sure-masks", "org.example.other")).expect("write");
+    assert!(run().stdout.contains(SECRET));
 }
