@@ -78,6 +78,14 @@ fn spec_of(mut value: Value, warnings: &mut Vec<String>) -> Result<Spec> {
         if on == Some(false) {
             linux.remove("seccomp");
         }
+        // Without a number it leaves things alone (since 1.3); oci-spec would read 0, and that is a limit.
+        if let Some(resources) = linux.get_mut("resources").and_then(Value::as_object_mut)
+            && resources
+                .get("pids")
+                .is_some_and(|pids| pids.is_object() && pids.get("limit").is_none_or(Value::is_null))
+        {
+            resources.remove("pids");
+        }
     }
     deserialize(value)
 }
@@ -241,5 +249,14 @@ mod tests {
         assert!(error("null").contains("config cannot be null"));
         assert!(error(&format!("{{\"a\":{}1{}}}", "[".repeat(300), "]".repeat(300))).contains("recursion limit"));
         assert!(Bundle::parse("/b".into(), b"{\"ociVersion\":\"\xff\"}".to_vec()).is_err());
+    }
+
+    #[test]
+    fn a_limit_of_processes_without_a_number_is_none() {
+        let limits = |pids: &str| {
+            let text = format!(r#"{{"ociVersion": "1.3.0", "linux": {{"resources": {{"pids": {pids}}}}}}}"#);
+            parse(&text).unwrap().spec.linux().as_ref().unwrap().resources().as_ref().unwrap().pids().map(|p| p.limit())
+        };
+        assert_eq!((limits("{}"), limits(r#"{"limit": null}"#), limits(r#"{"limit": 0}"#)), (None, None, Some(0)));
     }
 }

@@ -58,6 +58,9 @@ fn podman_has_systemd_make_the_cgroup_and_all_its_limits_hold() {
     run(&[&limits[..], &show].concat()).success().prints("104857600\n50000 100000\n30\n0::/\n");
     run(&["--memory", "32m", "bb", "dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"]).exits(137);
     run(&["--cgroups=disabled", "bb", "true"]).success();
+    // Two that podman 4 or the other tests' machine cannot do.
+    podman.call(&["run", "--rm", "--network", "pasta", "bb", "ip", "route"]).success();
+    run(&["--ipc=host", "bb", "true"]).success();
 
     podman.call(&["run", "-d", "--name", "c", "--network", "none", "--memory", "64m", "bb", "sleep", "1000"]).success();
     let pid = podman.call(&["inspect", "--format", "{{.State.Pid}}", "c"]).success().stdout.trim().to_owned();
