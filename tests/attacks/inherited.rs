@@ -10,7 +10,7 @@ fn row_2_control_an_inherited_directory_fd_leaves_a_chroot() {
     let stage = Stage::new();
     let bundle = stage.bundle();
     // What a runtime does that only changes the root: fd 9 is the host's root.
-    let inside = "exec chroot \"$0\" /bin/sh -c 'ls /proc/self/fd/9/'";
+    let inside = "PATH=$PATH:/usr/sbin:/sbin; exec chroot \"$0\" /bin/sh -c 'ls /proc/self/fd/9/'";
     let script = format!("mount --rbind /proc \"$0/proc\"; {inside}");
     let out = Command::new("sh")
         .args(["-c", "exec 9</; exec unshare --map-root-user --mount sh -c \"$1\" \"$0\""])
