@@ -38,7 +38,7 @@ fn row_1_control_the_attacker_can_overwrite_a_program_it_meets() {
     let own = std::env::current_exe().expect("our own path");
     let script = "\"$0\" 0.5 & shift 0; exec \"$@\"";
     let mut attacker = Command::new("unshare")
-        .args(["--map-root-user", "--pid", "--fork", "--mount-proc", "sh", "-c", script])
+        .args(["--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script])
         .arg(&victim)
         .arg(&own)
         .args(payloads::arguments("overwrite_programs"))
