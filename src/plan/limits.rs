@@ -87,7 +87,8 @@ fn check_values(resources: &LinuxResources, findings: &mut Findings) {
         }
     }
     for key in resources.unified().iter().flatten().map(|(key, _)| key) {
-        if key.contains('/') || !key.trim_matches('.').contains('.') {
+        let plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._".contains(&byte));
+        if !plain || key.starts_with('.') || !key.trim_matches('.').contains('.') {
             wrong(format!("unified.{key}"), "is no file of a controller, such as memory.high");
         }
         if NO_LIMITS.contains(&key.as_str()) {
@@ -251,6 +252,10 @@ mod tests {
                 "network: cgroup v2 has no such limit",
             ),
             (json!({"unified": {"../../memory.max": "1"}}), "unified.../../memory.max: is no file of a controller"),
+            // Of `memory -io` the kernel would take a controller away from all beside.
+            (json!({"unified": {"memory -io.max": "1"}}), "unified.memory -io.max: is no file of a controller"),
+            (json!({"unified": {"memory.max\n": "1"}}), "unified.memory.max"),
+            (json!({"unified": {"..max": "1"}}), "unified...max: is no file of a controller"),
             (json!({"unified": {"memory": "1"}}), "unified.memory: is no file of a controller"),
             (json!({"unified": {"cgroup.procs": "1"}}), "unified.cgroup.procs: is no limit"),
         ] {
