@@ -5,7 +5,7 @@ use crate::error::with_hint;
 use crate::systemd;
 use anyhow::{Result, anyhow, bail};
 use oci_spec::runtime::LinuxResources;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Profiles whose limits are for everybody: a scope of systemd, which costs milliseconds, is not asked for on their account.
 const EVERYBODYS: [&str; 2] = ["base", "dev"];
@@ -76,23 +76,25 @@ impl Tier {
         let mut all = json!({});
         if let Some(memory) = &bounds.memory {
             // No swap beside, and all ends with the process that takes too much: what is left would be of no use.
-            all["memory"] = json!({"limit": memory.value, "swap": memory.value});
+            let limit = number(memory.value);
+            all["memory"] = json!({"limit": limit, "swap": limit});
             all["unified"] = json!({"memory.oom.group": "1"});
         }
         if let Some(processes) = &bounds.processes {
             // The reaper counts as one.
-            all["pids"] = json!({"limit": processes.value.saturating_add(1)});
+            all["pids"] = json!({"limit": number(processes.value.saturating_add(1))});
         }
         if let Some(cpus) = &bounds.cpus {
-            all["cpu"] = json!({"quota": cpus.value * PERIOD / 1000, "period": PERIOD});
+            all["cpu"] = json!({"quota": number(cpus.value.saturating_mul(PERIOD / 1000)), "period": PERIOD});
         }
-        resources(all)
+        // Of our own making: it is what OCI has.
+        serde_json::from_value(all).ok()
     }
 }
 
-fn resources(value: Value) -> Option<LinuxResources> {
-    // Of our own making; a number beyond OCI's is no limit any more.
-    serde_json::from_value(value).ok()
+/// As OCI has it. What is beyond that is no limit any more, but the others beside it are.
+fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -133,5 +135,16 @@ mod tests {
         let expected = ["memory.swap.max 0", "memory.max 1048576", "cpu.max 150000 100000", "memory.oom.group 1"];
         assert_eq!(written, expected);
         assert_eq!(Tier::Rrunc.resources(&bounds), None);
+    }
+
+    #[test]
+    fn a_limit_beyond_all_measure_takes_no_other_with_it() {
+        let huge = |from: &str| Some(Decided { value: u64::MAX, from: from.to_owned() });
+        let bounds = Bounds { memory: huge("mine"), cpus: huge("mine"), processes: huge("mine"), ..Bounds::default() };
+        let written = settings(&Tier::Cgroup.resources(&bounds).unwrap());
+        let value = |file: &str| written.iter().find(|setting| setting.file == file).unwrap().value.clone();
+        let most = i64::MAX.to_string();
+        assert_eq!((value("memory.max"), value("pids.max")), (most.clone(), most.clone()));
+        assert_eq!(value("cpu.max"), format!("{most} 100000"));
     }
 }
