@@ -72,6 +72,13 @@ impl<'a> Watch<'a> {
         let events = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).context("inotify")?;
         let file = dir.join("memory.events");
         events.add_watch(&file, AddWatchFlags::IN_MODIFY).with_context(|| format!("watch {}", file.display()))?;
+        // The parent's too, so that what ends beside the container is counted then, and not as its own when its cgroup has
+        // gone. Who may not watch that has the count of the interval.
+        if let Some(parent) = dir.parent()
+            && let Err(e) = events.add_watch(&parent.join("memory.events"), AddWatchFlags::IN_MODIFY)
+        {
+            log::debug!("watch memory.events of {}: {}", parent.display(), e.desc());
+        }
         Ok(Watch { id, dir, events, kills })
     }
 
@@ -115,11 +122,31 @@ fn print(line: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn type_id_and_data_come_in_runcs_order() {
         assert_eq!(line("c", "oom", None).unwrap(), "{\"type\":\"oom\",\"id\":\"c\"}\n");
         let stats = line("c", "stats", Some(Stats::default())).unwrap();
         assert!(stats.starts_with("{\"type\":\"stats\",\"id\":\"c\",\"data\":{\"cpu\":{\"usage\":{"), "{stats}");
+    }
+
+    #[test]
+    fn what_is_ended_beside_the_container_is_looked_at_when_it_happens() {
+        let parent = std::env::temp_dir().join(format!("rrunc-events-{}", std::process::id()));
+        let dir = parent.join("c");
+        std::fs::create_dir_all(&dir).unwrap();
+        let count = |file: &Path, kills: u32| std::fs::write(file, format!("oom_kill {kills}\n")).unwrap();
+        let (own, all) = (dir.join("memory.events"), parent.join("memory.events"));
+        count(&own, 0);
+        count(&all, 0);
+        let mut watch = Watch::new("c", dir.clone(), OomKills::watch(&dir).unwrap()).unwrap();
+        assert!(watch.events.read_events().is_err());
+        count(&all, 1);
+        assert!(watch.events.read_events().is_ok(), "nobody has woken up");
+        assert_eq!(watch.kills.new_ones(), 0);
+        std::fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(watch.kills.new_ones(), 0, "another's is taken for its own");
+        std::fs::remove_dir_all(&parent).unwrap();
     }
 }
