@@ -1,5 +1,5 @@
 //! Puts limits on a cgroup: controllers given from the top down, values written, and taken back when one is refused.
-use super::place::{lacking, others};
+use super::place::{is_in, lacking, others, undelegated};
 use super::write;
 use crate::error::{WithHint, errno_of, one_line};
 use crate::plan::resources::Setting;
@@ -11,6 +11,9 @@ use std::path::Path;
 
 /// Where rrunc itself goes when it is in the way: a cgroup with processes gives its children no controllers.
 const ASIDE: &str = "rrunc-itself";
+
+/// The file of the controllers that a cgroup has.
+const CONTROLLERS: &str = "cgroup.controllers";
 
 /// The controllers that `settings` need, each once.
 pub fn controllers(settings: &[Setting]) -> Vec<&str> {
@@ -50,9 +53,8 @@ fn enable(top: &Path, dir: &Path, controllers: &[&str]) -> Result<()> {
         match give() {
             Err(e) if errno_of(&e) == Some(Errno::EBUSY) => step_aside(dir).and_then(|()| give())?,
             Err(e) if errno_of(&e) == Some(Errno::ENOENT) => {
-                let names = lacking(dir, "cgroup.controllers", controllers).join(" ");
-                return Err(anyhow!("{} has no controller for {names}", dir.display()))
-                    .hint(|| format!("have it delegated: `Delegate=yes` (or `Delegate={names}`) in user@.service"));
+                let names = lacking(dir, CONTROLLERS, controllers).join(" ");
+                return Err(anyhow!("{} has no controller for {names}", dir.display())).hint(|| undelegated(&names));
             }
             given => given?,
         }
@@ -60,11 +62,15 @@ fn enable(top: &Path, dir: &Path, controllers: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Leaves `dir` for a cgroup below it, if no other process is there: those are not ours to move.
+/// Leaves `dir` for a cgroup below it, if no other process is there: those are not ours to move. Nor are we to be moved
+/// from anywhere else, when the others have ended meanwhile.
 fn step_aside(dir: &Path) -> Result<()> {
     if !others(dir).is_empty() {
         return Err(anyhow!("{} has processes, so that its children can have no limits", dir.display()))
             .hint(|| "start it as `systemd-run --user --scope -p Delegate=yes rrunc …`");
+    }
+    if !is_in(dir) {
+        return Ok(());
     }
     let aside = dir.join(ASIDE);
     super::make(&aside)?;
@@ -95,6 +101,10 @@ pub fn apply<'a>(dir: &Path, settings: impl IntoIterator<Item = &'a Setting>) ->
     Ok(())
 }
 
+fn is_read_only(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|meta| meta.permissions().readonly())
+}
+
 fn write_one(dir: &Path, setting: &Setting) -> Result<()> {
     let written = write(dir, &setting.file, &setting.value);
     match written.as_ref().err().and_then(errno_of) {
@@ -104,7 +114,15 @@ fn write_one(dir: &Path, setting: &Setting) -> Result<()> {
             let weight = 10 + (weight.parse::<u64>()?.saturating_sub(1)) * 990 / 9999;
             write(dir, "io.bfq.weight", &format!("{device} {weight}"))
         }
-        Some(Errno::ENOENT) => written.hint(|| "this kernel has no such limit"),
+        Some(Errno::ENOENT) => {
+            written.hint(|| match setting.controller().map(|name| lacking(dir, CONTROLLERS, &[name])) {
+                Some(names) if !names.is_empty() => undelegated(&names.join(" ")),
+                _ => "this kernel has no such limit".to_owned(),
+            })
+        }
+        Some(Errno::EACCES) if is_read_only(&dir.join(&setting.file)) => {
+            written.hint(|| "the kernel only tells this, and nobody sets it")
+        }
         Some(Errno::ENODEV) => written.hint(|| "there is no such device, or it cannot be limited"),
         Some(Errno::EINVAL | Errno::ERANGE) => {
             written.hint(|| format!("the kernel refuses the value {}", setting.value))
@@ -219,5 +237,27 @@ mod tests {
         apply(&dir, &settings(json!({"memory": {"limit": -1}, "pids": {"limit": -1}}))).unwrap();
         apply(&dir, &settings(json!({"blockIO": {"weight": 500}}))).unwrap();
         assert_eq!(fake.read("child/io.bfq.weight"), "default 500");
+    }
+
+    #[test]
+    fn a_limit_that_cannot_be_set_says_whether_its_controller_is_missing() {
+        let hint = |fake: &Fake, file: &str| {
+            let error = apply(&fake.0.join("child"), &settings(json!({"unified": {file: "1"}}))).unwrap_err();
+            crate::error::hint_of(&error).unwrap_or_default().to_owned()
+        };
+        let fake = Fake::new("hint", &[("child/cgroup.controllers", "memory\n")]);
+        assert!(hint(&fake, "cpuset.cpus").contains("Delegate=cpuset"), "{}", hint(&fake, "cpuset.cpus"));
+        assert_eq!(hint(&fake, "memory.new"), "this kernel has no such limit");
+    }
+
+    #[test]
+    fn a_process_that_is_elsewhere_is_not_moved() {
+        let own = format!("{}\n", std::process::id());
+        let fake = Fake::new("aside", &[("cgroup.procs", ""), ("child/cgroup.procs", &own)]);
+        step_aside(&fake.0).unwrap();
+        assert!(!fake.0.join(ASIDE).exists());
+        step_aside(&fake.0.join("child")).unwrap_err();
+        assert!(fake.0.join("child").join(ASIDE).is_dir(), "the control stays");
+        fs::remove_dir(fake.0.join("child").join(ASIDE)).unwrap();
     }
 }

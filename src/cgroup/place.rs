@@ -167,7 +167,7 @@ fn obstacle(dir: &Path, controllers: &[&str]) -> Option<(String, String)> {
     if !unavailable.is_empty() {
         let names = unavailable.join(" ");
         let why = format!("{} has no controller for {names}", dir.display());
-        return Some((why, format!("have it delegated: `Delegate=yes` (or `Delegate={names}`) in user@.service")));
+        return Some((why, undelegated(&names)));
     }
     if lacking("cgroup.subtree_control").is_empty() || others(dir).is_empty() {
         return None;
@@ -181,6 +181,17 @@ pub fn lacking<'a>(dir: &Path, file: &str, controllers: &[&'a str]) -> Vec<&'a s
     let text = fs::read_to_string(dir.join(file)).unwrap_or_default();
     let listed: Vec<_> = text.split_ascii_whitespace().collect();
     controllers.iter().filter(|name| !listed.contains(name)).copied().collect()
+}
+
+/// How the controllers `names` are to be had.
+pub(super) fn undelegated(names: &str) -> String {
+    format!("have it delegated: `Delegate=yes` (or `Delegate={names}`) in user@.service")
+}
+
+/// Whether this process is in `dir` itself.
+pub(super) fn is_in(dir: &Path) -> bool {
+    let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    text.lines().any(|pid| pid == std::process::id().to_string())
 }
 
 /// The processes in `dir` itself that are not this one.
@@ -197,6 +208,9 @@ fn directory_at(tree: Option<&Tree>, path: &Path) -> Result<Option<Place>> {
         Ok(below) => tree.mount.join(below),
         Err(_) => tree.own.join(path),
     };
+    if path.components().eq(tree.mount.components()) {
+        bail!("linux.cgroupsPath: / is the root of all cgroups, and not a container's");
+    }
     // The nearest that is there already is where directories are made.
     let there = path.ancestors().find(|dir| dir.is_dir());
     let common = path.ancestors().find(|dir| tree.own.starts_with(dir));
@@ -296,6 +310,7 @@ mod tests {
         assert!(choose(Some("/user/c")).is_err());
         fake.write("user/cgroup.procs", "");
         assert_eq!(path(choose(Some("/user/c"))), tree.mount.join("user/c"));
+        assert!(choose(Some("/")).unwrap_err().to_string().contains("is the root of all cgroups"));
         assert!(choose(Some("/user/../c")).unwrap_err().to_string().contains("upwards"));
         fs::create_dir(tree.own.join("busy")).unwrap();
         fake.write("user/own/busy/cgroup.events", "populated 1\nfrozen 0\n");
