@@ -4,8 +4,9 @@ pub mod limits;
 pub mod place;
 pub mod scope;
 pub mod stats;
+pub mod tree;
 
-use crate::error::WithHint;
+use crate::error::{WithHint, one_line};
 use crate::state::State;
 use crate::systemd;
 use anyhow::{Context, Result, bail};
@@ -61,8 +62,11 @@ pub fn kill(dir: &Path) -> Result<()> {
 
 /// Removes the container's, if it has one.
 pub fn discard(state: &State) -> Result<()> {
-    if let Some(unit) = &state.scope {
-        systemd::stop(unit)?;
+    if let Some(unit) = &state.scope
+        && let Err(e) = systemd::stop(unit)
+    {
+        // A systemd that has ended has taken the scope along; what another has left can be removed without it.
+        log::debug!("{}", one_line(&e));
     }
     state.cgroup.as_deref().map_or(Ok(()), remove)
 }
@@ -78,20 +82,20 @@ pub fn remove(dir: &Path) -> Result<()> {
             Err(e) if e.raw_os_error() == Some(libc::EBUSY) && Instant::now() < end => {
                 std::thread::sleep(Duration::from_millis(1));
             }
+            Err(_) if is_populated(dir) => {
+                log::warn!("the cgroup {} is left: it has processes of others", dir.display());
+                return Ok(());
+            }
             Err(e) => return Err(e).with_context(|| format!("remove the cgroup {}", dir.display())),
         }
     }
 }
 
 fn remove_tree(dir: &Path) -> std::io::Result<()> {
-    if fs::remove_dir(dir).is_ok() {
-        return Ok(());
-    }
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            remove_tree(&entry.path())?;
-        }
+    match fs::remove_dir(dir) {
+        // What somebody else may have made below is left to him.
+        Err(e) if e.raw_os_error() == Some(libc::EBUSY) && !is_populated(dir) => tree::clear(dir)?,
+        removed => return removed,
     }
     fs::remove_dir(dir)
 }

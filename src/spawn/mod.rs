@@ -95,7 +95,11 @@ pub fn spawn(
         let flags = plan.namespaces.clone_flags(plan.cgroup.is_own());
         match clone_into(flags, cgroup.as_ref().map(OwnedFd::as_fd)).map_err(forbidden::clone)? {
             Cloned::Child => init::run(start),
-            Cloned::Parent(pid, child) => (pid.as_raw(), child),
+            Cloned::Parent(pid, child) => {
+                // Its end of the wire, too: else we would never see that it is gone.
+                drop(start);
+                (pid.as_raw(), child)
+            }
         }
     } else {
         join::clone_joined(start, cgroup.as_ref(), &mut ours)?

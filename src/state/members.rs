@@ -1,5 +1,6 @@
 //! Which processes belong to a container: those of its cgroup, else those of a namespace that is its own alone.
 use super::{Container, State, process};
+use crate::cgroup::tree;
 use crate::sys::pidfd;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
@@ -7,9 +8,8 @@ use nix::unistd::Pid;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// How often members are looked for again while they are being ended.
 const ROUNDS: usize = 100;
@@ -53,7 +53,9 @@ impl Bond {
     /// The pids of all member processes as the host counts, ascending.
     pub fn pids(&self) -> Result<Vec<i32>> {
         match self {
-            Bond::Cgroup(dir) => cgroup_pids(dir).context("unable to get all container pids"),
+            Bond::Cgroup(dir) => {
+                tree::pids(dir).with_context(|| format!("unable to get all container pids: read {}", dir.display()))
+            }
             Bond::PidNamespace(name) => namespace_pids("pid", name),
             Bond::MountNamespace(name) => namespace_pids("mnt", name),
         }
@@ -171,25 +173,6 @@ fn with_descendants(mut members: BTreeSet<i32>, parents: &BTreeMap<i32, i32>) ->
     }
 }
 
-/// The processes of a cgroup2 directory and all below it.
-fn cgroup_pids(dir: &Path) -> Result<Vec<i32>> {
-    let mut pids = BTreeSet::new();
-    let mut directories = vec![dir.to_owned()];
-    while let Some(dir) = directories.pop() {
-        let procs = dir.join("cgroup.procs");
-        let text = match std::fs::read_to_string(&procs) {
-            Ok(text) => text,
-            // A cgroup below that has just been removed.
-            Err(e) if e.kind() == ErrorKind::NotFound || e.raw_os_error() == Some(libc::ENODEV) => continue,
-            Err(e) => return Err(e).with_context(|| format!("read {}", procs.display())),
-        };
-        pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0));
-        let Ok(entries) = std::fs::read_dir(&dir) else { continue };
-        directories.extend(entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()));
-    }
-    Ok(pids.into_iter().collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,16 +202,5 @@ mod tests {
         let ours = std::fs::read_link("/proc/self/ns/pid").unwrap().into_os_string();
         assert!(namespace_pids("pid", &ours).unwrap().contains(&me));
         assert!(namespace_pids("pid", &"pid:[0]".into()).unwrap().is_empty());
-    }
-
-    #[test]
-    fn a_cgroup_is_read_with_all_below() {
-        let dir = std::env::temp_dir().join(format!("rrunc-cgroup-{}", std::process::id()));
-        std::fs::create_dir_all(dir.join("a/b")).unwrap();
-        std::fs::write(dir.join("cgroup.procs"), "30\n10\n").unwrap();
-        std::fs::write(dir.join("a/b/cgroup.procs"), "20\n0\n").unwrap();
-        std::fs::write(dir.join("a/cgroup.procs"), "").unwrap();
-        assert_eq!(cgroup_pids(&dir).unwrap(), [10, 20, 30]);
-        std::fs::remove_dir_all(dir).unwrap();
     }
 }

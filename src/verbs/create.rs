@@ -117,16 +117,19 @@ pub fn run(global: &Global, args: &CreateArgs) -> Result<Outcome> {
 pub fn create(container: Container, bundle: Bundle, request: &Request, signals: Saved) -> Result<Created> {
     let mut state = record(&bundle, request);
     let made = (|| {
+        container.save_config(&bundle.bytes)?;
         let cgroup = place_cgroup(&bundle, request)?;
         if let Some(dir) = cgroup.directory() {
+            // Before it is there: if we are killed meanwhile, `delete` knows of it.
             state.cgroup = Some(dir.to_owned());
+            container.store(&state)?;
             cgroup::make(dir)?;
         }
         let passed = notify::passed(request.preserve_fds, request.service)?;
         let host = Host::probe(wants_subids(&bundle))?;
         let options = Options { cgroup, ..options(&container, request, passed)? };
         let plan = plan::plan(&bundle, &host, &options)?;
-        set_up(&container, &bundle, &plan, &mut state, request, signals)
+        set_up(&container, &plan, &mut state, request, signals)
     })();
     match made {
         Ok(init) => Ok(Created { container, state, init }),
@@ -208,14 +211,7 @@ fn options(container: &Container, request: &Request, passed: notify::PassedFds) 
     })
 }
 
-fn set_up(
-    container: &Container,
-    bundle: &Bundle,
-    plan: &Plan,
-    state: &mut State,
-    request: &Request,
-    signals: Saved,
-) -> Result<Spawned> {
+fn set_up(container: &Container, plan: &Plan, state: &mut State, request: &Request, signals: Saved) -> Result<Spawned> {
     for warning in &plan.warnings {
         log::warn!("{warning}");
     }
@@ -225,7 +221,6 @@ fn set_up(
     if let Place::Directory { path, top } = &plan.cgroup {
         cgroup::limits::prepare(top, path, &plan.limits)?;
     }
-    container.save_config(&bundle.bytes)?;
     let gate = match request.waiting {
         Waiting::AtGate => Some(gate::listen(container.dir.as_fd())?),
         Waiting::Nobody | Waiting::Us => None,
@@ -271,9 +266,10 @@ pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
 /// Removes what is left of a container that could not be made. A failing create runs the poststop hooks
 /// (runtime-spec, runtime.md, "Lifecycle", steps 3 to 5).
 fn undo(container: Container, state: &State) {
-    let removed = cgroup::discard(state);
-    let undone = if state.pid == 0 { container.destroy() } else { delete::remove(container, state) };
-    let undone = removed.and(undone);
+    let undone = match state.pid {
+        0 => cgroup::discard(state).and(container.destroy()),
+        _ => delete::remove(container, state),
+    };
     if let Err(e) = undone {
         log::warn!("undo create: {}", one_line(&e));
     }

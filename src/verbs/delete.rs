@@ -80,8 +80,10 @@ pub fn end_all(container: &Container, state: &State) -> Result<()> {
     };
     // At once, and none escapes by making others meanwhile.
     if let Some(dir) = state.cgroup.as_deref().filter(|dir| dir.is_dir()) {
-        cgroup::kill(dir)?;
-        return end(&init);
+        match cgroup::kill(dir) {
+            Ok(()) => return end(&init),
+            Err(e) => log::debug!("end the processes one by one: {}", one_line(&e)),
+        }
     }
     let bond = if Bond::ends_with_first(container)? { None } else { Some(Bond::of(container, state)) };
     match bond.transpose() {
@@ -97,14 +99,28 @@ pub fn end_all(container: &Container, state: &State) -> Result<()> {
 /// (runtime-spec, runtime.md, "Lifecycle", step 13).
 pub fn remove(container: Container, state: &State) -> Result<()> {
     let hooks = match container.config().and_then(|bytes| configured_hooks(&bytes)) {
+        // It was given up before there was anything that a hook could clear away.
+        _ if state.pid == 0 => Vec::new(),
         Ok(hooks) => hooks.and_then(|hooks| hooks.poststop().clone()).unwrap_or_default(),
         Err(e) => {
             log::warn!("no poststop hooks are run: {}", one_line(&e));
             Vec::new()
         }
     };
+    end_rest(&container, state);
     cgroup::discard(state)?;
     container.destroy().context("remove the container's state")?;
     hooks::run_all_warn("poststop", &hooks, &state.oci_json(Status::Stopped, 0), Inherit::Own, &state.bundle);
     Ok(())
+}
+
+/// Ends what has outlived the first process: only a cgroup still knows it, and only where no pid namespace has ended with
+/// that one.
+fn end_rest(container: &Container, state: &State) {
+    let Some(dir) = state.cgroup.as_deref().filter(|dir| cgroup::is_populated(dir)) else { return };
+    if Bond::ends_with_first(container).is_ok_and(|ends| !ends)
+        && let Err(e) = cgroup::kill(dir)
+    {
+        log::warn!("processes of the container go on: {}", one_line(&e));
+    }
 }

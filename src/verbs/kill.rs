@@ -1,5 +1,6 @@
 //! `kill`: a signal for a container's first process, or for all of them.
 use super::Outcome;
+use crate::cgroup;
 use crate::cli::{Global, KillArgs};
 use crate::state::members::Bond;
 use crate::state::{Root, process};
@@ -30,10 +31,13 @@ pub fn run(global: &Global, args: &KillArgs) -> Result<Outcome> {
     if !args.all && signal != libc::SIGKILL {
         return first().map(|()| Outcome::default());
     }
+    // The kernel ends all of a pid namespace with its first process.
+    if signal == libc::SIGKILL && Bond::ends_with_first(&container).unwrap_or(false) {
+        return first().map(|()| Outcome::default());
+    }
     match Bond::of(&container, &state) {
-        // The kernel ends all of a pid namespace with its first process.
-        Ok(Bond::PidNamespace(_)) if signal == libc::SIGKILL => first()?,
-        // Nothing else does: the others would outlive the container.
+        // At once, and none escapes by making others meanwhile.
+        Ok(Bond::Cgroup(dir)) if signal == libc::SIGKILL => cgroup::kill(&dir)?,
         Ok(bond) => bond.signal(signal)?,
         Err(e) => {
             log::warn!("only the first process is signalled: {}", crate::error::one_line(&e));

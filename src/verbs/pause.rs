@@ -8,7 +8,9 @@ use anyhow::{Result, anyhow, bail};
 
 /// Stops all processes of a container, or with `frozen` false lets them go on.
 pub fn run(global: &Global, args: &IdArgs, frozen: bool) -> Result<Outcome> {
-    let container = Root::open(global.root.as_deref())?.lock(&args.id)?;
+    let root = Root::open(global.root.as_deref())?;
+    // An `exec` whose process is stopped as it enters the cgroup holds the lock until it goes on.
+    let container = if frozen { root.lock(&args.id)? } else { root.find(&args.id)? };
     let state = container.load()?;
     match (container.status(&state)?, frozen) {
         (Status::Created | Status::Running, true) | (Status::Paused, false) => {}

@@ -5,6 +5,7 @@
 mod support;
 
 mod agent;
+mod cgroup_trouble;
 mod cgroups;
 mod concurrency;
 mod create;
