@@ -155,7 +155,7 @@ pub enum Verb {
     /// Stop all processes of a container, until `resume`
     #[command(after_help = "Example:\n  rrunc pause web && rrunc resume web\n\n\
                       The container needs a cgroup of its own: it has one when it was made in a cgroup v2 tree that is\n\
-                      delegated to you.")]
+                      delegated to you, or as a scope of your systemd, as with limits or --systemd-cgroup.")]
     Pause(IdArgs),
     /// Let a paused container go on
     #[command(after_help = "Example:\n  rrunc resume web")]

@@ -1,5 +1,5 @@
 //! Puts limits on a cgroup: controllers given from the top down, values written, and taken back when one is refused.
-use super::place::{is_in, lacking, others, undelegated};
+use super::place::{SCOPE, is_in, lacking, others, undelegated};
 use super::write;
 use crate::error::{WithHint, errno_of, one_line};
 use crate::plan::resources::Setting;
@@ -66,8 +66,7 @@ fn enable(top: &Path, dir: &Path, controllers: &[&str]) -> Result<()> {
 /// from anywhere else, when the others have ended meanwhile.
 fn step_aside(dir: &Path) -> Result<()> {
     if !others(dir).is_empty() {
-        return Err(anyhow!("{} has processes, so that its children can have no limits", dir.display()))
-            .hint(|| "start it as `systemd-run --user --scope -p Delegate=yes rrunc …`");
+        return Err(anyhow!("{} has processes, so that its children can have no limits", dir.display())).hint(|| SCOPE);
     }
     if !is_in(dir) {
         return Ok(());

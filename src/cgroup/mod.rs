@@ -1,6 +1,7 @@
 //! The container's own cgroup, where the caller may make one. Version 2 only (Documentation/admin-guide/cgroup-v2.rst);
 //! on a host with both, its tree of version 2.
 pub mod limits;
+pub mod oom;
 pub mod place;
 pub mod scope;
 pub mod stats;
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 /// How long the kernel may take to freeze or thaw all processes, and to let go of the last one.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Makes the directory, and opens it for clone.
+/// Makes the directory, and those above it that are missing.
 pub fn make(dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("make the cgroup {}", dir.display()))
 }

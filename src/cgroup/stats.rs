@@ -3,7 +3,7 @@
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// All of it.
 #[derive(Debug, Default, PartialEq, Serialize)]
@@ -166,44 +166,6 @@ pub fn read(dir: &Path) -> Stats {
     }
 }
 
-/// Counts the processes that the kernel ends in a cgroup for want of memory.
-///
-/// systemd removes the cgroup as soon as its last process has ended. What has happened just before is then known by the
-/// parent alone, which counts all that are below it: it may have been another's, so whoever asks looks at the exit status
-/// too.
-#[derive(Debug)]
-pub struct OomKills {
-    dir: PathBuf,
-    seen: u64,
-    /// The parent's count of then.
-    parent: Option<u64>,
-}
-
-impl OomKills {
-    /// From now on; none without the memory controller.
-    pub fn watch(dir: &Path) -> Option<OomKills> {
-        let seen = oom_kills(dir)?;
-        Some(OomKills { dir: dir.to_owned(), seen, parent: dir.parent().and_then(oom_kills) })
-    }
-
-    /// Those since it was asked last.
-    pub fn new_ones(&mut self) -> u64 {
-        let parent = self.dir.parent().and_then(oom_kills);
-        let new = match (oom_kills(&self.dir), self.parent, parent) {
-            (Some(now), ..) => now.saturating_sub(std::mem::replace(&mut self.seen, now)),
-            (None, Some(before), Some(now)) => now.saturating_sub(before),
-            _ => 0,
-        };
-        self.parent = parent;
-        new
-    }
-}
-
-fn oom_kills(dir: &Path) -> Option<u64> {
-    let events = fs::read_to_string(dir.join("memory.events")).ok()?;
-    table(&events).get("oom_kill").copied()
-}
-
 /// The most memory that its processes have had at once, in bytes (Linux 5.19).
 pub fn peak(dir: &Path) -> u64 {
     number(dir, "memory.peak")
@@ -303,7 +265,7 @@ fn limit(text: &str) -> u64 {
 }
 
 /// Lines of a name and a number.
-fn table(text: &str) -> BTreeMap<String, u64> {
+pub(super) fn table(text: &str) -> BTreeMap<String, u64> {
     let pair = |line: &str| {
         let (name, number) = line.split_once(' ')?;
         Some((name.to_owned(), number.parse().ok()?))
@@ -344,7 +306,6 @@ mod tests {
             fs::write(dir.join(file), text).unwrap();
         }
         let stats = serde_json::to_value(read(&dir)).unwrap();
-        assert_eq!(oom_kills(&dir), files.iter().any(|(file, _)| *file == "memory.events").then_some(3));
         fs::remove_dir_all(&dir).unwrap();
         stats
     }
@@ -367,7 +328,6 @@ mod tests {
             ("memory.swap.current", "10\n"),
             ("memory.swap.max", "max\n"),
             ("memory.stat", "anon 100\nfile 200\n"),
-            ("memory.events", "low 0\noom 1\noom_kill 3\n"),
             ("pids.current", "2\n"),
             ("pids.max", "max\n"),
             ("io.stat", "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\n"),
@@ -387,28 +347,6 @@ mod tests {
         assert_eq!(stats["blkio"]["ioServiceBytesRecursive"], json!([entry("Read", 1), entry("Write", 2)]));
         assert_eq!(stats["blkio"]["ioServicedRecursive"], json!([entry("Read", 3), entry("Write", 4)]));
         assert_eq!(stats["hugetlb"], json!({"2MB": {"failcnt": 6}}));
-    }
-
-    #[test]
-    fn kills_are_told_once_and_known_by_the_parent_when_the_cgroup_has_gone() {
-        let parent = std::env::temp_dir().join(format!("rrunc-oom-{}", std::process::id()));
-        let dir = parent.join("child");
-        fs::create_dir_all(&dir).unwrap();
-        let count = |dir: &Path, kills: u64| {
-            fs::write(dir.join("memory.events"), format!("oom 9\noom_kill {kills}\n")).unwrap()
-        };
-        assert!(OomKills::watch(&dir).is_none());
-        count(&parent, 7);
-        count(&dir, 2);
-        let mut kills = OomKills::watch(&dir).unwrap();
-        assert_eq!(kills.new_ones(), 0);
-        count(&parent, 8);
-        count(&dir, 3);
-        assert_eq!((kills.new_ones(), kills.new_ones()), (1, 0));
-        count(&parent, 10);
-        fs::remove_dir_all(&dir).unwrap();
-        assert_eq!((kills.new_ones(), kills.new_ones()), (2, 0));
-        fs::remove_dir_all(&parent).unwrap();
     }
 
     #[test]

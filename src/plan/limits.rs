@@ -1,8 +1,11 @@
 //! Limits of a container: those that can be had, and the others refused with the reason. Nothing in a configuration is
 //! silently ignored.
 use super::Findings;
+use super::ids::Ids;
+use super::mounts::Mount;
 use super::resources::{Setting, settings};
 use crate::cgroup::place::Place;
+use crate::host::{Host, IdMap};
 use anyhow::Result;
 use oci_spec::runtime::{LinuxCpu, LinuxMemory, LinuxResources, Spec};
 
@@ -34,6 +37,18 @@ pub(super) fn plan(spec: &Spec, cgroup: &Place, findings: &mut Findings) -> Vec<
         return Vec::new();
     }
     settings
+}
+
+/// The program's user gets the cgroup exactly where the configuration mounts it writable (config-linux.md, "Cgroup
+/// ownership"); if we have rights over what he makes there, for else it could not be removed.
+pub(super) fn cgroup_owner(spec: &Spec, host: &Host, ids: Option<&Ids>, mounts: &[Mount]) -> Option<u32> {
+    let user = spec.process().as_ref()?.user().uid();
+    let of = |map: &IdMap| {
+        let offset = user.checked_sub(map.inside).filter(|offset| *offset < map.size)?;
+        map.outside.checked_add(offset)
+    };
+    let outside = ids?.uid.iter().find_map(of)?;
+    (outside != host.uid && host.privileged && mounts.iter().any(Mount::is_writable_cgroup)).then_some(user)
 }
 
 /// The files and values for `resources` of a container that exists.

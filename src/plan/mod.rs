@@ -25,7 +25,7 @@ pub(crate) mod tests;
 use crate::bundle::Bundle;
 use crate::cgroup::place::Place;
 use crate::error::{one_line, with_hint};
-use crate::host::{Host, IdMap};
+use crate::host::Host;
 use crate::watchdog::Limits;
 use anyhow::{Result, anyhow, bail};
 use oci_spec::runtime::Spec;
@@ -221,7 +221,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     }
     let mut mounts = mounts::plan(bundle, &namespaces, &view, &mut findings);
     mounts.extend(options.notify_dir.as_deref().map(mounts::notify_socket));
-    let cgroup_owner = plan_cgroup_owner(spec, host, ids.as_ref(), &mounts);
+    let cgroup_owner = limits::cgroup_owner(spec, host, ids.as_ref(), &mounts);
     let mount_label = labels::mount_label(spec.linux().as_ref(), host.modules, &mut findings);
     if let Some(label) = &mount_label {
         labels::put_on(&mut mounts, label);
@@ -286,15 +286,6 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         warnings: findings.warnings,
         notes: findings.notes,
     })
-}
-
-/// The program's user gets the cgroup exactly where the configuration mounts it writable (config-linux.md, "Cgroup
-/// ownership"); if we have rights over what he makes there, for else it could not be removed.
-fn plan_cgroup_owner(spec: &Spec, host: &Host, ids: Option<&Ids>, mounts: &[mounts::Mount]) -> Option<u32> {
-    let user = spec.process().as_ref()?.user().uid();
-    let of = |map: &IdMap| Some(map.outside + user.checked_sub(map.inside).filter(|offset| *offset < map.size)?);
-    let outside = ids?.uid.iter().find_map(of)?;
-    (outside != host.uid && host.privileged && mounts.iter().any(mounts::Mount::is_writable_cgroup)).then_some(user)
 }
 
 /// Limits that somebody has to stay for.

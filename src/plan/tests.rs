@@ -243,4 +243,11 @@ fn the_programs_user_gets_the_cgroup_exactly_where_he_may_write_to_it() {
     // The caller's already; and what another made could not be removed.
     assert_eq!(owner(json!([]), 0, true), None);
     assert_eq!(owner(json!([]), 7, false), None);
+    // An id beyond all ids is for the check of the maps to refuse.
+    let mut config = config();
+    config["process"]["user"] = json!({"uid": 9, "gid": 0});
+    config["linux"]["uidMappings"] = json!([{"containerID": 0, "hostID": u32::MAX, "size": 100}]);
+    config["linux"]["gidMappings"] = config["linux"]["uidMappings"].clone();
+    let bundle = Bundle::parse("/bundle".into(), config.to_string().into_bytes()).unwrap();
+    plan(&bundle, &host(), &Options { id: "c".to_owned(), ..Options::default() }).unwrap_err();
 }

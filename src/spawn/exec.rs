@@ -3,8 +3,8 @@
 use super::listener::{self, Agent};
 use super::wire::{self, Report, Wire};
 use super::{Spawned, kill};
-use crate::cgroup;
-use crate::error::errno_of;
+use crate::cgroup::{self, place::SCOPE};
+use crate::error::{WithHint, errno_of};
 use crate::init::exec::{Join, run};
 use crate::plan::exec::Plan;
 use crate::plan::namespaces::KINDS;
@@ -44,12 +44,11 @@ pub fn differing_namespaces(pid: i32) -> Result<i32> {
 pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: Saved) -> Result<Spawned> {
     let namespaces = differing_namespaces(state.pid)?;
     let (mut ours, theirs) = wire::pair().context("make the wire to the new process")?;
-    let mut joining = Join { plan, wire: theirs, init, needs_cgroup: false, namespaces, signals };
-    let (pid, child) = match clone_beside(state, below, &mut joining.needs_cgroup)? {
-        Cloned::Child => run(joining),
+    let (cloned, needs_cgroup) = clone_beside(state, below)?;
+    let (pid, child) = match cloned {
+        Cloned::Child => run(Join { plan, wire: theirs, init, needs_cgroup, namespaces, signals }),
         Cloned::Parent(pid, child) => {
-            let needs_cgroup = joining.needs_cgroup;
-            drop(joining);
+            drop((theirs, init));
             if needs_cgroup {
                 attach(state, below, pid.as_raw(), &mut ours).or_else(|error| kill(&child).and(Err(error)))?;
             }
@@ -74,33 +73,31 @@ pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: S
 }
 
 /// In the container's cgroup, if it has one and we may enter it from where we are. From outside of the tree of the
-/// user's systemd we may not, but it may: then `needs_cgroup` is set, and the process waits to be moved.
-fn clone_beside(state: &State, below: &Path, needs_cgroup: &mut bool) -> Result<Cloned> {
+/// user's systemd we may not, but it may: then the second value is true, and the process waits to be moved.
+fn clone_beside(state: &State, below: &Path) -> Result<(Cloned, bool)> {
+    let named = below != Path::new("");
+    let here = || clone_into(CloneFlags::empty(), None).context("fork");
     let Some(own) = state.cgroup.as_deref().filter(|dir| dir.is_dir()) else {
-        if below != Path::new("") {
+        if named {
             bail!("invalid --cgroup argument: the container has no cgroup of its own");
         }
-        return clone_into(CloneFlags::empty(), None).context("fork");
+        return Ok((here()?, false));
     };
     let born_in = |dir: &Path| clone_into(CloneFlags::empty(), Some(cgroup::open(dir)?.as_fd())).context("fork");
-    *needs_cgroup = state.scope.is_some();
     let born = match born_in(&own.join(below)) {
         // The container gives controllers to cgroups of its own, so that none but those may have processes.
-        Err(e) if errno_of(&e) == Some(Errno::EBUSY) && below == Path::new("") => {
-            born_in(&cgroup::of(&state.pid.to_string())?)
-        }
+        Err(e) if errno_of(&e) == Some(Errno::EBUSY) && !named => born_in(&cgroup::of(&state.pid.to_string())?),
         born => born,
     };
     match born.map_err(|e| (errno_of(&e), e)) {
-        Ok(cloned) => {
-            *needs_cgroup = false;
-            Ok(cloned)
+        Ok(cloned) => Ok((cloned, false)),
+        Err((Some(Errno::EACCES | Errno::EPERM), _)) if state.scope.is_some() => Ok((here()?, true)),
+        Err((Some(Errno::EACCES | Errno::EPERM), error)) if named => {
+            Err(error).context("enter the cgroup that --cgroup names").hint(|| SCOPE)
         }
         Err((Some(Errno::EACCES | Errno::EPERM), _)) => {
-            if !*needs_cgroup {
-                log::warn!("the process stays in the caller's cgroup: the container's cannot be entered from there");
-            }
-            clone_into(CloneFlags::empty(), None).context("fork")
+            log::warn!("the process stays in the caller's cgroup: the container's cannot be entered from there");
+            Ok((here()?, false))
         }
         Err((_, error)) => Err(error),
     }

@@ -1,7 +1,8 @@
 //! `events`: what a container uses, one line of JSON at each interval, and a line whenever the kernel ends one of its
 //! processes for want of memory. runc's form: clients match the order of `type`, `id` and `data` in the text.
 use super::Outcome;
-use crate::cgroup::stats::{self, OomKills, Stats};
+use crate::cgroup::oom::OomKills;
+use crate::cgroup::stats::{self, Stats};
 use crate::cli::{EventsArgs, Global};
 use crate::error::WithHint;
 use crate::quantity;

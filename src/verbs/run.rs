@@ -2,7 +2,8 @@
 use super::create::{self, Created, Request, Waiting};
 use super::{Outcome, delete, start};
 use crate::bundle::Bundle;
-use crate::cgroup::stats::{self, OomKills};
+use crate::cgroup::oom::OomKills;
+use crate::cgroup::stats;
 use crate::cli::{Global, RunArgs};
 use crate::error::one_line;
 use crate::nameserver::Nameserver;

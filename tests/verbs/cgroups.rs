@@ -2,7 +2,7 @@
 use crate::support::{Lacks, Stage, skip, wait_for};
 use serde_json::json;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -145,6 +145,31 @@ fn exec_joins_the_containers_cgroup_or_one_below_it() {
     stage.in_bundle(&bundle, &["--cgroup-manager", "disabled", "create", "c"]).success();
     of(&["--cgroup", "a"]).fails(255, &["the container has no cgroup of its own"]);
     stage.remove("c");
+}
+
+#[test]
+fn exec_from_where_the_cgroup_cannot_be_entered_says_so_and_a_named_one_is_an_error() {
+    let Some(own) = delegated() else { return };
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let apart = own.join(format!("apart-{}", std::process::id()));
+    fs::create_dir_all(apart.join("from")).expect("a cgroup");
+    bundle.set("/linux/cgroupsPath", json!(format!("{}/c", apart.file_name().expect("a name").display())));
+    stage.running(&bundle, "c");
+    fs::create_dir(apart.join("c/below")).expect("a cgroup");
+    // One who may not write here may move no process between those below.
+    let leave = format!("cd {0} && echo $$ >from/cgroup.procs && chmod 444 cgroup.procs", apart.display());
+    let exec = |args: &[&str]| stage.call_after(&leave, &[&["exec"], args, &["c", "true"]].concat()).run();
+    let writable = || fs::set_permissions(apart.join("cgroup.procs"), fs::Permissions::from_mode(0o644));
+    let said = exec(&[]).success().stderr;
+    assert!(said.contains("stays in the caller's cgroup"), "{said}");
+    writable().expect("chmod");
+    exec(&["--cgroup", "below"])
+        .fails(255, &["enter the cgroup that --cgroup names", "Permission denied", "systemd-run"]);
+    writable().expect("chmod");
+    stage.remove("c");
+    fs::remove_dir(apart.join("from")).expect("empty");
+    fs::remove_dir(&apart).expect("empty");
 }
 
 #[test]

@@ -58,6 +58,11 @@ fn podman_has_systemd_make_the_cgroup_and_all_its_limits_hold() {
     run(&[&limits[..], &show].concat()).success().prints("104857600\n50000 100000\n30\n0::/\n");
     run(&["--memory", "32m", "bb", "dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"]).exits(137);
     run(&["--cgroups=disabled", "bb", "true"]).success();
+    // Its other manager of cgroups names a place in the tree of the user's systemd, slices included.
+    let other =
+        ["--cgroup-manager", "cgroupfs", "run", "--rm", "--network", "none", "--memory", "50m", "--cpus", "0.5"];
+    let show = ["bb", "sh", "-c", "cd /sys/fs/cgroup; cat memory.max cpu.max"];
+    podman.call(&[&other[..], &show].concat()).success().prints("52428800\n50000 100000\n");
     // Two that podman 4 or the other tests' machine cannot do.
     podman.call(&["run", "--rm", "--network", "pasta", "bb", "ip", "route"]).success();
     run(&["--ipc=host", "bb", "true"]).success();
