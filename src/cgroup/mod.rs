@@ -12,6 +12,7 @@ use crate::state::State;
 use crate::systemd;
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
@@ -25,6 +26,22 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Makes the directory, and those above it that are missing.
 pub fn make(dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("make the cgroup {}", dir.display()))
+}
+
+/// Makes a directory that the configuration names, and holds it for as long as the file is open: of two that want to be
+/// alone in it the second meets the processes of the first.
+///
+/// # Errors
+/// Others are in it already.
+pub fn claim(dir: &Path) -> Result<Flock<File>> {
+    make(dir)?;
+    let opened = File::open(dir).with_context(|| format!("open the cgroup {}", dir.display()))?;
+    let locked = Flock::lock(opened, FlockArg::LockExclusive).map_err(|(_, e)| e);
+    let locked = locked.with_context(|| format!("lock the cgroup {}", dir.display()))?;
+    if is_populated(dir) {
+        bail!("linux.cgroupsPath: container's cgroup is not empty: {} has processes", dir.display());
+    }
+    Ok(locked)
 }
 
 /// A descriptor of the directory, for CLONE_INTO_CGROUP.

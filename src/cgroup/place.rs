@@ -32,6 +32,8 @@ pub enum Place {
         path: PathBuf,
         /// The highest cgroup whose children may be given controllers.
         top: PathBuf,
+        /// The configuration names it, so that it may be there and others may want it too.
+        named: bool,
     },
     /// In a scope of the user's systemd, which makes the directory.
     Scope(systemd::Unit),
@@ -151,7 +153,7 @@ fn unnamed(tree: Option<&Tree>, wanted: &Wanted, name: &str) -> Place {
     let mut refused = None;
     for dir in tree.delegated() {
         match obstacle(dir, &wanted.controllers) {
-            None => return Place::Directory { path: dir.join(name), top: dir.to_owned() },
+            None => return Place::Directory { path: dir.join(name), top: dir.to_owned(), named: false },
             Some(why) => refused = refused.or(Some(why)),
         }
     }
@@ -217,14 +219,11 @@ fn directory_at(tree: Option<&Tree>, path: &Path) -> Result<Option<Place>> {
     if !there.is_some_and(writable) || !common.is_some_and(|dir| writable(&dir.join("cgroup.procs"))) {
         return Ok(None);
     }
-    if super::is_populated(&path) {
-        bail!("linux.cgroupsPath: container's cgroup is not empty: {} has processes", path.display());
-    }
     // Through slices of systemd too: who names a place there wants its limits there, and other runtimes do the same.
     let above = path.ancestors().skip(1).take_while(|dir| dir.starts_with(&tree.mount));
     let top = above.filter(|dir| dir.is_dir() && writable(&dir.join("cgroup.subtree_control"))).last();
     let top = top.or(there).unwrap_or(&path).to_owned();
-    Ok(Some(Place::Directory { path, top }))
+    Ok(Some(Place::Directory { path, top, named: true }))
 }
 
 /// The highest cgroup above `path` in which controllers may be given for it, as far as it is not systemd's.

@@ -194,7 +194,8 @@ mod tests {
         let mut config = config();
         config["linux"]["resources"] = resources.clone();
         let bundle = Bundle::parse("/bundle".into(), config.to_string().into_bytes())?;
-        let cgroup = Place::Directory { path: "/sys/fs/cgroup/a/b".into(), top: "/sys/fs/cgroup/a".into() };
+        let cgroup =
+            Place::Directory { path: "/sys/fs/cgroup/a/b".into(), top: "/sys/fs/cgroup/a".into(), named: true };
         plan::plan(&bundle, &host(), &Options { id: "c".to_owned(), cgroup, ..Options::default() })
     }
 

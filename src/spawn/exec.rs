@@ -108,6 +108,7 @@ fn attach(state: &State, below: &Path, pid: i32, wire: &mut Wire) -> Result<()> 
     match wire.receive()? {
         Report::NeedCgroup => {}
         Report::Failed(failure) => return Err(failure.into_error()),
+        Report::End => bail!("the process was killed before it was in the container's cgroup"),
         other => bail!("the process reports {other:?} out of turn"),
     }
     let unit = state.scope.as_deref().context("the container has no scope")?;

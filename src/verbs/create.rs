@@ -17,6 +17,7 @@ use crate::state::{Container, OCI_VERSION, Root, STATE_VERSION, State};
 use crate::sys::signal::Saved;
 use crate::systemd;
 use anyhow::{Context, Result};
+use nix::fcntl::Flock;
 use nix::unistd::{getegid, geteuid};
 use std::fs::File;
 use std::io::{ErrorKind, Write};
@@ -119,12 +120,7 @@ pub fn create(container: Container, bundle: Bundle, request: &Request, signals: 
     let made = (|| {
         container.save_config(&bundle.bytes)?;
         let cgroup = place_cgroup(&bundle, request)?;
-        if let Some(dir) = cgroup.directory() {
-            // Before it is there: if we are killed meanwhile, `delete` knows of it.
-            state.cgroup = Some(dir.to_owned());
-            container.store(&state)?;
-            cgroup::make(dir)?;
-        }
+        let _claim = make_cgroup(&cgroup, &mut state, &container)?;
         let passed = notify::passed(request.preserve_fds, request.service)?;
         let host = Host::probe(wants_subids(&bundle))?;
         let options = Options { cgroup, ..options(&container, request, passed)? };
@@ -155,6 +151,23 @@ fn place_cgroup(bundle: &Bundle, request: &Request) -> Result<Place> {
         systemd: request.cgroup == CgroupManager::Systemd,
     };
     place::choose(place::Tree::find().as_ref(), &wanted, systemd::look)
+}
+
+/// Makes it, if that is for us to do; a named one is ours alone as long as the result lives.
+fn make_cgroup(cgroup: &Place, state: &mut State, container: &Container) -> Result<Option<Flock<File>>> {
+    let Place::Directory { path, named, .. } = cgroup else { return Ok(None) };
+    // Before it is there: if we are killed meanwhile, `delete` knows of it.
+    state.cgroup = Some(path.to_owned());
+    container.store(state)?;
+    if !named {
+        return cgroup::make(path).map(|()| None);
+    }
+    let claim = cgroup::claim(path);
+    if claim.is_err() {
+        // It is another's.
+        state.cgroup = None;
+    }
+    claim.map(Some)
 }
 
 /// Subordinate ids are looked up only when more than the caller's own id, or another one, may get mapped.
@@ -218,7 +231,7 @@ fn set_up(container: &Container, plan: &Plan, state: &mut State, request: &Reque
     for note in &plan.notes {
         log::debug!("{note}");
     }
-    if let Place::Directory { path, top } = &plan.cgroup {
+    if let Place::Directory { path, top, .. } = &plan.cgroup {
         cgroup::limits::prepare(top, path, &plan.limits)?;
     }
     let gate = match request.waiting {

@@ -118,7 +118,9 @@ pub fn remove(container: Container, state: &State) -> Result<()> {
 /// that one.
 fn end_rest(container: &Container, state: &State) {
     let Some(dir) = state.cgroup.as_deref().filter(|dir| cgroup::is_populated(dir)) else { return };
-    if Bond::ends_with_first(container).is_ok_and(|ends| !ends)
+    // One that was given up before it had a process has none here.
+    if state.pid != 0
+        && Bond::ends_with_first(container).is_ok_and(|ends| !ends)
         && let Err(e) = cgroup::kill(dir)
     {
         log::warn!("processes of the container go on: {}", one_line(&e));

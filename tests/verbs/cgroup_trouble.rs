@@ -132,6 +132,25 @@ fn a_named_cgroup_that_another_container_uses_meanwhile_is_left_to_it() {
 }
 
 #[test]
+fn of_two_that_want_one_named_cgroup_at_once_only_one_gets_it() {
+    let Some(own) = delegated() else { return };
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let name = format!("wanted-{}", std::process::id());
+    bundle.set("/linux/cgroupsPath", json!(name));
+    for _ in 0..10 {
+        let both = ["a", "b"].map(|id| (id, stage.call(&["create", id]).cwd(bundle.path()).spawn()));
+        let made: Vec<_> =
+            both.into_iter().map(|(id, call)| (id, call.wait())).filter(|(_, out)| out.code == 0).collect();
+        assert_eq!(made.len(), 1, "{made:?}");
+        stage.in_bundle(&bundle, &["create", "c"]).fails(1, &["container's cgroup is not empty"]);
+        assert_eq!(stage.status(made[0].0), "created");
+        stage.remove(made[0].0);
+        assert!(!own.join(&name).exists());
+    }
+}
+
+#[test]
 fn a_first_process_that_ends_at_once_is_an_error_and_not_waited_for() {
     let Some(own) = delegated() else { return };
     let stage = Stage::new();
