@@ -1,7 +1,7 @@
 //! Rows 3, 5, 6, 8, 14, 15, 16, 20b, 25b and 27 against `rrunc sandbox` with no flags.
 use super::{identity, payloads};
 use crate::support::place::{SECRET, git, write};
-use crate::support::{Lacks, Place, Terminal, find_program, runtime, skip, wait_for};
+use crate::support::{Lacks, Place, Terminal, find_program, kernel_is, runtime, skip, wait_for};
 use nix::sys::signal::Signal;
 use rrunc::sys::landlock;
 use serde_json::{Value, json};
@@ -96,7 +96,12 @@ fn row_14_calls_of_no_use_to_a_program_are_refused() {
     // Second control: without one the kernel does answer those that need no capability in another way.
     let open = changed(&place, &[], payload, without_filter);
     let outside = results(&payloads::outside(&place, payload).success().stdout);
+    let forbidden =
+        fs::read_to_string("/proc/sys/kernel/unprivileged_bpf_disabled").expect("Linux has it").trim() != "0";
     for name in ["io_uring_enter", "io_uring_register", "bpf", "perf_event_open", "keyctl", "add_key", "request_key"] {
+        if name == "bpf" && forbidden && !kernel_is((6, 5)) {
+            continue; // Before it looks at what is asked for, this kernel has its setting refuse it, with the same error.
+        }
         for results in [&open, &outside] {
             let end = results.iter().find(|(known, _)| known == name).map(|(_, end)| end.as_str());
             assert!(end.is_some_and(|end| end != "EPERM"), "{name}: {results:?}");
@@ -258,7 +263,8 @@ fn row_5_the_callers_variables_do_not_pass() {
     let run = |call: crate::support::Call| names.iter().fold(call, |call, name| call.env(name, SECRET)).run().success();
     let outside = run(place.call_program(Path::new("/bin/sh"), &["-c", probe]));
     assert!(outside.stdout.matches(SECRET).count() >= names.len(), "the control sees them");
-    for options in [&[][..], &["--as-root"], &["--network", "host"]] {
+    // On an old kernel that network shows more of the host; not its variables.
+    for options in [&[][..], &["--as-root"], &["--network", "host", "--allow-weaker", "network"]] {
         let inside = run(place.sandbox(&[options, &["--", "sh", "-c", probe]].concat()));
         assert!(!inside.stdout.contains(SECRET), "{options:?}: {}", inside.stdout);
     }

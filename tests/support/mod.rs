@@ -76,6 +76,11 @@ pub fn skip(lacks: Lacks) {
     }
 }
 
+/// Whether the kernel is of this version or a later one.
+pub fn kernel_is(version: (u32, u32)) -> bool {
+    rrunc::host::kernel_version(&nix::sys::utsname::uname().expect("uname").release().to_string_lossy()) >= version
+}
+
 /// The first of these that is in PATH.
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();

@@ -1,5 +1,5 @@
 //! Members of config.json that few configurations have, each as its program finds it.
-use crate::support::{Lacks, Stage, gid, skip, uid};
+use crate::support::{Lacks, Stage, gid, kernel_is, skip, uid};
 use serde_json::json;
 
 #[test]
@@ -186,6 +186,9 @@ fn tmpfs(options: &[&str], ids: serde_json::Value) -> serde_json::Value {
 
 #[test]
 fn a_new_tmpfs_can_be_id_mapped() {
+    if !kernel_is((6, 3)) {
+        return skip(Lacks::Machine("a tmpfs that can be id-mapped, Linux 6.3"));
+    }
     let stage = Stage::new();
     let bundle = stage.bundle();
     let script = "stat -c %u:%g /m; touch /m/f && stat -c %u:%g /m/f; grep -c ' / /m .*idmapped' /proc/self/mountinfo";

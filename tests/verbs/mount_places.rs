@@ -1,6 +1,6 @@
 //! Where mounts go and what makes one: destinations, sources, the type, and the links of /dev.
 use super::mount_options::shown;
-use crate::support::{Bundle, Stage};
+use crate::support::{Bundle, Lacks, Stage, kernel_is, skip};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -108,6 +108,9 @@ fn the_links_of_dev_replace_those_of_an_image() {
 
 #[test]
 fn id_mapping_without_mappings_is_that_of_the_container_or_refused() {
+    if !kernel_is((6, 3)) {
+        return skip(Lacks::Machine("a tmpfs that can be id-mapped, Linux 6.3"));
+    }
     let stage = Stage::new();
     let bundle = stage.bundle();
     bundle.mount("/m", "tmpfs", "tmpfs", &["idmap"]);
