@@ -13,6 +13,7 @@ pub mod host;
 pub mod init;
 pub mod log;
 pub mod nameserver;
+pub mod nearest;
 pub mod notify;
 pub mod plan;
 pub mod printable;

@@ -10,7 +10,8 @@ mod record;
 
 pub use record::{OCI_VERSION, STATE_VERSION, State, Status};
 
-use crate::error::WithHint;
+use crate::error::{WithHint, with_hint};
+use crate::nearest::nearest;
 use crate::spawn::gate;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
@@ -20,6 +21,9 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+
+/// What clients look for in the error for an id that there is not.
+pub const MISSING: &str = "container does not exist";
 
 const STATE: &str = "state.json";
 const CONFIG: &str = "config.json";
@@ -104,12 +108,12 @@ impl Root {
     /// `container does not exist`, or an id that is not valid.
     pub fn lock(&self, id: &str) -> Result<Container> {
         validate(id)?;
-        let root = self.dir.as_ref().ok_or_else(missing)?;
+        let root = self.dir.as_ref().ok_or_else(|| self.missing(id))?;
         loop {
             match self.open_locked(root, id) {
                 Ok(Some(container)) => return Ok(container),
                 Ok(None) => continue,
-                Err(e) if is(&e, Errno::ENOENT) => return Err(missing()),
+                Err(e) if is(&e, Errno::ENOENT) => return Err(self.missing(id)),
                 Err(e) => return Err(e),
             }
         }
@@ -122,10 +126,10 @@ impl Root {
     /// `container does not exist`, or an id that is not valid.
     pub fn find(&self, id: &str) -> Result<Container> {
         validate(id)?;
-        let root = self.dir.as_ref().ok_or_else(missing)?;
+        let root = self.dir.as_ref().ok_or_else(|| self.missing(id))?;
         match directory::open_child(root, id) {
             Ok(dir) => self.container(root, id, dir, false),
-            Err(e) if is(&e, Errno::ENOENT) => Err(missing()),
+            Err(e) if is(&e, Errno::ENOENT) => Err(self.missing(id)),
             Err(e) => Err(e),
         }
     }
@@ -170,6 +174,17 @@ impl Root {
         }
     }
 
+    /// The error for `id`, with the nearest that there is.
+    fn missing(&self, id: &str) -> anyhow::Error {
+        let ids = self.list().unwrap_or_default();
+        let hint = match nearest(id, ids.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean {near}?"),
+            None if ids.is_empty() => format!("there is no container at all in {} (--root)", self.path.display()),
+            None => format!("`rrunc list` shows those in {} (--root)", self.path.display()),
+        };
+        with_hint(anyhow!(MISSING), hint)
+    }
+
     fn container(&self, root: &OwnedFd, id: &str, dir: OwnedFd, locked: bool) -> Result<Container> {
         let root = root.try_clone().context("duplicate the root's descriptor")?;
         Ok(Container { id: id.to_owned(), path: self.path.join(id), dir, root, locked })
@@ -200,7 +215,7 @@ impl Container {
     pub fn load(&self) -> Result<State> {
         let bytes = match directory::read(self.dir.as_fd(), STATE) {
             Ok(bytes) => bytes,
-            Err(Errno::ENOENT) => return Err(missing()),
+            Err(Errno::ENOENT) => bail!(MISSING),
             Err(e) => return Err(e).with_context(|| format!("read {}", self.path.join(STATE).display())),
         };
         record::parse(&bytes).with_context(|| format!("read {}", self.path.join(STATE).display()))
@@ -275,10 +290,6 @@ impl Container {
     pub fn unlock(self) -> Result<()> {
         File::from(self.dir).unlock().with_context(|| format!("unlock container {}", self.id))
     }
-}
-
-fn missing() -> anyhow::Error {
-    anyhow!("container does not exist")
 }
 
 fn is(error: &anyhow::Error, errno: Errno) -> bool {

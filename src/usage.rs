@@ -50,13 +50,12 @@ fn mistake(error: &clap::Error, args: Vec<OsString>) -> Refusal {
     let of_profile = verb.as_deref() == Some("profile");
     if error.kind() == ErrorKind::InvalidSubcommand && !of_profile {
         let message = format!("No help topic for '{}'", context(error, ContextKind::InvalidSubcommand));
-        let meant = context(error, ContextKind::SuggestedSubcommand);
-        let hint =
-            if meant.is_empty() { "`rrunc --help` lists the verbs".into() } else { format!("did you mean {meant}?") };
+        let hint = meant(error, ContextKind::SuggestedSubcommand).unwrap_or("`rrunc --help` lists the verbs".into());
         return Refusal { output: String::new(), message: Some(message), hint: Some(hint), status: 3, global };
     }
+    let meant = meant(error, ContextKind::SuggestedArg).or(meant(error, ContextKind::SuggestedValue));
     if verb.as_deref() == Some("sandbox") {
-        let hint = Some("`rrunc sandbox --help` shows the options".into());
+        let hint = meant.or(Some("`rrunc sandbox --help` shows the options".into()));
         return Refusal { output: String::new(), message: Some(first_paragraph(error)), hint, status: 125, global };
     }
     let hint = match verb.as_deref() {
@@ -66,12 +65,18 @@ fn mistake(error: &clap::Error, args: Vec<OsString>) -> Refusal {
         _ => "",
     };
     if !hint.is_empty() {
-        let (message, hint) = (Some(first_paragraph(error)), Some(hint.into()));
+        let (message, hint) = (Some(first_paragraph(error)), meant.or(Some(hint.into())));
         return Refusal { output: String::new(), message, hint, status: 2, global };
     }
     let (heading, message) = in_runcs_words(error, verb.as_deref());
     let output = format!("{heading}\n\n{}", help(verb.as_deref()));
-    Refusal { output, message: Some(message), hint: None, status: 1, global }
+    Refusal { output, message: Some(message), hint: meant, status: 1, global }
+}
+
+/// The word that clap takes for what was meant; several for a verb.
+fn meant(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    let word = context(error, kind);
+    (!word.is_empty()).then(|| format!("did you mean {word}?"))
 }
 
 /// What clap says, in one line and without its usage and tips.
@@ -210,5 +215,19 @@ mod tests {
     fn a_verb_nearly_right_is_suggested() {
         assert_eq!(refusal(&["lsit"]).hint.unwrap(), "did you mean list?");
         assert_eq!(refusal(&["zzz"]).hint.unwrap(), "`rrunc --help` lists the verbs");
+    }
+
+    #[test]
+    fn an_option_or_a_value_nearly_right_is_suggested() {
+        for (args, meant) in [
+            (&["run", "--bunlde", "b", "c"][..], Some("did you mean --bundle?")),
+            (&["list", "--zzz"], None),
+            (&["sandbox", "--netwrok", "host", "true"], Some("did you mean --network?")),
+            (&["sandbox", "--network", "hots", "true"], Some("did you mean host?")),
+            (&["sandbox", "--zzz", "true"], Some("`rrunc sandbox --help` shows the options")),
+            (&["doctor", "--atack"], Some("did you mean --attack?")),
+        ] {
+            assert_eq!(refusal(args).hint.as_deref(), meant, "{args:?}");
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! Sandbox profiles as data: what a TOML file says, where it is found, and what it extends (rrunc-profile(5)).
 use super::foreign;
 use crate::error::with_hint;
+use crate::nearest::nearest;
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The profile that every sandbox starts from.
@@ -246,11 +248,29 @@ pub fn find(name: &str) -> Result<Named> {
             let profile = Profile::parse(text).with_context(|| format!("profiles/{known}.toml"))?;
             Ok(Named { name: (*known).to_owned(), profile })
         }
-        None => {
-            let error = anyhow!("there is no profile {name}");
-            Err(with_hint(error, "`rrunc profile ls` lists them; a file is named with a slash in it: ./mine.toml"))
-        }
+        None => Err(missing(name)),
     }
+}
+
+/// The error for a profile that there is not, with the nearest that there is.
+pub fn missing(name: &str) -> anyhow::Error {
+    let own: Vec<String> =
+        own_files().iter().filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect();
+    let known = BUILT_IN.iter().map(|(known, _)| *known).chain(own.iter().map(String::as_str));
+    let hint = match nearest(name, known) {
+        Some(near) => format!("did you mean {near}?"),
+        None => "`rrunc profile ls` lists them; a file is named with a slash in it: ./mine.toml".to_owned(),
+    };
+    with_hint(anyhow!("there is no profile {name}"), hint)
+}
+
+/// The files of the user's own profiles, sorted.
+pub fn own_files() -> Vec<PathBuf> {
+    let entries = own_directory().and_then(|dir| fs::read_dir(dir).ok()).into_iter().flatten();
+    let mut files: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    files.retain(|path| path.extension().is_some_and(|end| end == "toml"));
+    files.sort();
+    files
 }
 
 /// Reads the profile in a file of the user's.

@@ -2,7 +2,6 @@
 //! `seccomp/NAME`.
 use super::Outcome;
 use crate::cli::{ProfileAction, ProfileArgs};
-use crate::error::WithHint;
 use crate::printable::printable;
 use crate::sandbox::foreign;
 use crate::sandbox::policy::Policy;
@@ -10,7 +9,6 @@ use crate::sandbox::profile::{self, BUILT_IN, Profile};
 use crate::seccomp::profiles::PROFILES;
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
-use std::fs;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
@@ -31,7 +29,7 @@ pub fn run(args: &ProfileArgs) -> Result<Outcome> {
 
 /// One a line: name, where it is from, what it is for.
 fn list() -> String {
-    let own = own_files().into_iter().map(|path| {
+    let own = profile::own_files().into_iter().map(|path| {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let described = profile::read(&path).map(|named| named.profile.description.unwrap_or_default());
         let described = described.unwrap_or_else(|_| "cannot be read: see `profile check`".into());
@@ -73,14 +71,6 @@ fn shown(text: String, on_terminal: bool) -> String {
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn own_files() -> Vec<PathBuf> {
-    let entries = profile::own_directory().and_then(|dir| fs::read_dir(dir).ok()).into_iter().flatten();
-    let mut files: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
-    files.retain(|path| path.extension().is_some_and(|end| end == "toml"));
-    files.sort();
-    files
-}
-
 fn text(name: &str) -> Result<String> {
     if let Some(name) = name.strip_prefix(SECCOMP)
         && let Some((_, text)) = PROFILES.iter().find(|(known, _)| *known == name)
@@ -96,7 +86,7 @@ fn text(name: &str) -> Result<String> {
         return foreign::text(&path).with_context(|| path.display().to_string());
     }
     let found = BUILT_IN.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
-    found.with_context(|| format!("there is no profile {name}")).hint(|| "`rrunc profile ls` lists them")
+    found.ok_or_else(|| profile::missing(name))
 }
 
 /// Reads the whole chain.

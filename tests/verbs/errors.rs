@@ -56,6 +56,18 @@ fn a_log_file_gets_the_line_and_stderr_the_bare_text() {
 }
 
 #[test]
+fn an_id_that_there_is_not_suggests_the_nearest_that_there_is() {
+    let stage = Stage::new();
+    stage.rrunc(&["state", "wbe"]).fails(1, &["does not exist", "there is no container at all in", "--root"]);
+    stage.running(&stage.bundle(), "web");
+    for verb in [&["state", "wbe"][..], &["kill", "wbe"], &["delete", "wbe"], &["ps", "wbe"], &["pause", "wbe"]] {
+        stage.rrunc(verb).fails(1, &["container does not exist", "did you mean web?"]);
+    }
+    stage.rrunc(&["exec", "w", "true"]).fails(255, &["container does not exist", "`rrunc list` shows those in"]);
+    stage.remove("web");
+}
+
+#[test]
 fn text_log_lines() {
     let stage = Stage::new();
     let out = stage.rrunc(&["state", "c"]).exits(1);

@@ -39,6 +39,9 @@ fn the_default_profile_runs_a_container() {
 fn mistakes_are_told_with_what_to_do() {
     let stage = Stage::new();
     stage.rrunc(&["profile", "show", "nonesuch"]).fails(1, &["there is no profile nonesuch", "profile ls"]);
+    stage
+        .rrunc(&["profile", "show", "untrustd"])
+        .fails(1, &["there is no profile untrustd", "did you mean untrusted?"]);
     stage.rrunc(&["profile", "show", "seccomp/../base"]).fails(1, &["there is no profile"]);
     stage.rrunc(&["profile", "show"]).fails(2, &["<NAME>", "`show NAME`"]);
     stage.rrunc(&["profile", "ls", "base"]).fails(2, &["base"]);
