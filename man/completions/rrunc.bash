@@ -1335,3 +1335,33 @@ if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERS
 else
     complete -F _rrunc -o bashdefault -o default rrunc
 fi
+
+# Names that a running rrunc knows, beside the words that it always knows.
+_rrunc_containers() { rrunc list --quiet 2>/dev/null; }
+_rrunc_profiles() { rrunc profile ls 2>/dev/null | tail -n +2 | cut -d' ' -f1; }
+_rrunc_names() {
+    _rrunc "$@"
+    local cur="$2" prev="$3" i names=""
+    local -a words=()
+    for i in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+        [[ $i == -* ]] || words+=("$i")
+    done
+    case "${words[*]}|$prev" in
+        "start|"*|*" start|"*) names=_rrunc_containers ;;
+        "exec|"*|*" exec|"*) names=_rrunc_containers ;;
+        "state|"*|*" state|"*) names=_rrunc_containers ;;
+        "ps|"*|*" ps|"*) names=_rrunc_containers ;;
+        "kill|"*|*" kill|"*) names=_rrunc_containers ;;
+        "pause|"*|*" pause|"*) names=_rrunc_containers ;;
+        "resume|"*|*" resume|"*) names=_rrunc_containers ;;
+        "update|"*|*" update|"*) names=_rrunc_containers ;;
+        "events|"*|*" events|"*) names=_rrunc_containers ;;
+        "delete|"*|*" delete|"*) names=_rrunc_containers ;;
+        "sandbox"*"|--profile") names=_rrunc_profiles ;;
+        "profile show|"*|*" profile show|"*) names=_rrunc_profiles ;;
+        "profile check|"*|*" profile check|"*) names=_rrunc_profiles ;;
+    esac
+    [[ -z $names || $cur == -* ]] || COMPREPLY+=($(compgen -W "$($names)" -- "$cur"))
+}
+complete -F _rrunc_names -o nosort -o bashdefault -o default rrunc 2>/dev/null ||
+    complete -F _rrunc_names -o bashdefault -o default rrunc

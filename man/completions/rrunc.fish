@@ -273,3 +273,18 @@ complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_su
 complete -c rrunc -n "__fish_rrunc_using_subcommand help; and __fish_seen_subcommand_from profile" -f -a "ls" -d 'List the profiles, those of the user first'
 complete -c rrunc -n "__fish_rrunc_using_subcommand help; and __fish_seen_subcommand_from profile" -f -a "show" -d 'Print the text of a profile'
 complete -c rrunc -n "__fish_rrunc_using_subcommand help; and __fish_seen_subcommand_from profile" -f -a "check" -d 'Read a profile and all that it extends, and tell what is wrong with it'
+
+# Names that a running rrunc knows.
+complete -c rrunc -n "__fish_rrunc_using_subcommand start" -f -n "test (count (string match -v -- '-*' (commandline -opc))) -eq 2" -a "(rrunc list --quiet 2>/dev/null)"
+complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -f -n "test (count (string match -v -- '-*' (commandline -opc))) -eq 2" -a "(rrunc list --quiet 2>/dev/null)"
+complete -c rrunc -n "__fish_rrunc_using_subcommand state" -f -n "test (count (string match -v -- '-*' (commandline -opc))) -eq 2" -a "(rrunc list --quiet 2>/dev/null)"
+complete -c rrunc -n "__fish_rrunc_using_subcommand ps" -f -n "test (count (string match -v -- '-*' (commandline -opc))) -eq 2" -a "(rrunc list --quiet 2>/dev/null)"
+complete -c rrunc -n "__fish_rrunc_using_subcommand kill" -f -n "test (count (string match -v -- '-*' (commandline -opc))) -eq 2" -a "(rrunc list --quiet 2>/dev/null)"
+complete -c rrunc -n "__fish_rrunc_using_subcommand pause" -f -n "test (count (string match -v -- '-*' (commandline -opc))) -eq 2" -a "(rrunc list --quiet 2>/dev/null)"
+complete -c rrunc -n "__fish_rrunc_using_subcommand resume" -f -n "test (count (string match -v -- '-*' (commandline -opc))) -eq 2" -a "(rrunc list --quiet 2>/dev/null)"
+complete -c rrunc -n "__fish_rrunc_using_subcommand update" -f -n "test (count (string match -v -- '-*' (commandline -opc))) -eq 2" -a "(rrunc list --quiet 2>/dev/null)"
+complete -c rrunc -n "__fish_rrunc_using_subcommand events" -f -n "test (count (string match -v -- '-*' (commandline -opc))) -eq 2" -a "(rrunc list --quiet 2>/dev/null)"
+complete -c rrunc -n "__fish_rrunc_using_subcommand delete" -f -n "test (count (string match -v -- '-*' (commandline -opc))) -eq 2" -a "(rrunc list --quiet 2>/dev/null)"
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l profile -r -f -a "(rrunc profile ls 2>/dev/null | tail -n +2 | string split -f1 ' ')"
+complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and __fish_seen_subcommand_from show" -f -n "test (count (string match -v -- '-*' (commandline -opc))) -eq 3" -a "(rrunc profile ls 2>/dev/null | tail -n +2 | string split -f1 ' ')"
+complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and __fish_seen_subcommand_from check" -f -n "test (count (string match -v -- '-*' (commandline -opc))) -eq 3" -a "(rrunc profile ls 2>/dev/null | tail -n +2 | string split -f1 ' ')"

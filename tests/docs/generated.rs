@@ -1,5 +1,5 @@
 //! man/ and man/completions/: what the command line's definitions say, as pages and as completions of three shells.
-use super::repository;
+use super::{completions, repository};
 use crate::support::{Lacks, find_program, skip};
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
@@ -34,9 +34,7 @@ fn generated() -> BTreeMap<PathBuf, String> {
         all.insert(PathBuf::from(format!("man/{name}.1")), page(verb, &name, &[]));
     }
     for (shell, name) in [(Shell::Bash, "rrunc.bash"), (Shell::Zsh, "_rrunc"), (Shell::Fish, "rrunc.fish")] {
-        let mut text = Vec::new();
-        clap_complete::generate(shell, &mut Cli::command(), "rrunc", &mut text);
-        all.insert(PathBuf::from("man/completions").join(name), String::from_utf8(text).expect("text"));
+        all.insert(PathBuf::from("man/completions").join(name), completions::of(shell, &mut Cli::command()));
     }
     all
 }

@@ -6,6 +6,7 @@
 mod support;
 
 mod architecture;
+mod completions;
 mod generated;
 mod links;
 mod profile;

@@ -7,6 +7,7 @@ mod support;
 mod agent;
 mod cgroup_trouble;
 mod cgroups;
+mod completion;
 mod concurrency;
 mod create;
 mod delete;
