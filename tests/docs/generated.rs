@@ -11,7 +11,20 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// Pages that are written by hand, and those generated ones that lead to them.
-const WRITTEN: [(&str, &[&str]); 2] = [
+const WRITTEN: [(&str, &[&str]); 3] = [
+    (
+        "man/rrunc-json.7",
+        &[
+            "rrunc",
+            "rrunc-state",
+            "rrunc-list",
+            "rrunc-ps",
+            "rrunc-events",
+            "rrunc-features",
+            "rrunc-doctor",
+            "rrunc-sandbox",
+        ],
+    ),
     ("man/rrunc-profile.5", &["rrunc-sandbox", "rrunc-profile", "rrunc-trust"]),
     ("man/rrunc-sandbox.7", &["rrunc-sandbox", "rrunc-doctor"]),
 ];

@@ -4,9 +4,6 @@ use crate::support::{Place, Terminal};
 use serde_json::Value;
 use std::fs;
 
-/// Compiled in: the account that runs this need not be able to read the repository.
-const MANUAL: &str = include_str!("../../../man/rrunc-sandbox.7");
-
 #[test]
 fn a_terminal_gets_a_short_block_and_a_pipe_nothing() {
     let place = Place::new();
@@ -54,42 +51,6 @@ fn json_goes_to_a_file_or_a_descriptor() {
             .fails(125, &["--report", text])
             .prints("");
     }
-}
-
-/// Every key of a value, however deep.
-fn keys(value: &Value, found: &mut Vec<String>) {
-    match value {
-        Value::Object(members) => members.iter().for_each(|(key, value)| {
-            found.push(key.clone());
-            keys(value, found);
-        }),
-        Value::Array(values) => values.iter().for_each(|value| keys(value, found)),
-        _ => {}
-    }
-}
-
-#[test]
-fn every_key_of_the_report_is_in_the_manual_and_no_other() {
-    let place = Place::new();
-    let file = place.home().join("report.json");
-    place.sh(&["--report", file.to_str().expect("text")], "true").success();
-    let report: Value = serde_json::from_str(&fs::read_to_string(&file).expect("a report")).expect("JSON");
-    let mut told = Vec::new();
-    keys(&report, &mut told);
-    let (_, section) = MANUAL.split_once("\n.SH REPORT\n").expect("the section");
-    let section = section.split("\n.SH ").next().expect("text");
-    // The heads of the items: `.B key`, `.BR key : " inner" ", " inner`.
-    let heads = section.split("\n.TP\n").skip(1).filter_map(|item| item.lines().next()?.split_once(' '));
-    let mut documented: Vec<String> = heads
-        .flat_map(|(_, names)| names.split([' ', '"', ',', ':']).map(str::to_owned).collect::<Vec<_>>())
-        .filter(|name| !name.is_empty())
-        .collect();
-    for list in [&mut told, &mut documented] {
-        list.sort();
-        list.dedup();
-    }
-    assert!(told.len() > 15, "{told:?}");
-    assert_eq!(documented, told);
 }
 
 #[test]
