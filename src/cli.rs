@@ -56,7 +56,7 @@ pub struct Global {
     /// Write log lines as `text` or `json`
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log_format: OsString,
-    /// Log what is being done, step by step
+    /// Log what is being done, step by step, and when
     #[arg(long)]
     pub debug: bool,
     /// Have your systemd make the container's cgroup; linux.cgroupsPath is then SLICE:PREFIX:NAME

@@ -10,7 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 /// Line format of `--log-format`.
@@ -51,6 +51,17 @@ struct Logger {
 
 static LOGGER: Logger = Logger { sink: Mutex::new(Sink::Stderr(Format::Text)) };
 
+/// When this process set its logging up. The clock of the day, since a container can have another monotonic one.
+static BEGUN: OnceLock<SystemTime> = OnceLock::new();
+
+/// Tells the debug log that the step `label` begins in `part`, and when: milliseconds after rrunc itself.
+pub fn step(part: &str, label: &str) {
+    if log::log_enabled!(Level::Debug) {
+        let since = BEGUN.get().and_then(|begun| begun.elapsed().ok()).unwrap_or_default();
+        log::debug!("{part}: {label}, at {:.3} ms", since.as_secs_f64() * 1000.0);
+    }
+}
+
 /// Sets logging up for this process; call once. `quiet` (for `create`) keeps warnings off a stderr that a program
 /// reads, since clients take any output there for a failure; the file of `--log` gets them all the same.
 pub fn open(file: Option<&Path>, format: Format, debug: bool, quiet: bool) -> Result<()> {
@@ -66,6 +77,9 @@ pub fn open(file: Option<&Path>, format: Format, debug: bool, quiet: bool) -> Re
         _ => LevelFilter::Info,
     };
     *LOGGER.sink() = sink;
+    if debug {
+        BEGUN.get_or_init(SystemTime::now);
+    }
     log::set_max_level(level);
     log::set_logger(&LOGGER).context("set up logging twice")
 }

@@ -33,7 +33,7 @@ auto\t'Decide by the caller\'s ids'"
 complete -c rrunc -n "__fish_rrunc_needs_command" -l cgroup-manager -d 'crun\'s spelling of the cgroup choice, which podman uses' -r -f -a "cgroupfs\t'Write to the cgroup file system directly'
 systemd\t'Ask systemd for a scope, as `--systemd-cgroup` does'
 disabled\t'Leave the container in the caller\'s cgroup'"
-complete -c rrunc -n "__fish_rrunc_needs_command" -l debug -d 'Log what is being done, step by step'
+complete -c rrunc -n "__fish_rrunc_needs_command" -l debug -d 'Log what is being done, step by step, and when'
 complete -c rrunc -n "__fish_rrunc_needs_command" -l systemd-cgroup -d 'Have your systemd make the container\'s cgroup; linux.cgroupsPath is then SLICE:PREFIX:NAME'
 complete -c rrunc -n "__fish_rrunc_needs_command" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -74,9 +74,11 @@ impl Step {
         Step(Cell::new("start"))
     }
 
-    /// Begins the step called `label`.
+    /// Begins the step called `label`; one without a name, which execve is, says nothing: the program's filter is loaded.
     pub fn begin(&self, label: &'static str) {
-        log::debug!("init: {label}");
+        if !label.is_empty() {
+            crate::log::step("init", label);
+        }
         self.0.set(label);
     }
 }

@@ -10,6 +10,7 @@ pub mod wire;
 use crate::cgroup::{self, place::Place, scope};
 use crate::hooks::{self, Inherit};
 use crate::init::{self, Start};
+use crate::log::step;
 use crate::plan::{Hooks, Plan};
 use crate::state::{State, Status, process};
 use crate::sys::clone::{Cloned, clone_into};
@@ -91,6 +92,7 @@ pub fn spawn(
     let (mut ours, theirs) = wire::pair().context("make the wire to init")?;
     let start = Start { plan, state, wire: theirs, gate, signals, exe };
     let cgroup = plan.cgroup.directory().map(cgroup::open).transpose()?;
+    step("create", "clone");
     let (pid, child) = if plan.namespaces.join.is_empty() {
         let flags = plan.namespaces.clone_flags(plan.cgroup.is_own());
         match clone_into(flags, cgroup.as_ref().map(OwnedFd::as_fd)).map_err(forbidden::clone)? {
@@ -151,15 +153,18 @@ fn answer(
     loop {
         match wire.receive()? {
             Report::NeedIdMaps => {
+                step("create", "id maps");
                 let ids = plan.ids.as_ref().context("container init asks for id maps that are not planned")?;
                 idmap::write(state.pid, ids)?;
                 wire.go().context("container init is gone")?;
             }
             Report::NeedCgroup => {
+                step("create", "scope");
                 start_scope(plan, state, &written)?;
                 wire.go().context("container init is gone")?;
             }
             Report::NeedHooks => {
+                step("create", "hooks");
                 run_runtime_hooks(&plan.hooks, state)?;
                 wire.go().context("container init is gone")?;
             }

@@ -10,6 +10,7 @@ use crate::cli::{CgroupManager, CreateArgs, Global};
 use crate::console;
 use crate::error::one_line;
 use crate::host::Host;
+use crate::log::step;
 use crate::notify;
 use crate::plan::{self, Options, Plan, resources};
 use crate::spawn::{self, Spawned, gate};
@@ -118,9 +119,11 @@ pub fn run(global: &Global, args: &CreateArgs) -> Result<Outcome> {
 pub fn create(container: Container, bundle: Bundle, request: &Request, signals: Saved) -> Result<Created> {
     let mut state = record(&bundle, request);
     let made = (|| {
+        step("create", "state");
         container.save_config(&bundle.bytes)?;
         let cgroup = place_cgroup(&bundle, request)?;
         let _claim = make_cgroup(&cgroup, &mut state, &container)?;
+        step("create", "plan");
         let passed = notify::passed(request.preserve_fds, request.service)?;
         let host = Host::probe(wants_subids(&bundle))?;
         let options = Options { cgroup, ..options(&container, request, passed)? };

@@ -6,6 +6,7 @@ use crate::cgroup::oom::OomKills;
 use crate::cgroup::stats;
 use crate::cli::{Global, RunArgs};
 use crate::error::one_line;
+use crate::log::step;
 use crate::nameserver::Nameserver;
 use crate::notify::Proxy;
 use crate::plan::KEEP_STREAMS;
@@ -130,6 +131,7 @@ fn begin(mut created: Created, foreground: bool, keep: bool) -> Result<(Created,
         if let Some(master) = created.init.terminal.as_ref().filter(|_| foreground) {
             relay::copy_window_size(master.as_fd())?;
         }
+        step("run", "start");
         created.init.go()?;
         created.init.wait_exec()?;
         start::poststart(&created.state, &created.container.config()?, &created.init.pidfd)?;

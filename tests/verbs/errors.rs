@@ -68,6 +68,33 @@ fn an_id_that_there_is_not_suggests_the_nearest_that_there_is() {
 }
 
 #[test]
+fn the_debug_log_tells_each_step_and_when() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.args(&["true"]);
+    let out = stage.in_bundle(&bundle, &["--debug", "run", "c"]).success();
+    let step = |line: &str| {
+        let (label, rest) = line.split_once("msg=\"")?.1.split_once(", at ")?;
+        Some((label.to_owned(), rest.strip_suffix(" ms\"")?.parse::<f64>().ok()?))
+    };
+    let steps: Vec<_> = out.stderr.lines().filter_map(step).collect();
+    let at =
+        |label: &str| steps.iter().find(|(step, _)| step == label).unwrap_or_else(|| panic!("{label}: {steps:?}")).1;
+    let some = [
+        "create: state",
+        "create: plan",
+        "create: clone",
+        "init: id maps",
+        "init: mounts",
+        "run: start",
+        "init: seccomp",
+    ];
+    assert!(some.map(at).is_sorted(), "{steps:?}");
+    assert!(at("create: state") >= 0.0 && steps.len() > 20, "{steps:?}");
+    assert!(!stage.in_bundle(&bundle, &["run", "c"]).success().stderr.contains(" ms"));
+}
+
+#[test]
 fn text_log_lines() {
     let stage = Stage::new();
     let out = stage.rrunc(&["state", "c"]).exits(1);
