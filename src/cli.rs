@@ -19,14 +19,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// What follows the name in the output of `--version`; the lines are those that clients of runc read.
-pub const VERSION: &str = concat!("version ", env!("CARGO_PKG_VERSION"), "\ncommit: unknown\nspec: 1.3.0");
-
 /// Run OCI containers and sandboxed commands without root.
 #[derive(Debug, Parser)]
 #[command(
     name = "rrunc",
-    version = VERSION,
+    version = env!("CARGO_PKG_VERSION"),
     propagate_version = true,
     disable_version_flag = true,
     args_override_self = true,

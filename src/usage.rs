@@ -1,7 +1,8 @@
 //! From argv to `Cli`, and from clap's refusals to runc's texts and exit codes.
 //!
 //! clap says 2 for every mistake; clients of an OCI runtime expect 1, or 3 for a verb that does not exist.
-use crate::cli::{Cli, Global, VERSION};
+use crate::cli::{Cli, Global};
+use crate::state::OCI_VERSION;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Command, CommandFactory, FromArgMatches, Parser};
 use std::ffi::OsString;
@@ -38,9 +39,15 @@ pub fn parse(args: Vec<OsString>) -> Result<Cli, Box<Refusal>> {
         |output| Err(Box::new(Refusal { output, message: None, hint: None, status: 0, global: Global::default() }));
     match error.kind() {
         ErrorKind::DisplayHelp => asked(error.render().to_string()),
-        ErrorKind::DisplayVersion => asked(format!("rrunc {VERSION}\n")),
+        ErrorKind::DisplayVersion => asked(version()),
         _ => Err(Box::new(mistake(&error, args))),
     }
+}
+
+/// In runc's form. The commit is that which the package was built with.
+fn version() -> String {
+    let commit = option_env!("RRUNC_COMMIT").unwrap_or("unknown");
+    format!("rrunc version {}\ncommit: {commit}\nspec: {OCI_VERSION}\n", env!("CARGO_PKG_VERSION"))
 }
 
 fn mistake(error: &clap::Error, args: Vec<OsString>) -> Refusal {

@@ -9,6 +9,7 @@ mod architecture;
 mod completions;
 mod generated;
 mod links;
+mod packaging;
 mod profile;
 mod spec;
 
