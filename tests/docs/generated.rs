@@ -127,6 +127,8 @@ fn pages_and_completions_are_those_of_the_command_line() {
     }
     for file in super::files("man", "") {
         let written = WRITTEN.iter().any(|(known, _)| Path::new(known) == file);
+        // tests/readme draws that one.
+        let written = written || file == Path::new("man/session.svg");
         assert!(written || all.contains_key(&file), "{} is not generated any more: remove it", file.display());
     }
 }

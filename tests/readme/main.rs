@@ -1,7 +1,9 @@
 //! The README's commands, as a user types them: every block marked "sh test" runs, one after the other, in one directory.
+//! And its picture of a terminal.
 #![allow(clippy::disallowed_methods, reason = "the rule against threads is for the product")]
 
-#[path = "support/mod.rs"]
+mod picture;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::fs;
@@ -9,7 +11,7 @@ use std::process::Command;
 use support::{Stage, Terminal, runtime};
 
 /// Compiled in: the account that runs this need not be able to read the repository.
-const README: &str = include_str!("../README.md");
+const README: &str = include_str!("../../README.md");
 
 /// The text of each block that begins with ```` ```sh test ````.
 fn blocks() -> Vec<&'static str> {
