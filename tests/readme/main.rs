@@ -52,7 +52,18 @@ fn the_commands_work() {
         assert!(shown.contains(text), "{text}: {shown}");
     }
     // Whole lines: -x shows the words of the commands, too.
-    for line in ["42", "refused", "hidden", "TOKEN=1", "protected", "status 124", "2 test", "test"] {
+    for line in [
+        "42",
+        "refused",
+        "hidden",
+        "TOKEN=1",
+        "protected",
+        "status 124",
+        "2 test",
+        "test",
+        "token=1",
+        "the bundle says so",
+    ] {
         assert!(sandboxes.lines().any(|shown| shown == line), "{line}: {sandboxes}");
     }
     for text in ["/.envrc\"", "ended at its limit of time, 0.50 s", "/work/.rrunc.toml is trusted", "MODE=test"] {
