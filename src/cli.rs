@@ -3,6 +3,7 @@
 //! `exec`, `ps` and `kill` stop looking for flags at the first positional, so everything from the container id on
 //! is one trailing list there; the other verbs also take flags after the id. Counts of arguments are checked by `usage`.
 mod doctor;
+mod lazy;
 mod oci;
 mod sandbox;
 
@@ -14,6 +15,8 @@ pub use oci::{
 pub use sandbox::{
     EnvironmentArgs, FileArgs, LimitArgs, ProfileAction, ProfileArgs, RightsArgs, RunningArgs, SandboxArgs, TrustArgs,
 };
+
+use lazy::Lazy;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -108,17 +111,17 @@ pub enum Verb {
     /// Set a container up and leave it waiting for `start`
     #[command(after_help = "Examples:\n  rrunc create --bundle /srv/web --pid-file web.pid web\n  rrunc start web\n\n\
                       A bundle whose process.terminal is true needs --console-socket.")]
-    Create(CreateArgs),
+    Create(Lazy<CreateArgs>),
     /// Let the program of a created container run
     #[command(after_help = "Example:\n  rrunc create web && rrunc start web")]
-    Start(IdArgs),
+    Start(Lazy<IdArgs>),
     /// Create a container, start it, wait for it and delete it
     #[command(
         after_help = "Examples:\n  rrunc run demo                    the bundle in the current directory, in the foreground\n  \
                       rrunc run -d --bundle /srv/web --pid-file web.pid web\n\n\
                       The exit status is the program's own, or 128 and the signal's number."
     )]
-    Run(RunArgs),
+    Run(Lazy<RunArgs>),
     /// Run another program inside a container
     #[command(
         override_usage = "rrunc exec [OPTIONS] ID CMD...\n       rrunc exec [OPTIONS] --process FILE ID",
@@ -126,13 +129,13 @@ pub enum Verb {
                       rrunc exec --user 1000 --env TERM=dumb demo id -u\n\n\
                       Options stand before the id. rrunc's own failures exit with 255."
     )]
-    Exec(ExecArgs),
+    Exec(Lazy<ExecArgs>),
     /// Show the OCI state of a container as JSON
     #[command(after_help = "Example:\n  rrunc state demo | jq -r .status")]
-    State(IdArgs),
+    State(Lazy<IdArgs>),
     /// List the containers of this user
     #[command(after_help = "Examples:\n  rrunc list\n  rrunc list --format json | jq -r '.[].id'\n  rrunc list -q")]
-    List(ListArgs),
+    List(Lazy<ListArgs>),
     /// Show the processes of a container
     #[command(
         override_usage = "rrunc ps [OPTIONS] ID [PS-OPTIONS]...",
@@ -140,7 +143,7 @@ pub enum Verb {
                       rrunc ps demo -o pid,rss,args     with options of ps, which need a PID column\n  \
                       rrunc ps --format json demo       only the pids, as the host counts them"
     )]
-    Ps(PsArgs),
+    Ps(Lazy<PsArgs>),
     /// Send a signal to a container
     #[command(
         override_usage = "rrunc kill [OPTIONS] ID [SIGNAL]",
@@ -148,15 +151,15 @@ pub enum Verb {
                       rrunc kill demo KILL              a name with or without SIG, in any case, or a number\n  \
                       rrunc kill --all demo 9           every process of the container"
     )]
-    Kill(KillArgs),
+    Kill(Lazy<KillArgs>),
     /// Stop all processes of a container, until `resume`
     #[command(after_help = "Example:\n  rrunc pause web && rrunc resume web\n\n\
                       The container needs a cgroup of its own: it has one when it was made in a cgroup v2 tree that is\n\
                       delegated to you, or as a scope of your systemd, as with limits or --systemd-cgroup.")]
-    Pause(IdArgs),
+    Pause(Lazy<IdArgs>),
     /// Let a paused container go on
     #[command(after_help = "Example:\n  rrunc resume web")]
-    Resume(IdArgs),
+    Resume(Lazy<IdArgs>),
     /// Change the limits of a container while it runs
     #[command(
         override_usage = "rrunc update [OPTIONS] ID",
@@ -166,30 +169,31 @@ pub enum Verb {
                       echo '{\"pids\": {\"limit\": 9}}' | rrunc update -r - web\n\n\
                       The container needs a cgroup of its own. When one limit is refused, all stay as they were."
     )]
-    Update(Box<UpdateArgs>),
+    Update(Lazy<Box<UpdateArgs>>),
     /// Show what a container uses, and when its memory runs out
     #[command(
         after_help = "Examples:\n  rrunc events web                  a line of JSON every 5 seconds, until it ends\n  \
                       rrunc events --stats web          one now\n\n\
                       Lines of type \"oom\" tell that the kernel has ended a process for want of memory."
     )]
-    Events(EventsArgs),
+    Events(Lazy<EventsArgs>),
     /// Remove a container that has stopped
     #[command(
         after_help = "Examples:\n  rrunc delete demo\n  rrunc delete --force demo         end it first; no error when it is gone"
     )]
-    Delete(DeleteArgs),
+    Delete(Lazy<DeleteArgs>),
     /// Write a config.json to start a bundle from
     #[command(
         after_help = "Example:\n  mkdir -p demo/rootfs && tar -C demo/rootfs -xf rootfs.tar\n  rrunc spec -b demo && rrunc run -b demo demo\n\n\
                       The file runs without root as it is, under rrunc and other runtimes."
     )]
-    Spec(SpecArgs),
+    Spec(Lazy<SpecArgs>),
     /// Show what this runtime supports, as OCI features JSON
     #[command(after_help = "Example:\n  rrunc features | jq .linux.seccomp")]
     Features,
     /// Run a command with the host's tools but none of its secrets
     #[command(
+        arg = sandbox::version(),
         override_usage = "rrunc sandbox [OPTIONS] [--] CMD...",
         after_help = "Examples:\n  rrunc sandbox -- npm test         the project is writable, HOME is empty, no network\n  \
                       rrunc sandbox --network host -- npm install\n  \
@@ -197,7 +201,7 @@ pub enum Verb {
                       Exit status: the command's own, 128 and a signal's number, 124 when its time is up,\n\
                       125 for rrunc's own failures, 126 when the command cannot be run, 127 when it is not found."
     )]
-    Sandbox(Box<SandboxArgs>),
+    Sandbox(Lazy<Box<SandboxArgs>>),
     /// Show and check profiles of the sandbox and of seccomp
     #[command(
         after_help = "Examples:\n  rrunc profile ls\n  rrunc profile show untrusted > ~/.config/rrunc/profiles/mine.toml\n  \
@@ -205,6 +209,7 @@ pub enum Verb {
                       base is what every sandbox starts from. Profiles of your own are TOML files in\n\
                       $XDG_CONFIG_HOME/rrunc/profiles. The seccomp profiles are OCI JSON, for linux.seccomp of a config.json."
     )]
+    // Not lazy: `help profile` would not know its verbs.
     Profile(ProfileArgs),
     /// Accept the profile that a project brings along
     #[command(
@@ -212,10 +217,10 @@ pub enum Verb {
                       rrunc trust --forget\n\n\
                       Until it is trusted, and whenever it has changed since, the sandbox ignores it."
     )]
-    Trust(TrustArgs),
+    Trust(Lazy<TrustArgs>),
     /// Show what this host offers, and how to mend what it lacks
     #[command(after_help = doctor::AFTER_HELP)]
-    Doctor(DoctorArgs),
+    Doctor(Lazy<DoctorArgs>),
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The command lines of `sandbox`, `profile` and `trust`. Flags have the names that bubblewrap, docker and firejail
 //! gave them.
 use crate::sandbox::profile::{Cache, Network};
-use clap::{Args, Subcommand};
+use clap::{Arg, ArgAction, Args, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -213,10 +213,13 @@ pub struct RunningArgs {
     /// Accepted for docker's users: nothing is ever left
     #[arg(long, hide_short_help = true, long_help = "Accepted for docker's users: nothing is ever left")]
     pub rm: bool,
-    // Takes the place of the one that all verbs have: here -v is docker's.
-    /// Show the version of rrunc and of the OCI runtime specification
-    #[arg(long, action = clap::ArgAction::Version)]
-    version: Option<bool>,
+}
+
+/// Takes the place of the option that all verbs have: here -v is docker's. Beside the others, since it has to be there
+/// before that one comes along.
+pub(super) fn version() -> Arg {
+    let help = "Show the version of rrunc and of the OCI runtime specification";
+    Arg::new("version").long("version").display_order(1000).action(ArgAction::Version).help(help)
 }
 
 /// `profile`.

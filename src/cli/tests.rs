@@ -1,4 +1,5 @@
 use super::*;
+use std::path::Path;
 
 fn parse(args: &[&str]) -> Verb {
     Cli::try_parse_from(["rrunc"].iter().chain(args)).unwrap().verb.unwrap()
@@ -14,7 +15,7 @@ fn the_definitions_hold_together() {
 fn options_may_stand_after_the_id() {
     let Verb::Run(run) = parse(&["run", "web", "-d", "--bundle", "/srv"]) else { panic!() };
     assert!(run.detach);
-    assert_eq!((run.create.id.as_str(), run.create.bundle), ("web", PathBuf::from("/srv")));
+    assert_eq!((run.create.id.as_str(), run.create.bundle.as_path()), ("web", Path::new("/srv")));
     let Verb::Delete(delete) = parse(&["delete", "web", "--force"]) else { panic!() };
     assert!(delete.force);
 }
