@@ -3,12 +3,22 @@ use anyhow::{Context, Result};
 use rrunc::cli::{Cli, Global, Verb};
 use rrunc::error::{hint_of, one_line};
 use rrunc::log;
+use rrunc::sys::exe;
 use rrunc::usage::{self, Refusal};
 use rrunc::verbs::{self, Outcome};
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
+    if cfg!(target_env = "musl")
+        && let Err(error) = exe::finish_relocation()
+    {
+        return fail(&anyhow::Error::new(error).context("protect rrunc's own memory"), "", 1);
+    }
     let cli = match usage::parse(std::env::args_os().collect()) {
         Ok(cli) => cli,
         Err(refusal) => return refuse(*refusal),

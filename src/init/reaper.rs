@@ -3,7 +3,7 @@
 //! which is not dumpable and dies with rrunc whatever the program does.
 use crate::console;
 use crate::sys::clone::{Cloned, clone};
-use crate::sys::{descriptor, pidfd, prctl, process};
+use crate::sys::{descriptor, pidfd, prctl, process, signal};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
@@ -18,7 +18,7 @@ const FAILED: i32 = 255;
 /// Forks: the child goes on to become the program, this process stays behind to look after it and never returns.
 pub fn stay_behind(terminal: bool) -> Result<()> {
     // From before the fork on: none is to be lost.
-    let all = SigSet::all();
+    let all = signal::every();
     all.thread_block().context("block signals")?;
     match clone(CloneFlags::empty()).context("fork the program")? {
         Cloned::Child => lead(terminal),

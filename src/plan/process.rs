@@ -283,8 +283,9 @@ fn rlimits(process: &runtime::Process, findings: &mut Findings) -> Vec<(u32, u64
     found
 }
 
+#[allow(clippy::unnecessary_cast, reason = "the type differs from one C library to the other")]
 fn rlimit_number(kind: PosixRlimitType) -> u32 {
-    match kind {
+    let number = match kind {
         PosixRlimitType::RlimitCpu => libc::RLIMIT_CPU,
         PosixRlimitType::RlimitFsize => libc::RLIMIT_FSIZE,
         PosixRlimitType::RlimitData => libc::RLIMIT_DATA,
@@ -301,7 +302,8 @@ fn rlimit_number(kind: PosixRlimitType) -> u32 {
         PosixRlimitType::RlimitNice => libc::RLIMIT_NICE,
         PosixRlimitType::RlimitRtprio => libc::RLIMIT_RTPRIO,
         PosixRlimitType::RlimitRttime => libc::RLIMIT_RTTIME,
-    }
+    };
+    number as u32
 }
 
 fn personality(personality: &LinuxPersonality, findings: &mut Findings) -> u64 {

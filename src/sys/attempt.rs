@@ -3,6 +3,8 @@ use super::{check, owned};
 use nix::errno::Errno;
 use std::os::fd::{AsRawFd, RawFd};
 
+/// asm-generic/ioctls.h; libc's has another type with another C library.
+const TIOCSTI: u64 = 0x5412;
 const LANDLOCK_ACCESS_FS_MAKE_BLOCK: u64 = 1 << 11;
 /// Flags that no kernel knows: who answers EINVAL has let the call in.
 const BAD_FLAGS: u32 = 0x4000_0000;
@@ -11,7 +13,7 @@ const BAD_FLAGS: u32 = 0x4000_0000;
 pub fn tiocsti(fd: RawFd, high: u64) -> nix::Result<()> {
     let character = b' ';
     // SAFETY: the kernel reads one byte.
-    check(unsafe { libc::syscall(libc::SYS_ioctl, fd, libc::TIOCSTI | high, &raw const character) }).map(drop)
+    check(unsafe { libc::syscall(libc::SYS_ioctl, fd, TIOCSTI | high, &raw const character) }).map(drop)
 }
 
 /// ioctl(2) TIOCLINUX, which pastes into a console.

@@ -20,7 +20,7 @@ pub fn is_writable(fd: RawFd) -> nix::Result<bool> {
 /// Marks everything from 3 on close-on-exec. Not closed at once: std reports a failing exec through such a descriptor.
 pub fn close_on_exec() -> io::Result<()> {
     // SAFETY: changes descriptor flags only.
-    if unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) } == 0 {
+    if unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) } == 0 {
         return Ok(());
     }
     // A container's own seccomp filter, under which startContainer hooks run, may refuse close_range.

@@ -56,10 +56,7 @@ pub fn replace(file: Option<BorrowedFd>) -> nix::Result<()> {
             _ => copy(segment)?,
         }
     }
-    if let Some((start, len)) = relro {
-        // SAFETY: the region was read-only before its segment was copied.
-        check(unsafe { libc::mprotect(start as *mut _, len, libc::PROT_READ) }.into())?;
-    }
+    make_readonly(relro)?;
     let first = segments.first().ok_or(Errno::ENOEXEC)?;
     let last = segments.last().ok_or(Errno::ENOEXEC)?;
     // SAFETY: brk(0) only asks.
@@ -83,6 +80,27 @@ pub fn replace(file: Option<BorrowedFd>) -> nix::Result<()> {
         auxv_size: 0,
         exe_fd: sealed.as_raw_fd() as u32,
     })
+}
+
+/// Makes read-only what the relocation of this program wrote to. glibc has done it before main, musl does not.
+pub fn finish_relocation() -> nix::Result<()> {
+    make_readonly(segments()?.1)
+}
+
+fn make_readonly(relro: Relro) -> nix::Result<()> {
+    let Some((start, len)) = relro else { return Ok(()) };
+    // SAFETY: after relocation nothing writes there: that is what this part of a program is.
+    check(unsafe { libc::mprotect(start as *mut _, len, libc::PROT_READ) }.into()).map(drop)
+}
+
+/// Lets go of the pages of this program, for a long wait: what is needed again comes back from the file.
+pub fn release_pages() -> nix::Result<()> {
+    let (segments, _) = segments()?;
+    for segment in segments.iter().filter(|segment| segment.protection & libc::PROT_WRITE == 0) {
+        // SAFETY: nothing has ever been written to a segment that is only read.
+        check(unsafe { libc::madvise(segment.start as *mut _, segment.len, libc::MADV_DONTNEED) }.into())?;
+    }
+    Ok(())
 }
 
 /// Overwrites the caller's arguments and environment, which a fork shows in /proc/PID/cmdline and environ, with
@@ -135,9 +153,13 @@ fn segments() -> nix::Result<(Vec<Segment>, Relro)> {
         let address = libc::getauxval(libc::AT_PHDR) as *const libc::Elf64_Phdr;
         std::slice::from_raw_parts(address, libc::getauxval(libc::AT_PHNUM) as usize)
     };
-    let table = headers.iter().find(|h| h.p_type == libc::PT_PHDR);
-    // A program without PT_PHDR is not position independent.
-    let base = table.map_or(0, |h| headers.as_ptr() as usize - h.p_vaddr as usize);
+    // They follow the ELF header, which is the beginning of the file and so of the segment that has offset 0.
+    let file = headers.as_ptr() as usize - size_of::<libc::Elf64_Ehdr>();
+    // SAFETY: the kernel has mapped the program headers with the page that they are in, from its start.
+    let magic = unsafe { std::slice::from_raw_parts(file as *const u8, libc::SELFMAG) };
+    let first = headers.iter().find(|h| h.p_type == libc::PT_LOAD && h.p_offset == 0);
+    let first = first.filter(|_| magic == b"\x7fELF").ok_or(Errno::ENOEXEC)?;
+    let base = file - first.p_vaddr as usize;
     // SAFETY: plain numbers. 64 KiB on some aarch64 kernels.
     let page = unsafe { libc::getauxval(libc::AT_PAGESZ) } as usize;
     let down = |address: usize| address & !(page - 1);

@@ -3,6 +3,7 @@ use super::descriptor;
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow};
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -10,10 +11,21 @@ use std::process::Command;
 #[derive(Clone, Copy, Debug)]
 pub struct Saved(SigSet);
 
+/// Every signal there is. The C library's own set leaves out those that it wants for itself, and with musl that is one more:
+/// what is SIGRTMIN to a program of glibc's.
+pub fn every() -> SigSet {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: a set of signals is a field of bits, each of which may be set.
+    unsafe {
+        std::ptr::write_bytes(set.as_mut_ptr(), 0xff, 1);
+        SigSet::from_sigset_t_unchecked(set.assume_init())
+    }
+}
+
 /// Blocks every signal that can be blocked. Call it before clone: a signal between clone and the signalfd would
 /// otherwise end rrunc and leave the container behind.
 pub fn block_all() -> nix::Result<Saved> {
-    SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map(Saved)
+    every().thread_swap_mask(SigmaskHow::SIG_SETMASK).map(Saved)
 }
 
 impl Saved {

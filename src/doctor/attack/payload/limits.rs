@@ -8,9 +8,9 @@ use crate::sys::{pidfd, process};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
-use nix::sys::signal::{Signal, raise};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{pipe, read, write};
+use nix::unistd::{getpid, pipe, read, write};
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
@@ -151,7 +151,8 @@ fn core() -> Core {
     let crash = || {
         let raised = set(hard, hard);
         log::debug!("limit: {raised:?}");
-        raise(Signal::SIGABRT)
+        // raise(3) goes to the thread that musl knows, and that is the parent's.
+        kill(getpid(), Signal::SIGABRT)
     };
     let crashed = if leaves { None } else { in_child(crash) };
     Core {
