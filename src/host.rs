@@ -1,6 +1,7 @@
 //! What this machine and this user offer. A plain value that the plan is computed from, so that "no newuidmap here" is
 //! a unit test and nothing below the plan asks the machine again.
 use crate::error::with_hint;
+use crate::short_file;
 use crate::sys::{capability, landlock};
 use anyhow::{Context, Result, anyhow, bail};
 use std::fs;
@@ -152,7 +153,7 @@ impl Host {
 }
 
 fn read(path: &str) -> Result<String> {
-    fs::read_to_string(path).with_context(|| path.to_owned())
+    short_file::read(path).with_context(|| path.to_owned())
 }
 
 fn check_kernel(release: &str) -> Result<()> {

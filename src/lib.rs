@@ -21,6 +21,7 @@ pub mod quantity;
 pub mod relay;
 pub mod sandbox;
 pub mod seccomp;
+pub mod short_file;
 pub mod spawn;
 pub mod state;
 pub mod supervise;

@@ -16,11 +16,12 @@ use crate::spawn::gate;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
-use nix::sys::stat::{Mode, SFlag, fstat, fstatat, mkdirat};
+use nix::sys::stat::{Mode, SFlag, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// What clients look for in the error for an id that there is not.
 pub const MISSING: &str = "container does not exist";
@@ -38,7 +39,7 @@ pub struct Root {
     /// `--root` was given.
     explicit: bool,
     /// `None` while the directory does not exist.
-    dir: Option<OwnedFd>,
+    dir: Option<Rc<OwnedFd>>,
 }
 
 impl Root {
@@ -59,7 +60,7 @@ impl Root {
             None => (directory::default_root()?, false),
         };
         let dir = match directory::open_private(&path) {
-            Ok(dir) => Some(dir),
+            Ok(dir) => Some(Rc::new(dir)),
             Err(e) if is(&e, Errno::ENOENT) => None,
             Err(e) => return Err(e),
         };
@@ -79,7 +80,7 @@ impl Root {
     pub fn create(&mut self, id: &str) -> Result<Container> {
         validate(id)?;
         if self.dir.is_none() {
-            self.dir = Some(directory::make_private(&self.path, self.explicit)?);
+            self.dir = Some(Rc::new(directory::make_private(&self.path, self.explicit)?));
         }
         let root = self.dir.as_ref().context("no state directory")?;
         loop {
@@ -128,7 +129,7 @@ impl Root {
         validate(id)?;
         let root = self.dir.as_ref().ok_or_else(|| self.missing(id))?;
         match directory::open_child(root, id) {
-            Ok(dir) => self.container(root, id, dir, false),
+            Ok((dir, _)) => Ok(self.container(root, id, dir, false)),
             Err(e) if is(&e, Errno::ENOENT) => Err(self.missing(id)),
             Err(e) => Err(e),
         }
@@ -160,14 +161,13 @@ impl Root {
     }
 
     /// Opens and locks `id`; `None` when it was removed while we waited for the lock, ENOENT when it was never there.
-    fn open_locked(&self, root: &OwnedFd, id: &str) -> Result<Option<Container>> {
-        let dir = File::from(directory::open_child(root, id)?);
+    fn open_locked(&self, root: &Rc<OwnedFd>, id: &str) -> Result<Option<Container>> {
+        let (dir, ours) = directory::open_child(root, id)?;
+        let dir = File::from(dir);
         dir.lock().with_context(|| format!("lock container {id}"))?;
-        let dir = OwnedFd::from(dir);
-        let (ours, now) = (fstat(&dir)?, fstatat(root, id, AtFlags::AT_SYMLINK_NOFOLLOW));
-        match now {
+        match fstatat(root, id, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(now) if (now.st_dev, now.st_ino) == (ours.st_dev, ours.st_ino) => {
-                self.container(root, id, dir, true).map(Some)
+                Ok(Some(self.container(root, id, dir.into(), true)))
             }
             Ok(_) | Err(Errno::ENOENT) => Ok(None),
             Err(e) => Err(e).with_context(|| format!("lock container {id}")),
@@ -185,9 +185,8 @@ impl Root {
         with_hint(anyhow!(MISSING), hint)
     }
 
-    fn container(&self, root: &OwnedFd, id: &str, dir: OwnedFd, locked: bool) -> Result<Container> {
-        let root = root.try_clone().context("duplicate the root's descriptor")?;
-        Ok(Container { id: id.to_owned(), path: self.path.join(id), dir, root, locked })
+    fn container(&self, root: &Rc<OwnedFd>, id: &str, dir: OwnedFd, locked: bool) -> Container {
+        Container { id: id.to_owned(), path: self.path.join(id), dir, root: Rc::clone(root), locked }
     }
 }
 
@@ -203,7 +202,7 @@ pub struct Container {
     pub path: PathBuf,
     /// Its directory. Close-on-exec.
     pub dir: OwnedFd,
-    root: OwnedFd,
+    root: Rc<OwnedFd>,
     locked: bool,
 }
 
@@ -268,7 +267,7 @@ impl Container {
             return Ok(false);
         }
         // A second open, since a lock taken through `dir` would be ours to drop on every path.
-        let again = directory::open_child(&self.dir, ".").map(File::from);
+        let again = directory::open_child(&self.dir, ".").map(|(dir, _)| File::from(dir));
         match again.and_then(|dir| dir.try_lock_shared().map_err(|e| std::io::Error::from(e).into())) {
             Ok(()) => Ok(false),
             Err(e) if is(&e, Errno::EWOULDBLOCK) => Ok(true),
@@ -279,10 +278,25 @@ impl Container {
 
     /// Removes the directory and everything in it, then lets go of the lock.
     pub fn destroy(self) -> Result<()> {
-        directory::clear(self.dir.as_fd()).with_context(|| format!("remove {}", self.path.display()))?;
+        let context = || format!("remove {}", self.path.display());
+        // As a rule nothing else is left in it, and it need not be read for that. Whatever stops this half-way, `delete`
+        // clears away what is left; an error of one file shows when the directory is not empty.
+        for name in [CONFIG, STATE] {
+            unlinkat(&self.dir, name, UnlinkatFlags::NoRemoveDir).ok();
+        }
+        if !self.remove_empty().with_context(context)? {
+            directory::clear(self.dir.as_fd()).with_context(context)?;
+            unlinkat(&self.root, self.id.as_str(), UnlinkatFlags::RemoveDir).with_context(context)?;
+        }
+        self.unlock()
+    }
+
+    /// Removes the directory if nothing is in it; whether it is gone now.
+    fn remove_empty(&self) -> nix::Result<bool> {
         match unlinkat(&self.root, self.id.as_str(), UnlinkatFlags::RemoveDir) {
-            Ok(()) | Err(Errno::ENOENT) => self.unlock(),
-            Err(e) => Err(e).with_context(|| format!("remove {}", self.path.display())),
+            Ok(()) | Err(Errno::ENOENT) => Ok(true),
+            Err(Errno::ENOTEMPTY) => Ok(false),
+            Err(e) => Err(e),
         }
     }
 

@@ -2,7 +2,7 @@
 use crate::nameserver::Nameserver;
 use crate::notify;
 use crate::relay::Relay;
-use crate::sys::pidfd;
+use crate::sys::{exe, pidfd, signal};
 use crate::watchdog::{Excess, Limits, Watchdog};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -56,7 +56,7 @@ pub struct Ended {
 pub fn supervise(supervised: Supervised<'_>) -> Result<Ended> {
     let Supervised { pid, pidfd, master, only_terminals, subreaper, notify, names, limits } = supervised;
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-    let signals = SignalFd::with_flags(&SigSet::all(), flags).context("create signalfd")?;
+    let signals = SignalFd::with_flags(&signal::every(), flags).context("create signalfd")?;
     let relay = master.map(|master| Relay::start(master, only_terminals)).transpose()?;
     let watchdog = Watchdog::start(limits, pid.as_raw());
     Loop { pid, pidfd, subreaper, notify, names, signals, relay, watchdog, status: None }.run()
@@ -78,6 +78,8 @@ struct Loop<'a> {
 impl Loop<'_> {
     fn run(mut self) -> Result<Ended> {
         self.reap()?;
+        // The wait may be long, and most of the program is over.
+        exe::release_pages().context("release memory")?;
         loop {
             if let Some(status) = self.status
                 && self.relay.as_ref().is_none_or(Relay::is_drained)

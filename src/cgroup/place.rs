@@ -4,6 +4,7 @@
 //! the new one is too: the kernel asks for that when a process is moved or born there (EACCES else). That is looked at
 //! and never guessed, since a refused CLONE_INTO_CGROUP fails the whole clone.
 use crate::error::{WithHint, one_line, with_hint};
+use crate::short_file;
 use crate::systemd;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
@@ -87,7 +88,7 @@ impl Tree {
     pub fn find() -> Option<Tree> {
         let is_v2 = |path: &&str| statfs(Path::new(path)).is_ok_and(|fs| fs.filesystem_type() == CGROUP2_SUPER_MAGIC);
         let mount = PathBuf::from(MOUNTS.into_iter().find(|path| is_v2(path))?);
-        let text = fs::read_to_string("/proc/self/cgroup").ok()?;
+        let text = short_file::read("/proc/self/cgroup").ok()?;
         let own = own_path(&text).map(|path| mount.join(path))?;
         own.is_dir().then_some(Tree { mount, own })
     }

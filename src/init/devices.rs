@@ -83,7 +83,9 @@ fn make_one(root: &Root, device: &Device) -> Result<()> {
     if is_nodev(node.as_fd())? {
         log::warn!("device {}: the host's node is on a nodev mount and cannot be opened", device.path.display());
     }
-    tell_what_it_keeps(&device.path, &fstat(&node)?, &device.wanted);
+    if device.wanted != Wanted::default() {
+        tell_what_it_keeps(&device.path, &fstat(&node)?, &device.wanted);
+    }
     let tree = clone_tree(node.as_fd(), false).context("clone the host's node")?;
     let target = file_for_mount(parent.as_fd(), name)?;
     move_mount(tree.as_fd(), target.as_fd()).context("bind the host's node")

@@ -7,7 +7,7 @@ use super::execve::{become_process, exec, load_late_filter};
 use super::labels;
 use super::landlock;
 use super::listener::Host;
-use super::namespaces::join_keyring;
+use super::namespaces::{join_keyring, part_from_binary};
 use super::procfs::Procfs;
 use super::root::Root;
 use super::stdio::take_terminal;
@@ -19,12 +19,13 @@ use crate::sys::clone::{Cloned, clone};
 use crate::sys::{descriptor, exe, prctl, process, sched, signal::Saved};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, openat};
-use nix::sched::CloneFlags;
+use nix::fcntl::{AT_FDCWD, OFlag, openat, readlink};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::Mode;
 use nix::unistd::setsid;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Exit status of a process whose program could not be executed.
@@ -95,18 +96,25 @@ fn enter(plan: &Plan, wire: &Wire, init: &OwnedFd, namespaces: i32, step: &Step)
     step.begin("join namespaces");
     // Not before the score is written: of a process that is not dumpable these files are root's.
     prctl::set_dumpable(false)?;
-    process::setns(init.as_fd(), namespaces).map_err(|e| {
-        let error = anyhow::Error::new(e).context("join the container's namespaces");
-        match e {
-            Errno::ESRCH => error.context("the container has stopped"),
-            _ => error,
-        }
-    })?;
+    let (user, mounts) = (libc::CLONE_NEWUSER, libc::CLONE_NEWNS);
+    if plan.replace_exe && namespaces & user != 0 && namespaces & mounts != 0 {
+        join(init, user)?;
 
-    step.begin("own binary");
-    if plan.replace_exe {
-        // The host's mounts are out of reach by now, and before there was no right to do it: so all is copied.
-        exe::replace(None).context("hide the rrunc binary from the container")?;
+        step.begin("own binary");
+        // From here on there is the right to do it, and the host's mounts are still in reach: as copies of our own.
+        // Those whose number the container has limited: all of it is copied then, which takes longer.
+        let path = unshare(CloneFlags::CLONE_NEWNS).and_then(|()| readlink("/proc/self/exe")).ok();
+        part_from_binary(path.as_deref().map(Path::new))?;
+
+        step.begin("join namespaces");
+        join(init, namespaces & !user)?;
+    } else {
+        join(init, namespaces)?;
+
+        step.begin("own binary");
+        if plan.replace_exe {
+            part_from_binary(None)?;
+        }
     }
 
     step.begin("pid namespace");
@@ -121,6 +129,16 @@ fn enter(plan: &Plan, wire: &Wire, init: &OwnedFd, namespaces: i32, step: &Step)
         }
     }
     Ok(())
+}
+
+fn join(init: &OwnedFd, namespaces: i32) -> Result<()> {
+    process::setns(init.as_fd(), namespaces).map_err(|e| {
+        let error = anyhow::Error::new(e).context("join the container's namespaces");
+        match e {
+            Errno::ESRCH => error.context("the container has stopped"),
+            _ => error,
+        }
+    })
 }
 
 fn set_up_and_execute(plan: &Plan, wire: &Wire, namespaces: i32, signals: &Saved, step: &Step) -> Result<Infallible> {

@@ -159,7 +159,7 @@ fn set_up(
 
     step.begin("own binary");
     if let Some(path) = exe {
-        namespaces::part_from_binary(path, own_mounts)?;
+        namespaces::part_from_binary(own_mounts.then_some(path))?;
     }
 
     step.begin("oom score");

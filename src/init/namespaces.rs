@@ -40,15 +40,13 @@ pub fn become_root(plan: &Plan, proc: &Procfs, wire: &Wire) -> Result<()> {
     Ok(())
 }
 
-/// Opens our binary again, through a mount of the new namespace, and parts from it.
-pub fn part_from_binary(path: &Path, own_mounts: bool) -> Result<()> {
-    let file = match openat(AT_FDCWD, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()) {
-        Ok(file) if own_mounts => {
-            let same = nix::sys::stat::stat("/proc/self/exe").and_then(|a| Ok((a, nix::sys::stat::fstat(&file)?)));
-            same.is_ok_and(|(a, b)| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)).then_some(file)
-        }
-        _ => None,
-    };
+/// Parts from our binary: opens it again at `path`, through a mount of a new namespace of our own, or copies all of it.
+pub fn part_from_binary(path: Option<&Path>) -> Result<()> {
+    let open = |path| openat(AT_FDCWD, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok();
+    let file = path.and_then(open).filter(|file| {
+        let same = nix::sys::stat::stat("/proc/self/exe").and_then(|a| Ok((a, nix::sys::stat::fstat(file)?)));
+        same.is_ok_and(|(a, b)| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
+    });
     exe::replace(file.as_ref().map(AsFd::as_fd)).map_err(|e| {
         let error = anyhow::Error::new(e).context("hide the rrunc binary from the container");
         let hint = match e {

@@ -69,6 +69,14 @@ impl Root {
     }
 
     fn make(&self, path: &Path, missing: Missing) -> Result<OwnedFd> {
+        // As a rule only the last directory is missing.
+        if let (Some(parent), Some(name)) = (path.parent(), path.file_name())
+            && let Ok(parent) = self.at(parent)
+            && let Ok((fd, stat)) = make_child(parent.as_fd(), name, missing)
+            && !is(&stat, SFlag::S_IFLNK)
+        {
+            return Ok(fd);
+        }
         let mut rest: Vec<OsString> = names(path);
         rest.reverse();
         // The resolved way so far, without links: what openat2 takes again after each step.

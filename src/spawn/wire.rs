@@ -27,7 +27,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recv, recvmsg, sendmsg,
+    socketpair,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -165,7 +166,7 @@ impl Wire {
     fn answer(&self) -> Result<()> {
         let mut answer = [0u8; 1];
         loop {
-            match nix::sys::socket::recv(self.socket.as_raw_fd(), &mut answer, MsgFlags::empty()) {
+            match recv(self.socket.as_raw_fd(), &mut answer, MsgFlags::empty()) {
                 Ok(1) if answer == *b"G" => return Ok(()),
                 Err(Errno::EINTR) => {}
                 Ok(_) | Err(_) => bail!("rrunc is gone"),
@@ -272,9 +273,16 @@ pub fn send_to(socket: BorrowedFd, packet: &[u8], fds: &[RawFd]) -> nix::Result<
 
 /// The next packet and its descriptors, at most three; empty at the end of file.
 pub fn receive_packet(socket: BorrowedFd) -> nix::Result<(Vec<u8>, Vec<OwnedFd>)> {
-    let mut packet = vec![0u8; PACKET];
     let mut space = cmsg_space!([RawFd; 3]);
     loop {
+        // Almost all have one byte. A buffer for the longest would be the largest part of our memory.
+        let peek = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
+        let mut packet = match recv(socket.as_raw_fd(), &mut [], peek) {
+            Ok(0) => return Ok((Vec::new(), Vec::new())),
+            Ok(length) => vec![0; length.min(PACKET)],
+            Err(Errno::EINTR) => continue,
+            Err(e) => return Err(e),
+        };
         let mut parts = [IoSliceMut::new(&mut packet)];
         match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
             Ok(message) => {

@@ -1,14 +1,15 @@
 //! Directories that only we may write to, and files in them: opened without following links, checked, replaced by rename.
 use crate::error::{WithHint, errno_of};
+use crate::short_file;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, renameat};
-use nix::sys::stat::{Mode, fchmod, fstat};
+use nix::sys::stat::{FileStat, Mode, fchmod, fstat};
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
@@ -59,7 +60,7 @@ pub fn open_private(path: &Path) -> Result<OwnedFd> {
     Ok(dir)
 }
 
-fn check(dir: &OwnedFd, path: &Path) -> Result<()> {
+fn check(dir: &OwnedFd, path: &Path) -> Result<FileStat> {
     let stat = fstat(dir).with_context(|| format!("open {}", path.display()))?;
     if stat.st_uid != geteuid().as_raw() {
         return Err(anyhow!("state directory {} belongs to uid {}", path.display(), stat.st_uid))
@@ -69,7 +70,7 @@ fn check(dir: &OwnedFd, path: &Path) -> Result<()> {
         return Err(anyhow!("state directory {} is writable by others", path.display()))
             .hint(|| format!("chmod go-w {}", path.display()));
     }
-    Ok(())
+    Ok(stat)
 }
 
 /// Makes a root directory that does not exist yet, its parents too, and opens it as `open_private` does.
@@ -84,11 +85,11 @@ pub fn make_private(path: &Path, explicit: bool) -> Result<OwnedFd> {
     Ok(dir)
 }
 
-/// Opens a container's directory below the root: ours, and no link.
-pub fn open_child(root: &OwnedFd, name: &str) -> Result<OwnedFd> {
+/// Opens a container's directory below the root, ours and no link, and tells what was opened.
+pub fn open_child(root: &OwnedFd, name: &str) -> Result<(OwnedFd, FileStat)> {
     let dir = open_directory(root, Path::new(name)).with_context(|| format!("open state directory {name}"))?;
-    check(&dir, Path::new(name))?;
-    Ok(dir)
+    let stat = check(&dir, Path::new(name))?;
+    Ok((dir, stat))
 }
 
 fn open_directory(at: impl AsFd, path: &Path) -> nix::Result<OwnedFd> {
@@ -98,9 +99,7 @@ fn open_directory(at: impl AsFd, path: &Path) -> nix::Result<OwnedFd> {
 /// The whole of a regular file in `dir`.
 pub fn read(dir: BorrowedFd, name: &str) -> nix::Result<Vec<u8>> {
     let file = openat(dir, name, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
-    let mut bytes = Vec::new();
-    File::from(file).read_to_end(&mut bytes).map_err(errno)?;
-    Ok(bytes)
+    short_file::rest(file)
 }
 
 /// Writes a file beside its place and renames it there, so that a reader sees the old or the new one, whole.

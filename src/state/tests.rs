@@ -88,7 +88,7 @@ fn who_waited_for_a_container_that_is_removed_hears_that_it_is_gone() {
     let web = place.root().create("web").unwrap();
     let root = place.root();
     let waiting = root.dir.as_ref().unwrap();
-    let opened = directory::open_child(waiting, "web").unwrap();
+    let (opened, _) = directory::open_child(waiting, "web").unwrap();
     web.destroy().unwrap();
     // The waiter's descriptor now locks a directory without a name.
     File::from(opened).lock().unwrap();

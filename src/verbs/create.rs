@@ -20,6 +20,7 @@ use crate::systemd;
 use anyhow::{Context, Result};
 use nix::fcntl::Flock;
 use nix::unistd::{getegid, geteuid};
+use oci_spec::runtime::Hooks;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
@@ -88,12 +89,14 @@ pub struct Created {
     pub state: State,
     /// Its init, which waits for `go`.
     pub init: Spawned,
+    /// The hooks that are still to come.
+    pub hooks: Option<Hooks>,
 }
 
 impl Created {
     /// Undoes it all; for a failure after `create`.
     pub fn undo(self) {
-        let Created { container, state, init } = self;
+        let Created { container, state, init, .. } = self;
         if let Err(e) = init.kill() {
             log::warn!("{}", one_line(&e));
         }
@@ -131,7 +134,7 @@ pub fn create(container: Container, bundle: Bundle, request: &Request, signals: 
         set_up(&container, &plan, &mut state, request, signals)
     })();
     match made {
-        Ok(init) => Ok(Created { container, state, init }),
+        Ok(init) => Ok(Created { container, state, init, hooks: bundle.spec.hooks().clone() }),
         Err(error) => {
             undo(container, &state);
             Err(error)

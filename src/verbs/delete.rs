@@ -7,6 +7,7 @@ use crate::hooks::{self, Inherit};
 use crate::state::members::Bond;
 use crate::state::{Container, MISSING, Root, State, Status, process};
 use anyhow::{Context, Result, anyhow};
+use oci_spec::runtime::Hooks;
 
 /// Runs the verb.
 pub fn run(global: &Global, args: &DeleteArgs) -> Result<Outcome> {
@@ -100,17 +101,24 @@ pub fn end_all(container: &Container, state: &State) -> Result<()> {
 pub fn remove(container: Container, state: &State) -> Result<()> {
     let hooks = match container.config().and_then(|bytes| configured_hooks(&bytes)) {
         // It was given up before there was anything that a hook could clear away.
-        _ if state.pid == 0 => Vec::new(),
-        Ok(hooks) => hooks.and_then(|hooks| hooks.poststop().clone()).unwrap_or_default(),
+        _ if state.pid == 0 => None,
+        Ok(hooks) => hooks,
         Err(e) => {
             log::warn!("no poststop hooks are run: {}", one_line(&e));
-            Vec::new()
+            None
         }
     };
+    remove_with(container, state, hooks.as_ref())
+}
+
+/// The same for who has the hooks at hand.
+pub fn remove_with(container: Container, state: &State, hooks: Option<&Hooks>) -> Result<()> {
     end_rest(&container, state);
     cgroup::discard(state)?;
     container.destroy().context("remove the container's state")?;
-    hooks::run_all_warn("poststop", &hooks, &state.oci_json(Status::Stopped, 0), Inherit::Own, &state.bundle);
+    if let Some(hooks) = hooks.and_then(|hooks| hooks.poststop().as_ref()) {
+        hooks::run_all_warn("poststop", hooks, &state.oci_json(Status::Stopped, 0), Inherit::Own, &state.bundle);
+    }
     Ok(())
 }
 

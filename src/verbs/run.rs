@@ -17,6 +17,7 @@ use crate::sys::{prctl, signal};
 use crate::watchdog::{Excess, Limits};
 use anyhow::Result;
 use nix::unistd::Pid;
+use oci_spec::runtime::Hooks;
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -80,7 +81,7 @@ impl Foreground<'_> {
             created.undo();
             return Err(error);
         }
-        let (Created { container, state, init }, notify) = begin(created, true, self.keep)?;
+        let (Created { container, state, init, hooks }, notify) = begin(created, true, self.keep)?;
         // Others may look at it, signal it, and delete it while it runs.
         container.unlock()?;
         let kills = state.cgroup.as_deref().and_then(OomKills::watch);
@@ -98,7 +99,7 @@ impl Foreground<'_> {
             count_memory(dir, kills, &mut ended);
         }
         if !self.keep {
-            remove(root, &state);
+            remove(root, &state, hooks.as_ref());
         }
         Ok(ended)
     }
@@ -114,10 +115,10 @@ fn count_memory(dir: &Path, mut kills: OomKills, ended: &mut Ended) {
 }
 
 /// Removes what has ended. Only ours: it may have been deleted and its id used again meanwhile.
-fn remove(root: &Root, state: &State) {
+fn remove(root: &Root, state: &State, hooks: Option<&Hooks>) {
     if let Ok(container) = root.lock(&state.id)
         && container.load().is_ok_and(|now| now.pid == state.pid && now.start_time == state.start_time)
-        && let Err(e) = delete::remove(container, state)
+        && let Err(e) = delete::remove_with(container, state, hooks)
     {
         log::warn!("delete {}: {}", state.id, one_line(&e));
     }
@@ -134,7 +135,7 @@ fn begin(mut created: Created, foreground: bool, keep: bool) -> Result<(Created,
         step("run", "start");
         created.init.go()?;
         created.init.wait_exec()?;
-        start::poststart(&created.state, &created.container.config()?, &created.init.pidfd)?;
+        start::poststart(&created.state, created.hooks.as_ref(), &created.init.pidfd)?;
         Ok(proxy)
     };
     match go() {

@@ -11,6 +11,7 @@ use crate::spawn::listener::{self, Agent};
 use crate::state::{Container, Root, State, Status, process};
 use anyhow::{Context, Result, bail};
 use nix::unistd::Pid;
+use oci_spec::runtime::Hooks;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Runs the verb.
@@ -37,7 +38,7 @@ pub fn run(global: &Global, args: &IdArgs) -> Result<Outcome> {
     });
     // Hooks may call back into us, and a container may take its time to be ready.
     container.unlock()?;
-    match started.and_then(|()| poststart(&state, &bytes, &init)) {
+    match started.and_then(|()| poststart(&state, configured_hooks(&bytes)?.as_ref(), &init)) {
         Err(e) if is_hooks(&e) => return Err(undone(e, &root, &args.id)),
         other => other?,
     }
@@ -80,10 +81,10 @@ pub fn notify_proxy(container: &Container) -> Result<Option<Proxy>> {
 
 /// Runs the poststart hooks. When one fails the container's first process is ended; undoing the rest is the caller's
 /// part.
-pub fn poststart(state: &State, config: &[u8], init: &OwnedFd) -> Result<()> {
-    let hooks = configured_hooks(config)?.and_then(|hooks| hooks.poststart().clone()).unwrap_or_default();
+pub fn poststart(state: &State, hooks: Option<&Hooks>, init: &OwnedFd) -> Result<()> {
+    let Some(hooks) = hooks.and_then(|hooks| hooks.poststart().as_ref()) else { return Ok(()) };
     let oci = state.oci_json(Status::Running, state.pid);
-    let Err(error) = hooks::run("poststart", &hooks, &oci, Inherit::Own, &state.bundle) else { return Ok(()) };
+    let Err(error) = hooks::run("poststart", hooks, &oci, Inherit::Own, &state.bundle) else { return Ok(()) };
     match end(init) {
         Ok(()) => Err(error),
         Err(second) => Err(error.context(one_line(&second))),
