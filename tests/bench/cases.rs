@@ -187,6 +187,14 @@ pub fn with_profiles(dir: &Path, profiles: &[(&'static str, Value)]) -> io::Resu
     Ok(cases)
 }
 
+/// Makes a bundle on which the program is `args`.
+pub fn make_bundle_running(path: &Path, rootfs: &Path, args: &[&str]) -> io::Result<()> {
+    make_bundle(path, rootfs, false, None)?;
+    let mut config = config(rootfs, false);
+    config["process"]["args"] = json!(args);
+    fs::write(path.join("config.json"), config.to_string())
+}
+
 fn make_bundle(path: &Path, rootfs: &Path, own_network: bool, profile: Option<Value>) -> io::Result<()> {
     fs::create_dir(path)?;
     symlink(rootfs, path.join("rootfs"))?;

@@ -4,7 +4,8 @@
 //! cgroup2 hierarchy that crun insists on.
 //!
 //! `tests/bench/run seccomp` measures the seccomp filter alone instead: see `seccomp.rs`; `tests/bench/run
-//! sandbox` measures `rrunc sandbox` beside bubblewrap: see `sandbox.rs`.
+//! sandbox` measures `rrunc sandbox` beside bubblewrap: see `sandbox.rs`. `verbs` measures each verb alone, `many` what
+//! many containers cost: at once, in a row, and running beside.
 //!
 //! `RRUNC_BENCH_ROUNDS` (200) sets the rounds, `RRUNC_BENCH_ROOT_OWNED` names a copy of rrunc that belongs to root,
 //! `RRUNC_BENCH_BEFORE` another build of it.
@@ -15,10 +16,12 @@ mod filter;
 mod floor;
 #[path = "../seccomp/libseccomp.rs"]
 mod libseccomp;
+mod many;
 mod measure;
 mod sample;
 mod sandbox;
 mod seccomp;
+mod verbs;
 
 use cases::Case;
 use std::path::Path;
@@ -32,6 +35,8 @@ fn main() -> ExitCode {
         Some("sample") => return sample::main(&arguments[1..]),
         Some("sandbox") => bench(sandbox::run),
         Some("seccomp") => bench(seccomp::run),
+        Some("verbs") => bench(verbs::run),
+        Some("many") => bench(many::run),
         _ => bench(|dir, rounds| run(&cases::all(dir)?, rounds)),
     };
     match result {

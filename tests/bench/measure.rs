@@ -30,7 +30,11 @@ pub fn median(mut figures: Vec<f64>) -> f64 {
 
 /// One call, start to exit: milliseconds and peak memory in KiB.
 pub fn once(case: &Case, round: usize) -> io::Result<(f64, i64)> {
-    let mut command = case.command(round);
+    timed(case.command(round))
+}
+
+/// The same of any command.
+pub fn timed(mut command: Command) -> io::Result<(f64, i64)> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let begin = Instant::now();
     let mut child = command.spawn()?;

@@ -1,0 +1,110 @@
+//! Many containers: 50 at once, 200 in a row, `create` and `list` with up to 1,000 running beside, and what a foreground run
+//! holds in memory while it waits.
+use crate::cases::{self, Case, Place};
+use crate::measure;
+use crate::verbs::quietly;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How often what takes long is repeated.
+const REPEATED: usize = 9;
+
+/// Measures all of it.
+pub fn run(dir: &Path, _: usize) -> io::Result<()> {
+    let cases: Vec<Case> = cases::all(dir)?.into_iter().filter(|case| case.bundle == "plain").collect();
+    println!("medians of {REPEATED} in ms, and as multiples of the floor\n");
+    println!("{:<28} {:>10} {:>8} {:>12} {:>8}", "", "50 at once", "x floor", "200 in a row", "x floor");
+    let mut floor = None;
+    for case in &cases {
+        let at_once = median_of(|| at_once(case, 50))?;
+        let in_a_row = median_of(|| in_a_row(case, 200))?;
+        let (first, second) = *floor.get_or_insert((at_once, in_a_row));
+        let name = case.name;
+        let (x, y) = (at_once / first, in_a_row / second);
+        println!("{name:<28} {at_once:>10.1} {x:>8.2} {in_a_row:>12.1} {y:>8.2}");
+    }
+    let place = Place {
+        runtime_dir: dir.join("run"),
+        rootfs: dir.join("rootfs"),
+        busybox: cases::find("busybox")?,
+        owned: dir.join("rrunc"),
+    };
+    let bundle = dir.join("sleeping");
+    cases::make_bundle_running(&bundle, &place.rootfs, &["/bin/busybox", "sleep", "100000"])?;
+    waiting(&place, &bundle)?;
+    let mut running = 0;
+    let result = beside(&place, &bundle, &mut running);
+    for number in 0..running {
+        quietly(call(&place, &bundle, &["delete", "--force", &format!("c{number}")]))?;
+    }
+    result
+}
+
+fn median_of(mut figure: impl FnMut() -> io::Result<f64>) -> io::Result<f64> {
+    (0..REPEATED).map(|_| figure()).collect::<io::Result<Vec<f64>>>().map(measure::median)
+}
+
+fn at_once(case: &Case, count: usize) -> io::Result<f64> {
+    let begin = Instant::now();
+    let start = |round| {
+        let mut command = case.command(round);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+    };
+    let mut children = (0..count).map(start).collect::<io::Result<Vec<Child>>>()?;
+    for child in &mut children {
+        let status = child.wait()?;
+        if !status.success() {
+            return Err(io::Error::other(format!("{case}: {status}")));
+        }
+    }
+    Ok(begin.elapsed().as_secs_f64() * 1e3)
+}
+
+fn in_a_row(case: &Case, count: usize) -> io::Result<f64> {
+    (0..count).map(|round| measure::once(case, round).map(|(milliseconds, _)| milliseconds)).sum()
+}
+
+/// The memory that is not shared, of `rrunc run` while its program sleeps.
+fn waiting(place: &Place, bundle: &Path) -> io::Result<()> {
+    let mut command = call(place, bundle, &["run", "waiting"]);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+    std::thread::sleep(Duration::from_millis(500));
+    let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", child.id()))?;
+    let pss = text.lines().find(|line| line.starts_with("Pss:")).unwrap_or("Pss: unknown");
+    println!("\nrun in the foreground, while it waits: {}", pss.split_whitespace().collect::<Vec<_>>().join(" "));
+    quietly(call(place, bundle, &["delete", "--force", "waiting"]))?;
+    child.wait().map(drop)
+}
+
+/// What `create` and `list` take with more and more containers running.
+fn beside(place: &Place, bundle: &Path, running: &mut usize) -> io::Result<()> {
+    println!("\n{:<10} {:>12} {:>12} {:>10}", "running", "create, ms", "list, ms", "x true");
+    for count in [0, 10, 100, 1000] {
+        while *running < count {
+            quietly(call(place, bundle, &["run", "-d", "--no-new-keyring", &format!("c{running}")]))?;
+            *running += 1;
+        }
+        let create = median_of(|| {
+            let (milliseconds, _) = measure::timed(call(place, bundle, &["create", "--no-new-keyring", "new"]))?;
+            quietly(call(place, bundle, &["delete", "--force", "new"])).map(|()| milliseconds)
+        })?;
+        let list = median_of(|| measure::timed(call(place, bundle, &["list"])).map(|(milliseconds, _)| milliseconds))?;
+        let spawn = median_of(|| {
+            let mut spawn = Command::new(&place.busybox);
+            spawn.arg("true");
+            measure::timed(spawn).map(|(milliseconds, _)| milliseconds)
+        })?;
+        println!("{count:<10} {create:>12.2} {list:>12.2} {:>10.1}", list / spawn);
+    }
+    Ok(())
+}
+
+fn call(place: &Place, bundle: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(&place.owned);
+    command.args(args).current_dir(bundle);
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("XDG_RUNTIME_DIR", &place.runtime_dir);
+    command
+}
