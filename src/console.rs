@@ -1,4 +1,5 @@
 //! The container's own pseudoterminal, and handing descriptors to another process over a unix socket.
+use crate::error::WithHint;
 use crate::sys::terminal::{self, Size};
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open as open_path, openat2};
@@ -109,10 +110,12 @@ pub fn pass(socket: &UnixStream, fd: BorrowedFd<'_>, payload: &[u8]) -> Result<(
 
 /// `--console-socket`: sends the pty master with its file name (usually `MASTER_NAME`).
 pub fn send(path: &Path, master: BorrowedFd<'_>, name: &str) -> Result<()> {
-    pass(&connect(path)?, master, name.as_bytes()).context("console socket")
+    let socket = connect(path).hint(|| "start the program that listens at --console-socket first")?;
+    pass(&socket, master, name.as_bytes()).context("console socket")
 }
 
 /// `--pidfd-socket`: sends a pidfd with `standard` (create, run) or `setns` (exec).
 pub fn send_pidfd(path: &Path, pidfd: BorrowedFd<'_>, payload: &str) -> Result<()> {
-    pass(&connect(path)?, pidfd, payload.as_bytes()).context("pidfd socket")
+    let socket = connect(path).hint(|| "start the program that listens at --pidfd-socket first")?;
+    pass(&socket, pidfd, payload.as_bytes()).context("pidfd socket")
 }

@@ -3,8 +3,9 @@
 //! A line is one write(2), so that lines of several processes do not mix. A forked child, whose stderr is the
 //! container's, calls `redirect` before it logs.
 use crate::clock;
+use crate::error::WithHint;
 use crate::printable::printable;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::fs::{File, OpenOptions};
 use std::io::{IsTerminal, Write};
@@ -28,7 +29,7 @@ impl Format {
         match name {
             "text" | "" => Ok(Format::Text),
             "json" => Ok(Format::Json),
-            _ => bail!("invalid log-format: {name}"),
+            _ => Err(anyhow!("invalid log-format: {name}")).hint(|| "--log-format text or --log-format json"),
         }
     }
 }
@@ -65,9 +66,12 @@ pub fn step(part: &str, label: &str) {
 /// Sets logging up for this process; call once. `quiet` (for `create`) keeps warnings off a stderr that a program
 /// reads, since clients take any output there for a failure; the file of `--log` gets them all the same.
 pub fn open(file: Option<&Path>, format: Format, debug: bool, quiet: bool) -> Result<()> {
+    let terminal = format == Format::Text && std::io::stderr().is_terminal();
+    // First of all for the failure to open the file.
+    *LOGGER.sink() = if terminal { Sink::Terminal } else { Sink::Stderr(format) };
     let sink = match file {
         Some(path) => Sink::File(append(path)?, format),
-        None if format == Format::Text && std::io::stderr().is_terminal() => Sink::Terminal,
+        None if terminal => Sink::Terminal,
         None => Sink::Stderr(format),
     };
     let level = match (&sink, debug) {

@@ -1,6 +1,6 @@
 //! The program: its place, its home and its working directory, all found inside the container with the credentials
 //! it will have, so that "not found" is known at `create`.
-use crate::error::NotExecuted;
+use crate::error::{NotExecuted, WithHint};
 use crate::plan::Process;
 use crate::sys::process::getcwd;
 use anyhow::{Context, Result, bail};
@@ -63,7 +63,9 @@ pub fn find(plan: &Process) -> Result<CString> {
     if found {
         return denied(&text);
     }
-    not_executed(Errno::ENOENT, format!("exec: {text:?}: executable file not found in $PATH"))
+    let missing = not_executed(Errno::ENOENT, format!("exec: {text:?}: executable file not found in $PATH"));
+    let path = String::from_utf8_lossy(path);
+    missing.hint(|| format!("PATH in the container is {path}; is the program in its root file system?"))
 }
 
 fn denied(text: &str) -> Result<CString> {

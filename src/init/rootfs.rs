@@ -1,5 +1,6 @@
 //! The root file system: bound onto itself so that it is a mount, entered by pivot_root, the old root gone.
 use super::root::Root;
+use crate::error::WithHint;
 use crate::plan::{Plan, Rootfs};
 use crate::sys::mount::*;
 use anyhow::{Context, Result, bail};
@@ -15,7 +16,8 @@ use std::path::Path;
 pub fn attach(rootfs: &Rootfs, own_mounts: bool, own_user_namespace: bool) -> Result<Root> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let dir = openat(AT_FDCWD, &rootfs.path, flags, Mode::empty())
-        .with_context(|| format!("invalid rootfs: {}", rootfs.path.display()))?;
+        .with_context(|| format!("invalid rootfs: {}", rootfs.path.display()))
+        .hint(|| "root.path of config.json names the directory, relative to the bundle")?;
     if !own_mounts {
         return Ok(Root::new(dir));
     }

@@ -82,7 +82,8 @@ impl Variables {
         let (name, value) = match entry.split_once('=') {
             Some((name, value)) => (name, value.to_owned()),
             None => {
-                let own = caller.variable(entry).with_context(|| format!("{flag} {entry}: the variable is not set"))?;
+                let own = caller.variable(entry).with_context(|| format!("{flag} {entry}: the variable is not set"));
+                let own = own.hint(|| format!("give it a value here: {flag} {entry}=VALUE; or export it first"))?;
                 (entry, text(flag, own)?)
             }
         };

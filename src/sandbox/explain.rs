@@ -25,8 +25,14 @@ pub fn explain(error: anyhow::Error, args: &SandboxArgs, caller: &Caller) -> any
 fn on_the_host(args: &SandboxArgs, caller: &Caller, failed: &NotExecuted) -> Option<String> {
     let name = Path::new(args.command.first()?);
     let bare = !name.as_os_str().as_encoded_bytes().contains(&b'/');
-    let path = if bare { caller.program(name)? } else { caller.cwd.join(name).components().collect() };
-    let meta = path.metadata().ok()?;
+    let path = if bare { caller.program(name) } else { Some(caller.cwd.join(name).components().collect()) };
+    let there = path.and_then(|path| Some((path.metadata().ok()?, path)));
+    let Some((meta, path)) = there else {
+        let place = if bare { " in your PATH" } else { "" };
+        let missing =
+            || format!("the host has no {}{place} either: install it first", printable(&name.to_string_lossy()));
+        return (failed.errno == Errno::ENOENT).then(missing);
+    };
     let shown = printable(&path.to_string_lossy());
     // It was found, so what execve(2) misses is something else.
     let found = !failed.text.starts_with("exec: ");

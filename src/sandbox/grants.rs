@@ -4,7 +4,8 @@ use super::caller::Caller;
 use super::policy::Rule;
 use super::profile::Cache;
 use crate::cli::FileArgs;
-use anyhow::{Context, Result, bail};
+use crate::error::WithHint;
+use anyhow::{Context, Result, anyhow, bail};
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -86,7 +87,8 @@ pub fn all(choice: &Choice, caller: &Caller) -> Result<Vec<Grant>> {
         match project {
             Some(root) => all.extend(cached(cache.value, root, caller, &written(choice, caller).collect::<Vec<_>>())?),
             None if cache.from == super::COMMAND_LINE => {
-                bail!("--cache: without a project there is nothing to keep it for")
+                return Err(anyhow!("--cache: without a project there is nothing to keep it for"))
+                    .hint(|| "leave --no-project out, or --cache");
             }
             None => {}
         }

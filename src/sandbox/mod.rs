@@ -28,9 +28,10 @@ pub mod view;
 
 use crate::bundle::Bundle;
 use crate::cli::{RightsArgs, SandboxArgs};
+use crate::error::WithHint;
 use crate::nameserver;
 use crate::sys::landlock;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 pub use caller::Caller;
 use config::Inside;
 pub use explain::explain;
@@ -145,7 +146,10 @@ fn chosen_profiles(args: &SandboxArgs, root: Option<&Path>) -> Result<Vec<Named>
                 let made_with = |files: &[&str]| files.iter().any(|file| root.join(file).is_file());
                 names.extend(MADE_WITH.iter().filter(|(_, files)| made_with(files)).map(|(name, _)| *name));
             }
-            ("auto", None) => bail!("--profile auto: without a project there is nothing to choose by"),
+            ("auto", None) => {
+                return Err(anyhow!("--profile auto: without a project there is nothing to choose by"))
+                    .hint(|| "name a profile: `rrunc profile ls` lists them; or leave --no-project out");
+            }
             (name, _) => names.push(name),
         }
     }

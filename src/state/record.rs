@@ -107,6 +107,10 @@ impl State {
     }
 }
 
+fn damaged() -> &'static str {
+    "`rrunc delete --force` removes the container all the same"
+}
+
 /// Reads state.json.
 ///
 /// # Errors
@@ -116,10 +120,10 @@ pub fn parse(bytes: &[u8]) -> Result<State> {
     struct Version {
         version: u32,
     }
-    let Version { version } = serde_json::from_slice(bytes).context("not a state file")?;
+    let Version { version } = serde_json::from_slice(bytes).context("not a state file").hint(damaged)?;
     if version > STATE_VERSION {
         return Err(anyhow!("state version {version} is newer than this rrunc knows ({STATE_VERSION})"))
             .hint(|| "use the rrunc that made the container");
     }
-    serde_json::from_slice(bytes).context("damaged state file")
+    serde_json::from_slice(bytes).context("damaged state file").hint(damaged)
 }

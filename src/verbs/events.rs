@@ -7,7 +7,7 @@ use crate::cli::{EventsArgs, Global};
 use crate::error::WithHint;
 use crate::quantity;
 use crate::state::{Root, Status, process};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -30,13 +30,14 @@ struct Event<'a> {
 pub fn run(global: &Global, args: &EventsArgs) -> Result<Outcome> {
     let interval = quantity::duration(&args.interval).context("invalid value for --interval")?;
     if interval.is_zero() {
-        bail!("duration interval must be greater than 0");
+        return Err(anyhow!("duration interval must be greater than 0")).hint(|| "write 500ms, 5s or 1m");
     }
     let container = Root::open(global.root.as_deref())?.find(&args.id)?;
     let state = container.load()?;
     let init = process::live(state.pid, state.start_time)?.filter(|_| state.pid != 0);
     let (Some(init), false) = (init, container.status(&state)? == Status::Stopped) else {
-        bail!("container with id {} is not running", args.id);
+        return Err(anyhow!("container with id {} is not running", args.id))
+            .hint(|| format!("`rrunc state {}` shows what has become of it", args.id));
     };
     if args.stats {
         // Without a cgroup of its own nothing is counted, and the line says so by being empty.

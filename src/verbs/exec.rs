@@ -35,9 +35,12 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
         Status::Created | Status::Running => {}
         Status::Paused if args.ignore_paused => {}
         Status::Paused => bail!("cannot exec in a paused container (use --ignore-paused to override)"),
-        status => bail!("cannot exec in a {status} container"),
+        Status::Creating => {
+            return Err(anyhow!("cannot exec in a creating container")).hint(|| "wait until `rrunc create` is done");
+        }
+        Status::Stopped => return stopped(),
     }
-    let init = process::live(state.pid, state.start_time)?.context("cannot exec in a stopped container")?;
+    let Some(init) = process::live(state.pid, state.start_time)? else { return stopped() };
     // Our own copy: what somebody writes into the bundle later is not the container's configuration.
     let config = Bundle::parse(state.bundle.clone(), container.config()?)?;
     let request = Request { keyring: Some(format!("_ses.{}", state.id)), ..request };
@@ -89,6 +92,11 @@ fn wait(process: Spawned) -> Result<Outcome> {
     Ok(Outcome::from(ended.status.clamp(0, 255) as u8))
 }
 
+fn stopped() -> Result<Outcome> {
+    Err(anyhow!("cannot exec in a stopped container"))
+        .hint(|| "its first process has ended: `rrunc delete` it, and `rrunc run` it anew")
+}
+
 /// The cgroup below the container's own, as a relative path: one, without the controllers that cgroup v1 has before it.
 fn cgroup_below(args: &ExecArgs) -> Result<PathBuf> {
     let path = match args.cgroup.as_slice() {
@@ -98,17 +106,20 @@ fn cgroup_below(args: &ExecArgs) -> Result<PathBuf> {
     };
     let below: PathBuf = path.components().filter(|part| matches!(part, Component::Normal(_))).collect();
     if path.components().any(|part| part == Component::ParentDir) {
-        bail!("bad sub cgroup path: {}", path.display());
+        return Err(anyhow!("bad sub cgroup path: {}", path.display()))
+            .hint(|| "name a cgroup below the container's own, without `..`");
     }
     Ok(below)
 }
 
 fn check_terminal(terminal: bool, detach: bool, socket: bool) -> Result<()> {
     if terminal && detach && !socket {
-        bail!("cannot allocate tty if rrunc will detach without setting console socket");
+        return Err(anyhow!("cannot allocate tty if rrunc will detach without setting console socket"))
+            .hint(|| "give --console-socket SOCKET; or leave --tty or --detach out");
     }
     if socket && !(terminal && detach) {
-        bail!("cannot use console socket if rrunc will not detach or allocate tty");
+        return Err(anyhow!("cannot use console socket if rrunc will not detach or allocate tty"))
+            .hint(|| "give --detach and --tty too; or leave --console-socket out");
     }
     Ok(())
 }
@@ -147,7 +158,8 @@ fn parse_user(text: &str) -> Result<(u32, Option<u32>)> {
     let (uid, gid) = text.split_once(':').map_or((text, None), |(uid, gid)| (uid, Some(gid)));
     let uid =
         uid.parse().map_err(|_| anyhow!("bad uid: {uid}")).hint(|| "give the user as a number: --user UID[:GID]")?;
-    let gid = gid.map(|gid| gid.parse().map_err(|_| anyhow!("bad gid: {gid}"))).transpose()?;
+    let gid = gid.map(|gid| gid.parse().map_err(|_| anyhow!("bad gid: {gid}"))).transpose();
+    let gid = gid.hint(|| "give the group as a number: --user UID[:GID]")?;
     Ok((uid, gid))
 }
 

@@ -2,6 +2,7 @@
 use super::Outcome;
 use crate::cgroup;
 use crate::cli::{Global, KillArgs};
+use crate::error::with_hint;
 use crate::state::members::Bond;
 use crate::state::{Root, process};
 use crate::sys::pidfd;
@@ -21,11 +22,11 @@ pub fn run(global: &Global, args: &KillArgs) -> Result<Outcome> {
     let state = container.load()?;
     let Some(init) = process::live(state.pid, state.start_time)? else {
         // With --all runc finds nobody left to signal, and that is a success.
-        return if args.all { Ok(Outcome::default()) } else { Err(anyhow!("container not running")) };
+        return if args.all { Ok(Outcome::default()) } else { Err(not_running(&args.id())) };
     };
     let first = || match pidfd::send_signal(init.as_fd(), signal) {
         Ok(()) => Ok(()),
-        Err(Errno::ESRCH) => Err(anyhow!("container not running")),
+        Err(Errno::ESRCH) => Err(not_running(&args.id())),
         Err(e) => Err(e).with_context(|| format!("send signal {signal} to process {}", state.pid)),
     };
     if !args.all && signal != libc::SIGKILL {
@@ -47,9 +48,17 @@ pub fn run(global: &Global, args: &KillArgs) -> Result<Outcome> {
     Ok(Outcome::default())
 }
 
+/// What `kill`, `pause`, `update` and their like say of a container that has stopped.
+pub fn not_running(id: &str) -> anyhow::Error {
+    with_hint(anyhow!("container not running"), format!("it has stopped: `rrunc delete {id}` removes it"))
+}
+
 /// A signal by number or by name, with or without SIG, in any case. Real-time signals have numbers only.
 pub fn number(text: &str) -> Result<i32> {
-    let unknown = || anyhow!("unknown signal \"{text}\"");
+    let unknown = || {
+        let error = anyhow!("unknown signal \"{text}\"");
+        with_hint(error, "a name such as TERM, with or without SIG, or a number: `kill -l` lists them")
+    };
     if let Ok(number) = text.parse::<i32>() {
         return if (0..=libc::SIGRTMAX()).contains(&number) { Ok(number) } else { Err(unknown()) };
     }

@@ -2,8 +2,9 @@
 use super::Outcome;
 use super::state::Summary;
 use crate::cli::{Global, ListArgs};
+use crate::error::WithHint;
 use crate::state::Root;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 
 /// Runs the verb. A container that cannot be read is an error line, and the others are shown all the same.
 pub fn run(global: &Global, args: &ListArgs) -> Result<Outcome> {
@@ -11,7 +12,7 @@ pub fn run(global: &Global, args: &ListArgs) -> Result<Outcome> {
     let as_table = match args.output.format.as_str() {
         "table" => true,
         "json" => false,
-        _ => bail!("invalid format option"),
+        _ => return Err(anyhow!("invalid format option")).hint(|| "--format table or --format json"),
     };
     let containers = summaries(&root)?;
     if args.quiet {

@@ -18,8 +18,9 @@ pub mod state;
 pub mod trust;
 pub mod update;
 
+use crate::error::WithHint;
 use crate::sys::pidfd;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
 use oci_spec::runtime::Hooks;
 use serde::Deserialize;
@@ -63,7 +64,9 @@ pub fn end(init: &OwnedFd) -> Result<()> {
         Err(e) => return Err(e).context("kill the container's first process"),
     }
     if !pidfd::wait_ended(init.as_fd(), 10_000).context("wait for the container's first process")? {
-        bail!("container init still running");
+        return Err(anyhow!("container init still running")).hint(
+            || "it has not ended 10 s after SIGKILL: `ps -o pid,stat,wchan,args` tells where the kernel holds it",
+        );
     }
     Ok(())
 }

@@ -4,7 +4,8 @@ use crate::cgroup;
 use crate::cli::{Global, IdArgs};
 use crate::error::WithHint;
 use crate::state::{Root, Status};
-use anyhow::{Result, anyhow, bail};
+use crate::verbs::kill::not_running;
+use anyhow::{Result, anyhow};
 
 /// Stops all processes of a container, or with `frozen` false lets them go on.
 pub fn run(global: &Global, args: &IdArgs, frozen: bool) -> Result<Outcome> {
@@ -14,8 +15,18 @@ pub fn run(global: &Global, args: &IdArgs, frozen: bool) -> Result<Outcome> {
     let state = container.load()?;
     match (container.status(&state)?, frozen) {
         (Status::Created | Status::Running, true) | (Status::Paused, false) => {}
-        (_, true) => bail!("container not running"),
-        (_, false) => bail!("container not paused"),
+        (Status::Paused, true) => {
+            let hint = || format!("it is paused already: `rrunc resume {}` lets it go on", args.id);
+            return Err(anyhow!("container not running")).hint(hint);
+        }
+        (Status::Creating, true) => {
+            return Err(anyhow!("container not running")).hint(|| "wait until `rrunc create` is done");
+        }
+        (Status::Stopped, true) => return Err(not_running(&args.id)),
+        (status, false) => {
+            return Err(anyhow!("container not paused"))
+                .hint(|| format!("it is {status}: only what `rrunc pause` has stopped can be resumed"));
+        }
     }
     let error = || anyhow!("cannot toggle freezer: cgroups not configured for container");
     let hint = || {

@@ -4,7 +4,7 @@ use crate::cli::{Global, PsArgs};
 use crate::error::WithHint;
 use crate::state::members::Bond;
 use crate::state::{Root, process};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
@@ -20,7 +20,7 @@ pub fn run(global: &Global, args: &PsArgs) -> Result<Outcome> {
     match args.output.format.as_str() {
         "json" => Ok(format!("{}\n", serde_json::to_string(&pids).context("write the pids")?).into()),
         "table" => Ok(rows_of(&output_of_ps(args.options())?, &pids)?.into()),
-        _ => bail!("invalid format option"),
+        _ => Err(anyhow!("invalid format option")).hint(|| "--format table or --format json"),
     }
 }
 
@@ -44,7 +44,7 @@ fn rows_of(output: &str, pids: &[i32]) -> Result<String> {
     let mut lines = output.lines();
     let header = lines.next().unwrap_or_default();
     let column = header.split_whitespace().position(|title| title == "PID");
-    let column = column.context("couldn't find PID field in ps output")?;
+    let column = column.context("couldn't find PID field in ps output").hint(|| "have ps print it: -o pid,args")?;
     let mut kept = format!("{header}\n");
     for line in lines.filter(|line| !line.trim().is_empty()) {
         let field = line.split_whitespace().nth(column).unwrap_or_default();

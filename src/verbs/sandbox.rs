@@ -42,7 +42,9 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
         log::warn!("the bundle has no network but its own: pasta is started by `rrunc sandbox`");
     }
     if let Some(dir) = &args.running.write_bundle {
-        fs::create_dir(dir).with_context(|| format!("--write-bundle {}", dir.display()))?;
+        fs::create_dir(dir)
+            .with_context(|| format!("--write-bundle {}", dir.display()))
+            .hint(|| "name a directory that is not there yet, in one that is")?;
         sandbox::write_bundle(args, &caller, &choice, &dir.canonicalize()?, serde_json::to_vec_pretty)?;
         return Ok(Outcome::default());
     }
@@ -64,7 +66,7 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
     let id = args.running.name.clone().unwrap_or_else(|| format!("{PREFIX}{maker}"));
     let container = root.create(&id)?;
     let (container, bundle) = undone_on_failure(container, |dir| {
-        fs::create_dir(dir).context("make the private bundle")?;
+        fs::create_dir(dir).with_context(|| format!("make the private bundle {}", dir.display()))?;
         if args.running.name.is_some() {
             fs::write(dir.join("maker"), &maker).context("write the private bundle")?;
         }
@@ -95,7 +97,7 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
 fn print_config(root: &mut Root, args: &SandboxArgs, caller: &Caller, choice: &Choice) -> Result<Outcome> {
     let container = root.create(&format!("{PREFIX}{}", maker()?))?;
     let (container, bundle) = undone_on_failure(container, |dir| {
-        fs::create_dir(dir).context("make the private bundle")?;
+        fs::create_dir(dir).with_context(|| format!("make the private bundle {}", dir.display()))?;
         sandbox::write_bundle(args, caller, choice, dir, serde_json::to_vec_pretty)
     })?;
     container.destroy()?;

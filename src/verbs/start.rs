@@ -2,14 +2,14 @@
 use super::{Outcome, configured_hooks, delete, end};
 use crate::bundle::Bundle;
 use crate::cli::{Global, IdArgs};
-use crate::error::one_line;
+use crate::error::{one_line, with_hint};
 use crate::hooks::{self, Inherit};
 use crate::notify::Proxy;
 use crate::seccomp::Listener;
 use crate::spawn::gate;
 use crate::spawn::listener::{self, Agent};
 use crate::state::{Container, Root, State, Status, process};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use nix::unistd::Pid;
 use oci_spec::runtime::Hooks;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,11 +20,8 @@ pub fn run(global: &Global, args: &IdArgs) -> Result<Outcome> {
     let container = root.lock(&args.id)?;
     let state = container.load()?;
     match container.status(&state)? {
-        Status::Created if !state.has_process => bail!("cannot start a container without a process in its config.json"),
-        Status::Created => {}
-        Status::Running => bail!("cannot start an already running container"),
-        Status::Stopped => bail!("cannot start a container that has stopped"),
-        other => bail!("cannot start a container in the {other} state"),
+        Status::Created if state.has_process => {}
+        status => return Err(refused(status, &args.id)),
     }
     let init = process::live(state.pid, state.start_time)?.context("cannot start a container that has stopped")?;
     let ready = notify_proxy(&container)?;
@@ -46,6 +43,32 @@ pub fn run(global: &Global, args: &IdArgs) -> Result<Outcome> {
         ready.wait(init.as_fd(), Pid::from_raw(state.pid))?;
     }
     Ok(Outcome::default())
+}
+
+/// Why a container in this state cannot be started, and what can be done with it.
+fn refused(status: Status, id: &str) -> anyhow::Error {
+    let (why, hint) = match status {
+        Status::Created => (
+            "cannot start a container without a process in its config.json".to_owned(),
+            format!("`rrunc delete --force {id}`, add process.args to config.json, and create it anew"),
+        ),
+        Status::Running => (
+            "cannot start an already running container".to_owned(),
+            format!("`rrunc exec {id} CMD` runs another program in it"),
+        ),
+        Status::Stopped => (
+            "cannot start a container that has stopped".to_owned(),
+            format!("a container starts once: `rrunc delete {id}`, and create it anew"),
+        ),
+        Status::Paused => {
+            ("cannot start a container in the paused state".to_owned(), format!("`rrunc resume {id}` lets it go on"))
+        }
+        Status::Creating => (
+            "cannot start a container in the creating state".to_owned(),
+            "wait until `rrunc create` is done".to_owned(),
+        ),
+    };
+    with_hint(anyhow!(why), hint)
 }
 
 /// The seccomp agent of the container's own configuration.

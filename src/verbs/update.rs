@@ -1,6 +1,7 @@
 //! `update`: other limits for a container that runs. What is not named keeps its value, and one refused value leaves all
 //! of them as they were.
 use super::Outcome;
+use super::kill::not_running;
 use crate::bundle::Bundle;
 use crate::cgroup::{limits, place, scope};
 use crate::cli::{Global, UpdateArgs};
@@ -24,7 +25,7 @@ pub fn run(global: &Global, args: &UpdateArgs) -> Result<Outcome> {
     let container = Root::open(global.root.as_deref())?.lock(&args.id)?;
     let mut state = container.load()?;
     if container.status(&state)? == Status::Stopped {
-        bail!("container not running");
+        return Err(not_running(&args.id));
     }
     let before = current(&container, &state)?;
     let (resources, settings) = decide(before.clone(), &asked)?;

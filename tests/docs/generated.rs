@@ -1,7 +1,7 @@
 //! man/ and man/completions/: what the command line's definitions say, as pages and as completions of three shells.
 use super::{completions, repository};
 use crate::support::{Lacks, find_program, skip};
-use clap::{Command, CommandFactory};
+use clap::{Command, CommandFactory, Parser};
 use clap_complete::Shell;
 use clap_mangen::Man;
 use rrunc::cli::Cli;
@@ -160,5 +160,29 @@ fn every_verb_has_a_page_and_is_completed() {
         let name = verb.get_name();
         assert!(expected().contains_key(Path::new(&format!("man/rrunc-{name}.1"))), "{name}");
         assert!(bash.contains(&format!("rrunc,{name})")), "{name}");
+    }
+}
+
+/// The calls of rrunc in the text after a verb's help: whole lines, or parts between `|`, `&&` and the like.
+fn calls(after: &str) -> Vec<Vec<String>> {
+    let lines = after.lines().map(str::trim).map(|line| line.split("   ").next().unwrap_or_default());
+    let parts = lines.flat_map(|line| line.split(['|', ';', '>'])).flat_map(|part| part.split("&&")).map(str::trim);
+    let calls = parts.filter(|part| part.starts_with("rrunc ") && !part.contains("VERB"));
+    calls.map(|call| call.split_whitespace().map(str::to_owned).collect()).collect()
+}
+
+#[test]
+fn the_help_of_every_verb_has_examples_that_rrunc_takes() {
+    for verb in command().get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        let after = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+        assert!(after.starts_with("Example"), "{}: no examples: {after}", verb.get_name());
+        let examples = after.split("\n\n").next().unwrap_or_default();
+        let calls = calls(examples);
+        assert!(calls.iter().any(|call| call[1] == verb.get_name()), "{}: {examples}", verb.get_name());
+        for call in calls {
+            if let Err(e) = Cli::try_parse_from(&call) {
+                panic!("{}: {call:?}: {e}", verb.get_name());
+            }
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! Messages: wording that clients match, log files and formats, exit codes.
-use crate::support::{Stage, program};
+use crate::support::{Bundle, Stage, program};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -65,6 +65,66 @@ fn an_id_that_there_is_not_suggests_the_nearest_that_there_is() {
     }
     stage.rrunc(&["exec", "w", "true"]).fails(255, &["container does not exist", "`rrunc list` shows those in"]);
     stage.remove("web");
+}
+
+/// The hints alone are rrunc's: the texts before them are runc's, which clients know.
+#[test]
+fn a_refusal_says_what_to_do_instead() {
+    if program() != "rrunc" {
+        return;
+    }
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    stage.running(&bundle, "on");
+    bundle.args(&["true"]);
+    stage.in_bundle(&bundle, &["run", "-d", "off"]).success();
+    stage.wait_status("off", "stopped");
+    bundle.unset("/process");
+    stage.in_bundle(&bundle, &["create", "bare"]).success();
+    let socket = stage.dir().join("none");
+    let socket = socket.to_str().expect("a plain path");
+    let cases: [(&[&str], &str, &str); 21] = [
+        (&["start", "on"], "cannot start an already running container", "rrunc exec on CMD"),
+        (&["start", "off"], "cannot start a container that has stopped", "rrunc delete off"),
+        (&["start", "bare"], "without a process in its config.json", "process.args"),
+        (&["exec", "off", "true"], "cannot exec in a stopped container", "rrunc delete"),
+        (&["exec", "-d", "-t", "on", "true"], "without setting console socket", "--console-socket"),
+        (&["exec", "--console-socket", socket, "on", "true"], "cannot use console socket", "--detach and --tty"),
+        (&["exec", "-d", "-t", "--console-socket", socket, "on", "true"], socket, "listens at --console-socket"),
+        (&["exec", "--user", "ann", "on", "true"], "bad uid: ann", "--user UID[:GID]"),
+        (&["exec", "--user", "0:ann", "on", "true"], "bad gid: ann", "--user UID[:GID]"),
+        (&["exec", "--cgroup", "../x", "on", "true"], "bad sub cgroup path", "without `..`"),
+        (&["kill", "off"], "container not running", "rrunc delete off"),
+        (&["kill", "on", "SIGNONSENSE"], "unknown signal \"SIGNONSENSE\"", "kill -l"),
+        (&["pause", "off"], "container not running", "rrunc delete off"),
+        (&["resume", "on"], "container not paused", "it is running"),
+        (&["update", "--pids-limit", "9", "off"], "container not running", "rrunc delete off"),
+        (&["events", "off"], "container with id off is not running", "rrunc state off"),
+        (&["events", "--interval", "0s", "on"], "must be greater than 0", "500ms"),
+        (&["list", "--format", "xml"], "invalid format option", "--format json"),
+        (&["ps", "--format", "xml", "on"], "invalid format option", "--format json"),
+        (&["ps", "on", "-o", "args"], "couldn't find PID field in ps output", "-o pid,args"),
+        (&["--log-format", "xml", "list"], "invalid log-format: xml", "--log-format json"),
+    ];
+    for (args, text, hint) in cases {
+        let out = stage.rrunc(args);
+        assert_ne!(out.code, 0, "{args:?}: {out:?}");
+        let said = out.stderr.lines().last().unwrap_or_default().replace("\\\"", "\"");
+        let (message, told) = said.split_once(" hint=").unwrap_or_else(|| panic!("{args:?}: no hint: {said}"));
+        assert!(message.contains(text) && told.contains(hint), "{args:?}: {said}");
+    }
+    bundle.set("/process", Bundle::plain_config()["process"].clone()).args(&["no-such-program"]);
+    let path = "PATH in the container is /usr/bin:/bin";
+    stage.run(&bundle).fails(1, &["\"no-such-program\": executable file not found in $PATH", path]);
+    stage.rrunc(&["exec", "on", "no-such-program"]).fails(255, &["executable file not found in $PATH", path]);
+    bundle.set("/root/path", json!("nowhere"));
+    stage.run(&bundle).fails(1, &["invalid rootfs: ", "root.path of config.json"]);
+    let damaged = stage.root().join("off/state.json");
+    fs::write(&damaged, "{").expect("write");
+    stage.rrunc(&["state", "off"]).fails(1, &["state.json", "not a state file", "rrunc delete --force"]);
+    for id in ["on", "off", "bare"] {
+        stage.remove(id);
+    }
 }
 
 #[test]

@@ -93,8 +93,8 @@ fn rruncs_own_refusals_are_125() {
 #[test]
 fn a_program_that_is_not_there_is_127() {
     let place = Place::new();
-    place.sandbox(&["--", "no-such-program"]).run().fails(127, &["no-such-program"]);
-    place.sandbox(&["--", "/no/such/program"]).run().fails(127, &["/no/such/program"]);
+    place.sandbox(&["--", "no-such-program"]).run().fails(127, &["no-such-program", "in your PATH either: install it"]);
+    place.sandbox(&["--", "/no/such/program"]).run().fails(127, &["/no/such/program", "the host has no"]);
     place.sandbox(&["--", "/usr/bin/env/x"]).run().exits(127);
     assert_eq!(place.containers(), Vec::<String>::new());
 }
