@@ -114,7 +114,7 @@ text {{ font: 13px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace;
 fn timeless(svg: &str) -> String {
     let mut text = String::new();
     let texts = svg.lines().filter(|line| line.starts_with("<text"));
-    for line in texts.map(|line| line.replace(" (the largest process)", "")) {
+    for line in texts.map(|line| line.replace(" (the largest process)", "").replace(" (all processes)", "")) {
         let shown = line.split_once('>').map(|(head, text)| (head.contains("\"typed\""), text));
         let (typed, line) = shown.expect("an element");
         let mut digits = false;

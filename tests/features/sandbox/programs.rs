@@ -62,7 +62,10 @@ fn node_runs() {
 #[test]
 fn tools_that_look_at_the_system_work() {
     let place = Place::new();
-    place.sh(&[], "whoami && ps >/dev/null && df . >/dev/null && getent passwd $(id -u) >/dev/null && find . >/dev/null && tar -cf /tmp/x.tar . && date >/dev/null && nproc >/dev/null").success();
+    if !lacks("ps") {
+        place.sh(&[], "ps >/dev/null").success();
+    }
+    place.sh(&[], "whoami && df . >/dev/null && getent passwd $(id -u) >/dev/null && find . >/dev/null && tar -cf /tmp/x.tar . && date >/dev/null && nproc >/dev/null").success();
     place.sh(&[], "dd if=/dev/urandom bs=1k count=64 2>/dev/null | sha256sum >/dev/null && echo x >/dev/null && head -c1 /dev/zero | wc -c").success().prints("1\n");
 }
 
