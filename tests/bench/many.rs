@@ -14,7 +14,9 @@ const REPEATED: usize = 9;
 
 /// Measures all of it.
 pub fn run(dir: &Path, _: usize) -> io::Result<()> {
-    let cases: Vec<Case> = cases::all(dir)?.into_iter().filter(|case| case.bundle == "plain").collect();
+    // Not runc: minutes of it would tell nothing more.
+    let cases: Vec<Case> =
+        cases::all(dir)?.into_iter().filter(|case| case.bundle == "plain" && case.name != "runc").collect();
     println!("medians of {REPEATED} in ms, and as multiples of the floor\n");
     println!("{:<28} {:>10} {:>8} {:>12} {:>8}", "", "50 at once", "x floor", "200 in a row", "x floor");
     let mut floor = None;
