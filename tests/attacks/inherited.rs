@@ -1,6 +1,6 @@
 //! Rows 2, 4, 7, 20: what comes along from the caller, and what stays behind of the container.
 use super::payloads;
-use crate::support::{Place, Stage, find_program, wait_for};
+use crate::support::{Lacks, Place, Stage, find_program, skip, wait_for};
 use serde_json::json;
 use std::fs;
 use std::process::{Command, Stdio};
@@ -157,13 +157,15 @@ const STUBBORN: &str = "trap '' TERM HUP INT; (trap '' TERM HUP; setsid sh -c 't
 
 #[test]
 fn row_20_nothing_outlives_the_container() {
+    if find_program("pkill").is_none() {
+        return skip(Lacks::Package("procps"));
+    }
     let stage = Stage::new();
     let bundle = stage.bundle();
     // Outside a pid namespace the orphan does survive. It is found by its working directory.
     let status = Command::new("sh").args(["-c", STUBBORN]).current_dir(stage.dir()).status().expect("sh");
     assert!(status.success());
     assert_ne!(stage.processes(), Vec::<String>::new(), "the control died by itself");
-    assert!(find_program("pkill").is_some());
     let killed = Command::new("pkill").args(["-9", "-f", "^sleep 3677"]).status().expect("pkill");
     assert!(killed.success());
     assert_eq!(stage.wait_no_processes(), Vec::<String>::new());

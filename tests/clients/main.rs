@@ -66,6 +66,11 @@ fn main() -> ExitCode {
         run_cases(&runtime);
         return ExitCode::SUCCESS;
     }
+    if support::find_program("podman").is_none() {
+        // It unpacks the image for all of them.
+        support::skip(support::Lacks::Package("podman"));
+        return ExitCode::SUCCESS;
+    }
     let cases = chosen();
     let workers: Vec<(&str, Child)> = RUNTIMES.iter().filter_map(|name| Some((*name, worker(name)?))).collect();
     let mut table = Table::new(cases.iter().map(|case| case.name).collect());

@@ -8,7 +8,7 @@ mod support;
 
 use std::fs;
 use std::process::Command;
-use support::{Stage, Terminal, runtime};
+use support::{Lacks, Stage, Terminal, find_program, runtime, skip};
 
 /// Compiled in: the account that runs this need not be able to read the repository.
 const README: &str = include_str!("../../README.md");
@@ -28,6 +28,9 @@ fn image(stage: &Stage) {
 
 #[test]
 fn the_commands_work() {
+    if find_program("ps").is_none() {
+        return skip(Lacks::Package("procps"));
+    }
     let stage = Stage::new();
     let work = stage.dir().join("work");
     fs::create_dir(&work).expect("mkdir");
