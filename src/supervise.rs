@@ -78,8 +78,10 @@ struct Loop<'a> {
 impl Loop<'_> {
     fn run(mut self) -> Result<Ended> {
         self.reap()?;
-        // The wait may be long, and most of the program is over.
-        exe::release_pages().context("release memory")?;
+        // The wait may be long, and most of the program is over. Not all memory can be given back (mlock(2)).
+        if let Err(e) = exe::release_pages() {
+            log::debug!("keep the pages of the program: {}", e.desc());
+        }
         loop {
             if let Some(status) = self.status
                 && self.relay.as_ref().is_none_or(Relay::is_drained)

@@ -24,10 +24,10 @@ pub(crate) mod tests;
 
 use crate::bundle::Bundle;
 use crate::cgroup::place::Place;
-use crate::error::{one_line, with_hint};
+use crate::error::{WithHint, one_line, with_hint};
 use crate::host::Host;
 use crate::watchdog::Limits;
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use oci_spec::runtime::Spec;
 use std::collections::HashSet;
 use std::ffi::CString;
@@ -306,10 +306,12 @@ fn annotated(spec: &Spec, name: &str) -> bool {
 
 fn check_terminal(process: &Process, options: &Options) -> Result<()> {
     if process.terminal && options.detached && !options.console_socket {
-        bail!("cannot allocate tty if rrunc will detach without setting console socket");
+        return Err(anyhow!("cannot allocate tty if rrunc will detach without setting console socket"))
+            .hint(|| "give --console-socket SOCKET; or set process.terminal in config.json to false");
     }
     if options.console_socket && !(process.terminal && options.detached) {
-        bail!("cannot use console socket if rrunc will not detach or allocate tty");
+        return Err(anyhow!("cannot use console socket if rrunc will not detach or allocate tty"))
+            .hint(|| "set process.terminal in config.json to true; or leave --console-socket out");
     }
     Ok(())
 }
