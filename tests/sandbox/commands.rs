@@ -1,6 +1,6 @@
 //! Real commands, exit statuses, the printed configuration, and what is left when all is over.
 use crate::scene::Scene;
-use crate::support::{Lacks, Terminal, find_program, skip, wait_for};
+use crate::support::{Lacks, Terminal, find_program, runtime, skip, wait_for};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::fs;
@@ -97,8 +97,8 @@ fn one_in_another_pid_namespace_is_left_alone() {
     let mut first = scene.call(&["--", "sh", "-c", "echo up; read line"]).stdin_pipe().spawn();
     first.wait_stdout("up");
     let unshare = find_program("unshare").expect("unshare");
-    let rrunc = env!("CARGO_BIN_EXE_rrunc");
-    let args = ["-Urpf", "--mount-proc", rrunc, "sandbox", "--", "true"];
+    let rrunc = runtime();
+    let args = ["-Urpf", "--mount-proc", rrunc.to_str().expect("plain"), "sandbox", "--", "true"];
     scene.stage().call_program(&unshare, &args).cwd(&scene.project()).run().success();
     assert_eq!(scene.stage().containers().len(), 1, "the first one's state is still there");
     first.wait();

@@ -13,8 +13,11 @@ _rrunc_names rrunc "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
 printf '%s\n' "${COMPREPLY[@]}"
 "#;
 
-fn completions(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("man/completions").join(name)
+/// The file in a directory of the account's: the repository may be where it cannot read.
+fn written(stage: &Stage, name: &str, text: &str) -> PathBuf {
+    let file = stage.dir().join(name);
+    std::fs::write(&file, text).expect("write");
+    file
 }
 
 /// A call of `shell` that finds the runtime as `rrunc`.
@@ -69,7 +72,7 @@ fn remove(stage: &Stage) {
 fn bash_completes_containers_and_profiles() {
     let Some(bash) = find_program("bash") else { return skip(Lacks::Package("bash")) };
     let stage = stage();
-    let script = completions("rrunc.bash");
+    let script = written(&stage, "rrunc.bash", include_str!("../../man/completions/rrunc.bash"));
     check(|line, _| call(&stage, &bash, &["--norc", "-c", BASH, "bash", script.to_str().expect("plain"), line]).stdout);
     remove(&stage);
 }
@@ -78,7 +81,7 @@ fn bash_completes_containers_and_profiles() {
 fn fish_completes_containers_and_profiles() {
     let Some(fish) = find_program("fish") else { return skip(Lacks::Package("fish")) };
     let stage = stage();
-    let script = completions("rrunc.fish");
+    let script = written(&stage, "rrunc.fish", include_str!("../../man/completions/rrunc.fish"));
     let source = format!("source {}; complete -C $argv[1]", script.display());
     check(|line, _| call(&stage, &fish, &["--no-config", "-c", &source, line]).stdout);
     remove(&stage);
@@ -105,7 +108,7 @@ print -r -- "$OUT" | tr -d '\r'
 fn zsh_completes_containers_and_profiles() {
     let Some(zsh) = find_program("zsh") else { return skip(Lacks::Package("zsh")) };
     let stage = stage();
-    let script = completions("_rrunc");
+    let script = written(&stage, "_rrunc", include_str!("../../man/completions/_rrunc"));
     let script = script.to_str().expect("plain");
     check(|line, wanted| call(&stage, &zsh, &["-f", "-c", ZSH, "zsh", script, line, wanted]).stdout);
     remove(&stage);
