@@ -37,7 +37,9 @@ fn release() -> Option<PathBuf> {
     }
     let release = env::var_os("RRUNC_RELEASE").map(PathBuf::from);
     if release.is_none() {
-        skip(Lacks::Machine("RRUNC_RELEASE names no release build: start this with tests/run"));
+        skip(Lacks::Machine(
+            "RRUNC_RELEASE names no release build for musl: start this with tests/run, where Rust has musl",
+        ));
     }
     release
 }
