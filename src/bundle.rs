@@ -7,10 +7,14 @@ mod words;
 
 use crate::error::with_hint;
 use anyhow::{Context, Result, anyhow, bail};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::stat::Mode;
 use oci_spec::runtime::{Capability, Spec};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use std::fmt;
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -32,9 +36,12 @@ pub struct Bundle {
 impl Bundle {
     /// Loads `path`/config.json.
     pub fn load(path: &Path) -> Result<Bundle> {
-        let path = path.canonicalize().with_context(|| format!("bundle {}", path.display()))?;
-        let file = match std::fs::File::open(path.join("config.json")) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+        // The kernel's answer has neither links nor dots.
+        let real = if path == Path::new(".") { std::env::current_dir() } else { path.canonicalize() };
+        let path = real.with_context(|| format!("bundle {}", path.display()))?;
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let file = match openat(AT_FDCWD, &path.join("config.json"), flags, Mode::empty()).map(File::from) {
+            Err(Errno::ENOENT) => {
                 let missing = anyhow!("JSON specification file config.json not found in {}", path.display());
                 return Err(with_hint(missing, "name the bundle with --bundle, or make a config with `rrunc spec`"));
             }

@@ -4,14 +4,14 @@ use rrunc::cli::{Cli, Global, Verb};
 use rrunc::error::{hint_of, one_line};
 use rrunc::log;
 use rrunc::sys::exe;
+use rrunc::sys::heap::Heap;
 use rrunc::usage::{self, Refusal};
 use rrunc::verbs::{self, Outcome};
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-#[cfg(target_env = "musl")]
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static HEAP: Heap = Heap::new();
 
 fn main() -> ExitCode {
     if cfg!(target_env = "musl")

@@ -4,7 +4,7 @@
 use crate::cli::{Cli, Global};
 use crate::state::OCI_VERSION;
 use clap::error::{ContextKind, ErrorKind};
-use clap::{Command, CommandFactory, FromArgMatches, Parser};
+use clap::{Command, CommandFactory, FromArgMatches};
 use std::ffi::OsString;
 
 /// Why there is nothing to run, or nothing left to do.
@@ -27,7 +27,12 @@ pub struct Refusal {
 /// # Errors
 /// Help or version, or a mistake in runc's words.
 pub fn parse(args: Vec<OsString>) -> Result<Cli, Box<Refusal>> {
-    let error = match Cli::try_parse_from(&args) {
+    let mut command = Cli::command();
+    let parsed =
+        command.try_get_matches_from_mut(&args).and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
+    // Taken apart piece by piece the definitions cost as much as reading the arguments.
+    std::mem::forget(command);
+    let error = match parsed {
         Ok(cli) if cli.verb.is_some() => return Ok(cli),
         Ok(cli) => {
             let output = Cli::command().render_help().to_string();

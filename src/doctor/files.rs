@@ -7,12 +7,13 @@ use crate::host::IdMap;
 use crate::init::idmap;
 use crate::init::procfs::Procfs;
 use crate::plan::mounts::IdMapping;
+use crate::sys::descriptor::Brief;
 use crate::sys::mount::{FsContext, move_mount};
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 /// Any directory will do in a mount namespace of one's own.
 const PLACE: &str = "/tmp";
@@ -21,7 +22,7 @@ fn own_mounts() -> CloneFlags {
     CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS
 }
 
-fn tmpfs() -> Result<OwnedFd, Failure> {
+fn tmpfs() -> Result<Brief, Failure> {
     FsContext::open(c"tmpfs").and_then(|context| context.mount(0)).step("mount a tmpfs")
 }
 

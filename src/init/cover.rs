@@ -1,12 +1,13 @@
 //! Masked and read-only paths: files made unreadable, trees made read-only, each resolved to a descriptor first.
 use super::devices;
 use super::root::{Root, is};
+use crate::sys::descriptor::Brief;
 use crate::sys::mount::*;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::stat::{SFlag, fstat};
 use std::ffi::CStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 /// Covers each path with an empty directory or the null device; what does not exist needs no cover, unless all are `sure`
@@ -23,8 +24,8 @@ pub fn mask(root: &Root, paths: &[PathBuf], sure: bool, label: Option<&CStr>) ->
 /// The two covers, made when first wanted: one mount of each is cloned for all.
 struct Covers<'a> {
     label: Option<&'a CStr>,
-    empty: Option<OwnedFd>,
-    null: Option<OwnedFd>,
+    empty: Option<Brief>,
+    null: Option<Brief>,
 }
 
 impl Covers<'_> {
@@ -63,7 +64,7 @@ impl Covers<'_> {
 }
 
 /// What is at `path`, if anything is. Where root of the container may not go, others hardly may; but the cover is missing.
-fn find(root: &Root, path: &Path, done: &str) -> nix::Result<Option<OwnedFd>> {
+fn find(root: &Root, path: &Path, done: &str) -> nix::Result<Option<Brief>> {
     match root.at(path) {
         Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
         Err(Errno::EACCES) => {

@@ -67,7 +67,10 @@ pub fn set_affinity(which: &str, set: &Set) -> Result<()> {
 pub fn drop_to(plan: &Process, dumpable: bool) -> Result<()> {
     let sets = plan.capabilities;
     drop_bounding(sets.bounding)?;
-    prctl::set_keepcaps(true).context("keep the capabilities")?;
+    if plan.uid != 0 {
+        // The change from root to another user would take them all (capabilities(7)).
+        prctl::set_keepcaps(true).context("keep the capabilities")?;
+    }
     if let Some(groups) = &plan.additional_gids {
         match process::setgroups(groups) {
             // A given user namespace may have it denied, and then there is no group to drop.

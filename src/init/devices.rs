@@ -5,7 +5,8 @@
 use super::root::{Missing, Root, is};
 use crate::error::WithHint;
 use crate::plan::devices::{Device, Kind, Wanted};
-use crate::sys::mount::{clone_tree, move_mount};
+use crate::sys::descriptor::Brief;
+use crate::sys::mount::{clone_path, clone_tree, move_mount, move_mount_to};
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
@@ -13,16 +14,21 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, major, minor, mknodat
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, mkfifoat, symlinkat, unlinkat};
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-/// Opens the host's node at `path` and makes sure it is the one meant.
-fn host_node(path: &Path, kind: &Kind) -> nix::Result<Option<OwnedFd>> {
-    match openat(AT_FDCWD, path, OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty()) {
+/// Makes sure that what was opened on the host is the node meant.
+fn verified(opened: nix::Result<Brief>, kind: &Kind) -> nix::Result<Option<Brief>> {
+    match opened {
         Ok(fd) => Ok(matches(&fstat(&fd)?, kind).then_some(fd)),
         Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
         Err(e) => Err(e),
     }
+}
+
+/// A detached mount of the host's node at `path`.
+fn host_node(path: &Path, kind: &Kind) -> Result<Option<Brief>> {
+    verified(clone_path(path), kind).context("clone the host's node")
 }
 
 fn matches(stat: &FileStat, kind: &Kind) -> bool {
@@ -37,9 +43,12 @@ fn matches(stat: &FileStat, kind: &Kind) -> bool {
 }
 
 /// The host's /dev/null, verified: the cover of masked files.
-pub fn null() -> Result<OwnedFd> {
-    let fd = host_node(Path::new("/dev/null"), &Kind::Character(1, 3)).context("open /dev/null")?;
-    fd.context("the host's /dev/null is not the null device")
+pub fn null() -> Result<Brief> {
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    let opened = openat(AT_FDCWD, "/dev/null", flags, Mode::empty()).map(Brief::from);
+    verified(opened, &Kind::Character(1, 3))
+        .context("open /dev/null")?
+        .context("the host's /dev/null is not the null device")
 }
 
 /// Where the kernel's device model says that a node is (sysfs `uevent`, DEVNAME), for one that the configuration
@@ -57,18 +66,23 @@ fn named_by_kernel(kind: &Kind) -> Option<PathBuf> {
 
 /// Puts every device in its place.
 pub fn make(root: &Root, devices: &[Device]) -> Result<()> {
-    for device in devices {
-        make_one(root, device).with_context(|| format!("device {}", device.path.display()))?;
+    for devices in devices.chunk_by(|a, b| a.path.parent() == b.path.parent()) {
+        let named = |device: &Device| format!("device {}", device.path.display());
+        let parent = devices[0].path.parent().unwrap_or(Path::new("/"));
+        let (parent, _) = root.ensure(parent, Missing::Directory(0o755)).with_context(|| named(&devices[0]))?;
+        for device in devices {
+            make_one(parent.as_fd(), device).with_context(|| named(device))?;
+        }
     }
     Ok(())
 }
 
-fn make_one(root: &Root, device: &Device) -> Result<()> {
-    let (parent, name) = parent(root, &device.path)?;
+fn make_one(parent: BorrowedFd, device: &Device) -> Result<()> {
+    let name = device.path.file_name().context("no name")?;
     if device.kind == Kind::Fifo {
-        return fifo(parent.as_fd(), name, &device.wanted);
+        return fifo(parent, name, &device.wanted);
     }
-    if !device.default && is_there(parent.as_fd(), name, &device.kind)? {
+    if !device.default && is_there(parent, name, &device.kind)? {
         return Ok(());
     }
     let mut node = host_node(&device.path, &device.kind)?;
@@ -86,9 +100,7 @@ fn make_one(root: &Root, device: &Device) -> Result<()> {
     if device.wanted != Wanted::default() {
         tell_what_it_keeps(&device.path, &fstat(&node)?, &device.wanted);
     }
-    let tree = clone_tree(node.as_fd(), false).context("clone the host's node")?;
-    let target = file_for_mount(parent.as_fd(), name)?;
-    move_mount(tree.as_fd(), target.as_fd()).context("bind the host's node")
+    put(node.as_fd(), parent, name).context("bind the host's node")
 }
 
 /// Whether the listed device is in its place already. Another file there is an error (config-linux.md, "Devices"), but
@@ -123,16 +135,21 @@ fn tell_what_it_keeps(path: &Path, stat: &FileStat, wanted: &Wanted) {
     }
 }
 
-fn parent<'p>(root: &Root, path: &'p Path) -> Result<(OwnedFd, &'p OsStr)> {
-    let name = path.file_name().context("no name")?;
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    Ok((root.ensure(parent, Missing::Directory(0o755))?.0, name))
+/// Mounts the detached `tree` on a file `name` in `parent`, which is made if it is missing. A link is replaced, never followed.
+fn put(tree: BorrowedFd, parent: BorrowedFd, name: &OsStr) -> Result<()> {
+    let made = mknodat(parent, name, SFlag::S_IFREG, Mode::from_bits_truncate(0o666), 0);
+    if made.is_ok() {
+        // Should somebody who shares the directory have put a link there since, it is the link that gets covered.
+        return Ok(move_mount_to(tree, parent, name)?);
+    }
+    Ok(move_mount(tree, file_for_mount(parent, name, made)?.as_fd())?)
 }
 
-/// A file `name` in `parent` to mount on. A link is replaced, never followed.
-fn file_for_mount(parent: BorrowedFd, name: &OsStr) -> Result<OwnedFd> {
-    let open = || openat(parent, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty());
-    match mknodat(parent, name, SFlag::S_IFREG, Mode::from_bits_truncate(0o666), 0) {
+/// What is there under `name` where no new file could be `made`.
+fn file_for_mount(parent: BorrowedFd, name: &OsStr, made: nix::Result<()>) -> Result<Brief> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let open = || openat(parent, name, flags, Mode::empty()).map(Brief::from);
+    match made {
         // A read-only rootfs with the file in it will do as well.
         Ok(()) | Err(Errno::EEXIST) => {}
         Err(Errno::EROFS | Errno::EACCES | Errno::EPERM) if open().is_ok() => {}
@@ -217,7 +234,6 @@ fn replace(dev: BorrowedFd, name: &str, target: &str) -> Result<()> {
 /// Binds the slave end of the container's terminal to /dev/console.
 pub fn console(root: &Root, slave: BorrowedFd) -> Result<()> {
     let (dev, _) = root.ensure(Path::new("/dev"), Missing::Directory(0o755))?;
-    let target = file_for_mount(dev.as_fd(), OsStr::new("console")).context("/dev/console")?;
     let tree = clone_tree(slave, false).context("clone the terminal")?;
-    move_mount(tree.as_fd(), target.as_fd()).context("bind the terminal to /dev/console")
+    put(tree.as_fd(), dev.as_fd(), OsStr::new("console")).context("bind the terminal to /dev/console")
 }

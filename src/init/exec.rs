@@ -160,7 +160,7 @@ fn set_up_and_execute(plan: &Plan, wire: &Wire, namespaces: i32, signals: &Saved
     step.begin("terminal");
     if plan.process.terminal {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let root = Root::new(openat(AT_FDCWD, "/", flags, Mode::empty())?);
+        let root = Root::new(openat(AT_FDCWD, "/", flags, Mode::empty())?.into());
         take_terminal(&plan.process, &root, false, false, wire)?;
         console::become_controlling()?;
     }

@@ -144,7 +144,9 @@ fn set_up(
     let public = Mode::S_IWGRP | Mode::S_IWOTH;
     let callers_mask = umask(public);
     let kept = [wire.raw(), gate.map_or(-1, |g| g.as_raw_fd())];
-    sys::descriptor::close_except(3 + plan.passed_fds as RawFd, &kept)?;
+    let first = 3 + plan.passed_fds as RawFd;
+    sys::descriptor::close_except(first, &kept)?;
+    let limit = sys::descriptor::make_room(plan.mounts.len())?;
 
     step.begin("arguments");
     exe::forget_arguments("rrunc init");
@@ -213,9 +215,7 @@ fn set_up(
     }
 
     step.begin("hooks");
-    umask(callers_mask);
-    run_create_hooks(plan, state, wire)?;
-    umask(public);
+    run_create_hooks(plan, state, wire, callers_mask)?;
 
     step.begin("terminal");
     if let Some(process) = plan.process.as_ref().filter(|p| p.terminal) {
@@ -232,7 +232,7 @@ fn set_up(
     }
 
     step.begin("masked and read-only paths");
-    for mount in &late_readonly {
+    for mount in late_readonly {
         let read_only = sys::mount::Attr { set: sys::mount::MOUNT_ATTR_RDONLY, ..Default::default() };
         sys::mount::mount_setattr(mount.as_fd(), false, &read_only)?;
     }
@@ -247,6 +247,11 @@ fn set_up(
     step.begin("root");
     rootfs::enter(&root, plan, own_mounts)?;
     drop(root);
+    // The `Brief` ones. Before the working directory is entered: none may lead to the host (CVE-2024-21626).
+    sys::descriptor::close_except(first, &[kept[0], kept[1], proc.raw()])?;
+    if let Some((soft, hard)) = limit {
+        sys::descriptor::limit_room(soft, hard).context("restore the limit of open files")?;
+    }
     if plan.namespaces.joins(Kind::Pid) {
         // See `spawn::join`: the host is gone, and its owner has to get at our /proc/PID/ns.
         prctl::set_dumpable(true)?;
@@ -330,7 +335,8 @@ fn execute(
     execve::exec(&process.args, ready, 3 + plan.passed_fds as RawFd, report, signals)
 }
 
-fn run_create_hooks(plan: &Plan, state: &State, wire: &Wire) -> Result<()> {
+/// `mask`: the file mode creation mask that the hooks get.
+fn run_create_hooks(plan: &Plan, state: &State, wire: &Wire, mask: Mode) -> Result<()> {
     if !(plan.hooks.prestart.is_empty() && plan.hooks.create_runtime.is_empty()) {
         wire.need_hooks()?;
     }
@@ -339,5 +345,8 @@ fn run_create_hooks(plan: &Plan, state: &State, wire: &Wire) -> Result<()> {
         return Ok(());
     }
     let json = state.oci_json(Status::Creating, getpid().as_raw());
-    hooks::run("createContainer", hooks, &json, Inherit::Nothing, &plan.rootfs.path)
+    let public = umask(mask);
+    hooks::run("createContainer", hooks, &json, Inherit::Nothing, &plan.rootfs.path)?;
+    umask(public);
+    Ok(())
 }

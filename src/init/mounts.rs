@@ -5,13 +5,16 @@ use super::root::{Missing, Root, is};
 use super::{copy_up, idmap};
 use crate::error::WithHint;
 use crate::plan::mounts::{MAX_VALUE, Mount, Setting, What};
+use crate::sys::descriptor::Brief;
 use crate::sys::mount::*;
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::mount::MsFlags;
 use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::unistd::fchdir;
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 /// Attributes that take something away.
@@ -20,11 +23,11 @@ const RESTRICTING: u64 =
 
 /// Opens the sources of all binds, before anything is mounted that could hide or replace one. They must be opened in
 /// the new mount namespace: the kernel clones no tree of another (EINVAL).
-pub fn open_sources(mounts: &[Mount]) -> Result<Vec<Option<OwnedFd>>> {
+pub fn open_sources(mounts: &[Mount]) -> Result<Vec<Option<Brief>>> {
     mounts.iter().map(|mount| open_source(mount).with_context(|| mount.to_string())).collect()
 }
 
-fn open_source(mount: &Mount) -> Result<Option<OwnedFd>> {
+fn open_source(mount: &Mount) -> Result<Option<Brief>> {
     let (source, optional, no_links) = match &mount.what {
         What::Bind { source, optional, no_links, .. } => (source, *optional, *no_links),
         // Opened when the kernel has refused a new instance, which is before the old root goes.
@@ -36,7 +39,7 @@ fn open_source(mount: &Mount) -> Result<Option<OwnedFd>> {
         false => openat(AT_FDCWD, source, flags, Mode::empty()),
     };
     match opened {
-        Ok(fd) => Ok(Some(fd)),
+        Ok(fd) => Ok(Some(fd.into())),
         Err(Errno::ELOOP) if no_links => Err(Errno::ELOOP)
             .context(format!("{} has become a link meanwhile", source.display()))
             .hint(|| "something else changes it right now: see that no other sandbox of this project runs"),
@@ -47,6 +50,9 @@ fn open_source(mount: &Mount) -> Result<Option<OwnedFd>> {
         Err(Errno::ENOENT) => Err(Errno::ENOENT)
             .context(format!("{} does not exist on the host", source.display()))
             .hint(|| format!("make it, or take the mount on {} out of the configuration", mount.destination.display())),
+        Err(Errno::EMFILE) => Err(Errno::EMFILE).hint(
+            || "the sources of all bind mounts are open at once: raise the hard limit of open files (`ulimit -Hn`)",
+        ),
         Err(Errno::EACCES) => Err(Errno::EACCES)
             .hint(|| format!("every directory on the way to {} has to be searchable for you", source.display())),
         Err(e) => Err(e.into()),
@@ -55,7 +61,7 @@ fn open_source(mount: &Mount) -> Result<Option<OwnedFd>> {
 
 /// Makes the mounts in order. Returns the tmpfs mounts that are to be read-only in the end: what comes later in the
 /// list may still need mount points in them.
-pub fn make(root: &Root, mounts: &[Mount], sources: Vec<Option<OwnedFd>>, proc: &Procfs) -> Result<Vec<OwnedFd>> {
+pub fn make(root: &Root, mounts: &[Mount], sources: Vec<Option<Brief>>, proc: &Procfs) -> Result<Vec<Brief>> {
     let mut late = Vec::new();
     for (mount, source) in mounts.iter().zip(sources) {
         if let Some(fd) = make_one(root, mount, source, proc).with_context(|| mount.to_string())? {
@@ -65,7 +71,7 @@ pub fn make(root: &Root, mounts: &[Mount], sources: Vec<Option<OwnedFd>>, proc: 
     Ok(late)
 }
 
-fn make_one(root: &Root, mount: &Mount, source: Option<OwnedFd>, proc: &Procfs) -> Result<Option<OwnedFd>> {
+fn make_one(root: &Root, mount: &Mount, source: Option<Brief>, proc: &Procfs) -> Result<Option<Brief>> {
     match &mount.what {
         What::Bind { optional: true, .. } if source.is_none() => Ok(None),
         What::Bind { recursive, optional, .. } => {
@@ -77,7 +83,8 @@ fn make_one(root: &Root, mount: &Mount, source: Option<OwnedFd>, proc: &Procfs) 
                 Err(e) if crate::error::errno_of(&e) == Some(Errno::EPERM) => match fallback {
                     Some(host) => {
                         log::debug!("{mount}: the kernel refuses a new one, the host's {} is bound", host.display());
-                        let host = openat(AT_FDCWD, host, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+                        let host =
+                            openat(AT_FDCWD, host, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map(Brief::from)?;
                         bind(root, mount, host.as_fd(), true, true).map(|()| None)
                     }
                     None => Err(explain(e, fstype)),
@@ -166,7 +173,7 @@ fn file_system(
     source: &CStr,
     options: &[Setting],
     proc: &Procfs,
-) -> Result<Option<OwnedFd>> {
+) -> Result<Option<Brief>> {
     let (target, made) = mount_point(root, mount, fstype)?;
     let tmpfs = fstype == c"tmpfs";
     let mut settings = options.to_vec();
@@ -177,6 +184,9 @@ fn file_system(
     }
     if settings.iter().any(|(_, value)| value.as_ref().is_some_and(|v| v.count_bytes() > MAX_VALUE)) {
         return long_options(root, mount, target.as_fd(), fstype, source, &settings).map(|()| None);
+    }
+    if in_one_call(mount, made, target.as_fd(), fstype, source, &settings) {
+        return Ok(None);
     }
     let late = tmpfs && mount.attr.set & MOUNT_ATTR_RDONLY != 0;
     let attributes = if late { mount.attr.set & !MOUNT_ATTR_RDONLY } else { mount.attr.set };
@@ -196,6 +206,46 @@ fn file_system(
     attach(detached.as_fd(), target.as_fd())?;
     propagate(detached.as_fd(), mount)?;
     Ok(late.then_some(detached))
+}
+
+/// mount(2), where it can say all there is to say: two calls rather than seven. It has less to tell of a failure, so after
+/// one the file system is made piece by piece.
+fn in_one_call(
+    mount: &Mount,
+    made: bool,
+    target: BorrowedFd,
+    fstype: &CStr,
+    source: &CStr,
+    settings: &[Setting],
+) -> bool {
+    let plain = mount.tree_attr.is_empty() && mount.propagation.is_empty() && mount.id_mapping.is_none();
+    let Some(flags) = mount_flags(mount.attr.set).filter(|_| plain && (made || !mount.copy_up)) else { return false };
+    let in_parts = |value: &CString| value.to_bytes().contains(&b',');
+    if settings.iter().any(|(_, value)| value.as_ref().is_some_and(in_parts)) {
+        return false;
+    }
+    let Ok(data) = CString::new(data(settings)) else { return false };
+    // The current directory is this very directory, whatever its path leads to by now.
+    let mounted = fchdir(target).and_then(|()| {
+        nix::mount::mount(Some(source), c".", Some(fstype), flags, Some(data.as_c_str()).filter(|d| !d.is_empty()))
+    });
+    mounted.is_ok()
+}
+
+/// Attributes of a mount as flags of mount(2), if they are the same there: read-only would be the file system itself.
+fn mount_flags(attributes: u64) -> Option<MsFlags> {
+    const SAME: [(u64, MsFlags); 7] = [
+        (MOUNT_ATTR_NOSUID, MsFlags::MS_NOSUID),
+        (MOUNT_ATTR_NODEV, MsFlags::MS_NODEV),
+        (MOUNT_ATTR_NOEXEC, MsFlags::MS_NOEXEC),
+        (MOUNT_ATTR_NOATIME, MsFlags::MS_NOATIME),
+        (MOUNT_ATTR_STRICTATIME, MsFlags::MS_STRICTATIME),
+        (MOUNT_ATTR_NODIRATIME, MsFlags::MS_NODIRATIME),
+        (MOUNT_ATTR_NOSYMFOLLOW, MsFlags::from_bits_retain(libc::MS_NOSYMFOLLOW)),
+    ];
+    let known = SAME.iter().fold(0, |all, (attribute, _)| all | attribute);
+    let flags = || SAME.iter().filter(|(a, _)| attributes & a != 0).map(|(_, flag)| *flag).collect();
+    (attributes & !known == 0).then(flags)
 }
 
 fn reconfigure(mounted: BorrowedFd, settings: &[Setting]) -> Result<()> {
@@ -227,7 +277,7 @@ fn set_all(context: &FsContext, settings: &[Setting]) -> Result<()> {
 
 /// proc and sysfs go on a real directory only: through a link the rootfs could choose where the kernel's files
 /// appear (CVE-2019-19921, CVE-2023-27561).
-fn mount_point(root: &Root, mount: &Mount, fstype: &CStr) -> Result<(OwnedFd, bool)> {
+fn mount_point(root: &Root, mount: &Mount, fstype: &CStr) -> Result<(Brief, bool)> {
     if fstype != c"proc" && fstype != c"sysfs" {
         return root.ensure(&mount.destination, Missing::Directory(0o755));
     }
@@ -251,6 +301,15 @@ fn long_options(
     source: &CStr,
     settings: &[Setting],
 ) -> Result<()> {
+    mount_legacy(source, target, fstype, &CString::new(data(settings))?)?;
+    let mounted = root.at(&mount.destination)?;
+    set_attributes(mounted.as_fd(), false, &mount.attr)?;
+    set_attributes(mounted.as_fd(), true, &mount.tree_attr)?;
+    propagate(mounted.as_fd(), mount)
+}
+
+/// The options as mount(2) takes them.
+fn data(settings: &[Setting]) -> Vec<u8> {
     let mut data = Vec::new();
     for (key, value) in settings {
         let comma = if data.is_empty() { "" } else { "," };
@@ -263,11 +322,7 @@ fn long_options(
             data.extend_from_slice(&[quote, value.to_bytes(), quote].concat());
         }
     }
-    mount_legacy(source, target, fstype, &CString::new(data)?)?;
-    let mounted = root.at(&mount.destination)?;
-    set_attributes(mounted.as_fd(), false, &mount.attr)?;
-    set_attributes(mounted.as_fd(), true, &mount.tree_attr)?;
-    propagate(mounted.as_fd(), mount)
+    data
 }
 
 /// What is there keeps all that the options do not name: a locked flag of the host above all.

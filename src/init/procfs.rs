@@ -1,10 +1,11 @@
 //! /proc through a descriptor of the host's own procfs, taken before the rootfs is touched and checked: a
 //! racing container cannot turn a write into one to another file (CVE-2025-52881, CVE-2019-19921).
+use crate::sys::descriptor::Brief;
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{Mode, fstat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 const ROOT_INODE: u64 = 1;
 
@@ -22,9 +23,14 @@ impl Procfs {
         Ok(Procfs(fd))
     }
 
-    fn open_below(&self, path: &str, flags: OFlag) -> nix::Result<OwnedFd> {
+    /// The descriptor's number, for whoever closes all others.
+    pub fn raw(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    fn open_below(&self, path: &str, flags: OFlag) -> nix::Result<Brief> {
         let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-        openat2(&self.0, path, OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(resolve))
+        openat2(&self.0, path, OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(resolve)).map(Brief::from)
     }
 
     /// The text of a short file `path` below it.

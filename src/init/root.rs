@@ -1,6 +1,7 @@
 //! The container's root file system by descriptor. Every name of the configuration is resolved here, inside the root
 //! (openat2 RESOLVE_IN_ROOT) and once: what is opened is what gets used, so that a link or a swapped directory in a
 //! hostile rootfs leads nowhere else (CVE-2021-30465, CVE-2024-45310).
+use crate::sys::descriptor::Brief;
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
@@ -13,7 +14,7 @@ use std::path::{Component, Path, PathBuf};
 const MAX_LINKS: u32 = 40;
 
 /// The root directory of the container.
-pub struct Root(OwnedFd);
+pub struct Root(Brief);
 
 /// What a missing last component becomes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub enum Missing {
 
 impl Root {
     /// Takes the mounted root.
-    pub fn new(root: OwnedFd) -> Root {
+    pub fn new(root: Brief) -> Root {
         Root(root)
     }
 
@@ -36,7 +37,7 @@ impl Root {
     }
 
     /// Opens `path` inside the root with `flags`.
-    pub fn open(&self, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
+    pub fn open(&self, path: &Path, flags: OFlag) -> nix::Result<Brief> {
         let how = OpenHow::new()
             .flags(flags | OFlag::O_CLOEXEC)
             .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
@@ -44,12 +45,12 @@ impl Root {
     }
 
     /// Opens `path` to refer to it, not to read or write; a last link is followed inside the root.
-    pub fn at(&self, path: &Path) -> nix::Result<OwnedFd> {
+    pub fn at(&self, path: &Path) -> nix::Result<Brief> {
         self.open(path, OFlag::O_PATH)
     }
 
     /// Opens `path` without following a single link on the way.
-    pub fn without_links(&self, path: &Path) -> nix::Result<OwnedFd> {
+    pub fn without_links(&self, path: &Path) -> nix::Result<Brief> {
         let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS;
         let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve);
         retry(|| openat2(&self.0, path, how))
@@ -57,7 +58,7 @@ impl Root {
 
     /// Opens `path`, making what is missing of it: directories with mode 0755, the last component as `missing` says.
     /// Dangling links are followed inside the root. The second value tells whether anything was made.
-    pub fn ensure(&self, path: &Path, missing: Missing) -> Result<(OwnedFd, bool)> {
+    pub fn ensure(&self, path: &Path, missing: Missing) -> Result<(Brief, bool)> {
         match self.at(path) {
             Ok(fd) => Ok((fd, false)),
             Err(Errno::ENOENT) => {
@@ -68,7 +69,7 @@ impl Root {
         }
     }
 
-    fn make(&self, path: &Path, missing: Missing) -> Result<OwnedFd> {
+    fn make(&self, path: &Path, missing: Missing) -> Result<Brief> {
         // As a rule only the last directory is missing.
         if let (Some(parent), Some(name)) = (path.parent(), path.file_name())
             && let Ok(parent) = self.at(parent)
@@ -117,11 +118,11 @@ impl Root {
 }
 
 /// RESOLVE_IN_ROOT answers EAGAIN when something was renamed meanwhile on the way of a `..` (openat2(2)).
-fn retry(open: impl Fn() -> nix::Result<OwnedFd>) -> nix::Result<OwnedFd> {
+fn retry(open: impl Fn() -> nix::Result<OwnedFd>) -> nix::Result<Brief> {
     for _ in 0..128 {
         match open() {
             Err(Errno::EAGAIN | Errno::EINTR) => {}
-            other => return other,
+            other => return other.map(Brief::from),
         }
     }
     Err(Errno::EAGAIN)
@@ -137,14 +138,14 @@ fn names(path: &Path) -> Vec<OsString> {
 }
 
 /// Opens the child `name` of `dir` itself, a link as a link.
-fn open_child(dir: BorrowedFd, name: &OsStr) -> nix::Result<(OwnedFd, FileStat)> {
+fn open_child(dir: BorrowedFd, name: &OsStr) -> nix::Result<(Brief, FileStat)> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let fd = nix::fcntl::openat(dir, name, flags, Mode::empty())?;
+    let fd = Brief::from(nix::fcntl::openat(dir, name, flags, Mode::empty())?);
     let stat = fstat(&fd)?;
     Ok((fd, stat))
 }
 
-fn make_child(dir: BorrowedFd, name: &OsStr, what: Missing) -> nix::Result<(OwnedFd, FileStat)> {
+fn make_child(dir: BorrowedFd, name: &OsStr, what: Missing) -> nix::Result<(Brief, FileStat)> {
     let made = match what {
         Missing::Directory(mode) => mkdirat(dir, name, Mode::from_bits_truncate(mode)),
         Missing::File => mknodat(dir, name, SFlag::S_IFREG, Mode::from_bits_truncate(0o644), 0),
@@ -172,7 +173,7 @@ mod tests {
         fs::remove_dir_all(&dir).ok();
         fs::create_dir_all(dir.join("rootfs")).unwrap();
         let fd = nix::fcntl::open(&dir.join("rootfs"), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).unwrap();
-        (dir, Root::new(fd))
+        (dir, Root::new(fd.into()))
     }
 
     #[test]

@@ -2,6 +2,7 @@
 use super::root::Root;
 use crate::error::WithHint;
 use crate::plan::{Plan, Rootfs};
+use crate::sys::descriptor::Brief;
 use crate::sys::mount::*;
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
@@ -16,6 +17,7 @@ use std::path::Path;
 pub fn attach(rootfs: &Rootfs, own_mounts: bool, own_user_namespace: bool) -> Result<Root> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let dir = openat(AT_FDCWD, &rootfs.path, flags, Mode::empty())
+        .map(Brief::from)
         .with_context(|| format!("invalid rootfs: {}", rootfs.path.display()))
         .hint(|| "root.path of config.json names the directory, relative to the bundle")?;
     if !own_mounts {
@@ -66,10 +68,14 @@ fn finish(rootfs: &Rootfs, own_mounts: bool) -> Result<()> {
         }
         return Ok(());
     }
-    let root = openat(AT_FDCWD, "/", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
-    let set = if rootfs.readonly { MOUNT_ATTR_RDONLY } else { 0 };
-    if set != 0 {
-        mount_setattr(root.as_fd(), false, &Attr { set, ..Attr::default() }).context("make the root read-only")?;
+    if !rootfs.readonly && rootfs.propagation.is_none() {
+        return Ok(());
+    }
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let root = Brief::from(openat(AT_FDCWD, "/", flags, Mode::empty())?);
+    if rootfs.readonly {
+        let attr = Attr { set: MOUNT_ATTR_RDONLY, ..Attr::default() };
+        mount_setattr(root.as_fd(), false, &attr).context("make the root read-only")?;
     }
     if let Some((propagation, recursive)) = rootfs.propagation {
         let attr = Attr { propagation, ..Attr::default() };

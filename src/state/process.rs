@@ -2,8 +2,9 @@
 use crate::sys::pidfd;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::stat::Mode;
 use nix::unistd::Pid;
-use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -23,13 +24,14 @@ pub fn stat(pid: i32) -> Result<Option<Stat>> {
     let path = format!("/proc/{pid}/stat");
     // In one read: the fields that count come first.
     let mut bytes = [0; 1024];
-    match std::fs::File::open(&path).and_then(|mut file| file.read(&mut bytes)) {
+    let file = openat(AT_FDCWD, path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+    match file.and_then(|file| nix::unistd::read(&file, &mut bytes)) {
         Ok(length) => {
             let stat = parse_stat(&String::from_utf8_lossy(&bytes[..length]));
             Ok(Some(stat.with_context(|| format!("read {path}: fewer fields than expected"))?))
         }
         // ESRCH when it goes between open and read.
-        Err(e) if e.kind() == ErrorKind::NotFound || e.raw_os_error() == Some(libc::ESRCH) => Ok(None),
+        Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
         Err(e) => Err(e).with_context(|| format!("read {path}")),
     }
 }

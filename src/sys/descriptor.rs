@@ -1,8 +1,68 @@
 //! File descriptors by number: those somebody else opened, or all of them.
 use nix::errno::Errno;
 use nix::fcntl::FdFlag;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
+
+/// `Brief` descriptors below this number are left open.
+static LEFT_OPEN: AtomicI32 = AtomicI32::new(0);
+
+/// As many as a usual container has mounts, nodes and covers.
+const MANY: RawFd = 128;
+
+/// A descriptor of init that need not be closed by itself: init closes all there are, in three calls, when the container is
+/// set up. Of those that a start opens this spares most of the calls. All are close-on-exec besides.
+///
+/// Anywhere else, and once there are many, it is closed like any other.
+#[derive(Debug)]
+pub struct Brief(RawFd);
+
+impl From<OwnedFd> for Brief {
+    fn from(fd: OwnedFd) -> Brief {
+        Brief(fd.into_raw_fd())
+    }
+}
+
+impl AsFd for Brief {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: it is ours alone, and open as long as this lives: init holds none across `close_except`.
+        unsafe { BorrowedFd::borrow_raw(self.0) }
+    }
+}
+
+impl AsRawFd for Brief {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0
+    }
+}
+
+impl Drop for Brief {
+    fn drop(&mut self) {
+        if self.0 >= LEFT_OPEN.load(Relaxed) {
+            nix::unistd::close(self.0).ok();
+        }
+    }
+}
+
+/// Makes room for `wanted` descriptors at once by raising the soft limit (RLIMIT_NOFILE), and leaves `Brief` ones open as far
+/// as there is room. Returns the limit that was, if it was raised.
+pub fn make_room(wanted: usize) -> nix::Result<Option<(u64, u64)>> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    LEFT_OPEN.store(MANY.min(RawFd::try_from(soft / 2).unwrap_or(MANY)), Relaxed);
+    let needed = u64::try_from(wanted).unwrap_or(u64::MAX).saturating_add(2 * MANY as u64).min(hard);
+    if needed <= soft {
+        return Ok(None);
+    }
+    limit_room(needed, hard)?;
+    Ok(Some((soft, hard)))
+}
+
+/// Sets the limits of open descriptors, as `make_room` has found them.
+pub fn limit_room(soft: u64, hard: u64) -> nix::Result<()> {
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard)
+}
 
 /// The descriptor flags (F_GETFD) of `fd`. EBADF: it is not open.
 pub fn flags(fd: RawFd) -> nix::Result<FdFlag> {

@@ -1,8 +1,11 @@
 //! The mount API by descriptor: open_tree, move_mount, fsopen, fsconfig, fsmount (Linux 5.2), mount_setattr (5.12).
+use super::descriptor::Brief;
 use super::{check, owned};
+use nix::NixPath;
 use nix::errno::Errno;
-use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ffi::{CStr, CString, OsStr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::Path;
 
 pub use libc::{
     MOUNT_ATTR_IDMAP, MOUNT_ATTR_NOATIME, MOUNT_ATTR_NODEV, MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_NOEXEC,
@@ -46,13 +49,31 @@ pub fn mount_setattr(fd: BorrowedFd, recursive: bool, attr: &Attr) -> nix::Resul
 
 /// A detached copy of the mount tree at `fd`; without `recursive` of the one mount, which the kernel refuses with
 /// EINVAL where locked mounts lie below it.
-pub fn clone_tree(fd: BorrowedFd, recursive: bool) -> nix::Result<OwnedFd> {
+pub fn clone_tree(fd: BorrowedFd, recursive: bool) -> nix::Result<Brief> {
     let flags = libc::OPEN_TREE_CLONE
         | libc::OPEN_TREE_CLOEXEC
         | libc::AT_EMPTY_PATH as u32
         | if recursive { libc::AT_RECURSIVE as u32 } else { 0 };
     // SAFETY: the path is a constant.
-    owned(unsafe { libc::syscall(libc::SYS_open_tree, fd.as_raw_fd(), c"".as_ptr(), flags) })
+    owned(unsafe { libc::syscall(libc::SYS_open_tree, fd.as_raw_fd(), c"".as_ptr(), flags) }).map(Brief::from)
+}
+
+/// A detached copy of what is mounted at `path`, a last link as a link. Refused as by `clone_tree`.
+pub fn clone_path(path: &Path) -> nix::Result<Brief> {
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_SYMLINK_NOFOLLOW as u32;
+    // SAFETY: the path is a C string that outlives the call.
+    let call = |path: &CStr| owned(unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) });
+    path.with_nix_path(call)?.map(Brief::from)
+}
+
+/// Attaches the detached mount `from` on top of what is called `name` in the directory `to`, a link as a link.
+pub fn move_mount_to(from: BorrowedFd, to: BorrowedFd, name: &OsStr) -> nix::Result<()> {
+    let (from, to, flags) = (from.as_raw_fd(), to.as_raw_fd(), libc::MOVE_MOUNT_F_EMPTY_PATH);
+    let empty = c"".as_ptr();
+    // SAFETY: a constant, and a C string that outlives the call.
+    let call =
+        |name: &CStr| check(unsafe { libc::syscall(libc::SYS_move_mount, from, empty, to, name.as_ptr(), flags) });
+    name.with_nix_path(call)?.map(drop)
 }
 
 /// Attaches the detached mount `from` on top of what `to` names.
@@ -65,20 +86,22 @@ pub fn move_mount(from: BorrowedFd, to: BorrowedFd) -> nix::Result<()> {
 }
 
 /// A file system being configured (fsopen(2)).
-pub struct FsContext(OwnedFd);
+pub struct FsContext(Brief);
 
 impl FsContext {
     /// Opens a context for the file system type `fstype`.
     pub fn open(fstype: &CStr) -> nix::Result<Self> {
         // SAFETY: a constant flag and a C string.
-        owned(unsafe { libc::syscall(libc::SYS_fsopen, fstype.as_ptr(), libc::FSOPEN_CLOEXEC) }).map(Self)
+        owned(unsafe { libc::syscall(libc::SYS_fsopen, fstype.as_ptr(), libc::FSOPEN_CLOEXEC) })
+            .map(|fd| Self(fd.into()))
     }
 
     /// Opens a context for the file system that is mounted at `mounted`, the root of a mount (fspick(2)).
     pub fn of(mounted: BorrowedFd) -> nix::Result<Self> {
         let flags = libc::FSPICK_CLOEXEC | libc::FSPICK_EMPTY_PATH;
         // SAFETY: the path is a constant.
-        owned(unsafe { libc::syscall(libc::SYS_fspick, mounted.as_raw_fd(), c"".as_ptr(), flags) }).map(Self)
+        owned(unsafe { libc::syscall(libc::SYS_fspick, mounted.as_raw_fd(), c"".as_ptr(), flags) })
+            .map(|fd| Self(fd.into()))
     }
 
     /// Gives the mounted file system the options set.
@@ -100,10 +123,11 @@ impl FsContext {
     }
 
     /// Makes the superblock and returns a detached mount of it with the attributes `attr` (MOUNT_ATTR_*).
-    pub fn mount(&self, attr: u64) -> nix::Result<OwnedFd> {
+    pub fn mount(&self, attr: u64) -> nix::Result<Brief> {
         self.config(libc::FSCONFIG_CMD_CREATE, std::ptr::null(), std::ptr::null())?;
         // SAFETY: plain numbers only.
         owned(unsafe { libc::syscall(libc::SYS_fsmount, self.0.as_raw_fd(), libc::FSMOUNT_CLOEXEC, attr as u32) })
+            .map(Brief::from)
     }
 
     /// What the kernel has to say about the last failure (fsopen(2), "Message retrieval"); empty if nothing.
