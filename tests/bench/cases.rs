@@ -1,4 +1,6 @@
 //! The commands that are measured, and the bundles they run.
+use crate::{filter, libseccomp};
+use rrunc::seccomp::abi::Machine;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::fmt;
@@ -23,7 +25,8 @@ pub fn seccomp() -> io::Result<Value> {
 pub struct Case {
     /// Who runs it.
     pub name: &'static str,
-    /// `plain`, `net` (and cgroup namespaces), `full` (and a seccomp profile), the profile's name, or a project.
+    /// `plain`, `net` (and cgroup namespaces), `full` (and a seccomp profile), `overlay` (plain, its rootfs on one), `mounts`
+    /// (plain and 1,000 binds), the profile's name, or a project.
     pub bundle: &'static str,
     /// What is called.
     pub program: PathBuf,
@@ -101,8 +104,8 @@ pub fn prepare(dir: &Path) -> io::Result<Place> {
 /// Makes the bundles under `dir` and lists every case; runtimes that are not installed are an error.
 pub fn all(dir: &Path) -> io::Result<Vec<Case>> {
     let Place { runtime_dir, rootfs, busybox, owned } = prepare(dir)?;
-    let filter = dir.join("filter");
-    fs::write(&filter, crate::floor::filter(seccomp()?)?)?;
+    let ours = dir.join("ours");
+    fs::write(&ours, crate::floor::filter(seccomp()?)?)?;
 
     let mut cases = Vec::new();
     let mut add = |name, bundle, program: PathBuf, arguments: Vec<OsString>, takes_id, cwd: &Path| {
@@ -129,7 +132,7 @@ pub fn all(dir: &Path) -> io::Result<Vec<Case>> {
         let run = || vec!["run".into()];
         let mut floor: Vec<OsString> = vec!["floor".into(), bundle.into(), rootfs.clone().into()];
         if bundle == "full" {
-            floor.push(filter.clone().into());
+            floor.push(ours.clone().into());
         }
         add("floor", bundle, std::env::current_exe()?, floor, false, dir);
         add("rrunc (caller's binary)", bundle, owned.clone(), run(), true, &path);
@@ -142,7 +145,55 @@ pub fn all(dir: &Path) -> io::Result<Vec<Case>> {
         add("crun", bundle, find("crun")?, run(), true, &path);
         add("runc", bundle, find("runc")?, run(), true, &path);
     }
+    if libseccomp::lacks().is_none() {
+        // What the runtimes that use it cannot be below.
+        let theirs = dir.join("theirs");
+        fs::write(&theirs, libseccomps_filter(dir)?)?;
+        let arguments = ["floor".into(), "full".into(), rootfs.clone().into(), theirs.into()];
+        add("floor, libseccomp's filter", "full", std::env::current_exe()?, arguments.into(), false, dir);
+    }
+    if let Some(rootfs) = std::env::var_os("RRUNC_BENCH_OVERLAY").map(PathBuf::from) {
+        let path = dir.join("overlay");
+        make_bundle(&path, &rootfs, false, None)?;
+        let floor = ["floor".into(), "plain".into(), rootfs.clone().into()];
+        add("floor", "overlay", std::env::current_exe()?, floor.into(), false, dir);
+        add("rrunc (caller's binary)", "overlay", owned.clone(), vec!["run".into()], true, &path);
+        add("bubblewrap", "overlay", find("bwrap")?, bubblewrap("overlay", &rootfs), false, dir);
+        add("crun", "overlay", find("crun")?, vec!["run".into()], true, &path);
+    }
+    let path = dir.join("mounts");
+    make_bundle_with_mounts(&path, &rootfs, 1000)?;
+    add("rrunc (caller's binary)", "mounts", owned, vec!["run".into()], true, &path);
+    add("crun", "mounts", find("crun")?, vec!["run".into()], true, &path);
+    add("runc", "mounts", find("runc")?, vec!["run".into()], true, &path);
     Ok(cases)
+}
+
+/// The program that libseccomp makes of the profile of `full`.
+fn libseccomps_filter(dir: &Path) -> io::Result<Vec<u8>> {
+    let asks = dir.join("ask");
+    libseccomp::build(&asks)?;
+    let profile = serde_json::from_value(seccomp()?)?;
+    let lines = libseccomp::lines(&profile, &libseccomp::covered(&profile, Machine::HERE));
+    Ok(filter::bytes(&libseccomp::ask(&asks, &lines)?.program))
+}
+
+/// With `count` directories of the host bound into it.
+fn make_bundle_with_mounts(path: &Path, rootfs: &Path, count: usize) -> io::Result<()> {
+    make_bundle(path, rootfs, false, None)?;
+    let mut config = config(rootfs, false);
+    // Mount points are made below a tmpfs, anew in each round.
+    let mut mounts = vec![json!({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"})];
+    for number in 0..count {
+        let source = path.join("sources").join(number.to_string());
+        fs::create_dir_all(&source)?;
+        let options = ["rbind", "ro"];
+        mounts.push(
+            json!({"destination": format!("/tmp/{number}"), "type": "bind", "source": source, "options": options}),
+        );
+    }
+    config["mounts"].as_array_mut().expect("a list").extend(mounts);
+    fs::write(path.join("config.json"), config.to_string())
 }
 
 /// crun with the compiled filters that it may keep.
@@ -207,7 +258,9 @@ fn make_bundle(path: &Path, rootfs: &Path, own_network: bool, profile: Option<Va
 
 /// A program of the host.
 pub fn find(name: &str) -> io::Result<PathBuf> {
-    let places = ["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin"].map(|dir| Path::new(dir).join(name));
+    let given = std::env::var_os("RRUNC_BENCH_PEERS").map(PathBuf::from);
+    let places = ["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin"].map(PathBuf::from);
+    let places = given.into_iter().chain(places).map(|dir| dir.join(name));
     let missing = || io::Error::other(format!("{name} is missing: tests/bench/run installs it"));
     places.into_iter().find(|file| file.is_file()).ok_or_else(missing)
 }

@@ -5,7 +5,7 @@
 //!
 //! `tests/bench/run seccomp` measures the seccomp filter alone instead: see `seccomp.rs`; `tests/bench/run
 //! sandbox` measures `rrunc sandbox` beside bubblewrap: see `sandbox.rs`. `verbs` measures each verb alone, `many` what
-//! many containers cost: at once, in a row, and running beside.
+//! many containers cost: at once, in a row, and running beside. `order` measures nothing: see `order.rs`.
 //!
 //! `RRUNC_BENCH_ROUNDS` (200) sets the rounds, `RRUNC_BENCH_ROOT_OWNED` names a copy of rrunc that belongs to root,
 //! `RRUNC_BENCH_BEFORE` another build of it.
@@ -18,6 +18,7 @@ mod floor;
 mod libseccomp;
 mod many;
 mod measure;
+mod order;
 mod sample;
 mod sandbox;
 mod seccomp;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Some("seccomp") => bench(seccomp::run),
         Some("verbs") => bench(verbs::run),
         Some("many") => bench(many::run),
+        Some("order") => bench(order::run),
         _ => bench(|dir, rounds| run(&cases::all(dir)?, rounds)),
     };
     match result {
