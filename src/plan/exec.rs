@@ -84,12 +84,12 @@ pub fn plan(container: &Bundle, request: &Request, ids: &Ids, host: &Host) -> Re
         None => merged(container, request)?,
     };
     let view = View::of_running(ids);
-    let mut findings = Findings { warnings, ..Findings::default() };
+    let mut findings = Findings::after(warnings);
     let planned = process::plan(&document, container.spec.linux().as_ref(), &view, host.modules, &[], &mut findings);
     let affinity = document.exec_cpu_affinity().as_ref().map(|a| scheduling::exec_affinity(a, &mut findings));
     let landlock =
         planned.as_ref().and_then(|process| landlock::plan(&container.spec, process, host.landlock_abi, &mut findings));
-    findings.check("process")?;
+    findings.check()?;
     let mut process = planned.context("no process")?;
     let initial_affinity = affinity.and_then(|(initial, after)| {
         process.affinity = after;

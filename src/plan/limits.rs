@@ -58,7 +58,7 @@ pub(super) fn cgroup_owner(spec: &Spec, host: &Host, ids: Option<&Ids>, mounts: 
 pub fn update(resources: &LinuxResources) -> Result<Vec<Setting>> {
     let mut findings = Findings::default();
     check_values(resources, &mut findings);
-    findings.check("resources")?;
+    findings.check()?;
     Ok(settings(resources))
 }
 

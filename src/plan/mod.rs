@@ -7,6 +7,7 @@
 pub mod devices;
 mod document;
 pub mod exec;
+mod findings;
 pub mod ids;
 pub mod labels;
 pub mod landlock;
@@ -17,6 +18,7 @@ pub mod mounts;
 pub mod namespaces;
 pub mod process;
 pub mod resources;
+pub mod rootfs;
 pub mod scheduling;
 pub mod sysctl;
 #[cfg(test)]
@@ -24,18 +26,19 @@ pub(crate) mod tests;
 
 use crate::bundle::Bundle;
 use crate::cgroup::place::Place;
-use crate::error::{WithHint, one_line, with_hint};
+use crate::error::{WithHint, one_line};
 use crate::host::Host;
 use crate::watchdog::Limits;
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use oci_spec::runtime::Spec;
-use std::collections::HashSet;
 use std::ffi::CString;
 use std::path::PathBuf;
 
 pub use document::Hooks;
+use findings::Findings;
 pub use ids::Ids;
 pub use process::Process;
+pub use rootfs::Rootfs;
 
 /// The annotation that asks for a reaper as pid 1: `true`.
 pub const REAPER: &str = "org.rrunc.reaper";
@@ -151,73 +154,19 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
-/// The root file system.
-#[derive(Debug, Clone)]
-pub struct Rootfs {
-    /// Absolute path on the host.
-    pub path: PathBuf,
-    /// Read-only in the end.
-    pub readonly: bool,
-    /// Propagation of the root mount inside (MS_* without MS_REC), and whether for the whole tree.
-    pub propagation: Option<(u64, bool)>,
-}
-
-/// What there is to say about a configuration, collected so that the user sees every problem at once.
-#[derive(Default)]
-pub struct Findings {
-    problems: Vec<String>,
-    hints: Vec<String>,
-    warnings: Vec<String>,
-    notes: Vec<String>,
-}
-
-impl Findings {
-    /// A reason to refuse, at a JSON path.
-    fn problem(&mut self, path: &str, problem: impl std::fmt::Display) {
-        self.problems.push(format!("{path}: {problem}"));
-    }
-
-    /// How to mend a problem just found; said once, however many problems it mends.
-    fn hint(&mut self, hint: impl Into<String>) {
-        let hint = hint.into();
-        if !self.hints.contains(&hint) {
-            self.hints.push(hint);
-        }
-    }
-
-    /// Something degraded, which the user has to know.
-    fn warn(&mut self, warning: impl Into<String>) {
-        self.warnings.push(warning.into());
-    }
-
-    /// Something left out that nobody misses; for the debug log.
-    fn note(&mut self, note: impl Into<String>) {
-        self.notes.push(note.into());
-    }
-
-    /// Fails with all problems of `document`, if there are any.
-    fn check(&self, document: &str) -> Result<()> {
-        if self.problems.is_empty() {
-            return Ok(());
-        }
-        let error = anyhow!("{document}: {}", self.problems.join("; "));
-        Err(if self.hints.is_empty() { error } else { with_hint(error, self.hints.join("; ")) })
-    }
-}
-
 /// Computes the plan.
 pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     let spec = &bundle.spec;
-    let mut findings = Findings { warnings: bundle.warnings.clone(), ..Findings::default() };
+    let mut findings = Findings::after(bundle.warnings.clone());
     document::check(spec, &mut findings);
     let limits = limits::plan(spec, &options.cgroup, &mut findings);
 
     let namespaces = namespaces::plan(spec, host, &mut findings);
     let ids = ids::plan(spec, host, &namespaces, &mut findings);
     let view = ids::View::of(ids.as_ref(), &namespaces, host);
-    let rootfs = plan_rootfs(bundle, &mut findings);
+    let rootfs = rootfs::plan(bundle, &mut findings);
     if !namespaces.has(namespaces::Kind::Mount) {
-        refuse_without_mounts(spec, &rootfs, &mut findings);
+        rootfs::refuse_without_mounts(spec, &rootfs, &mut findings);
     }
     let mut mounts = mounts::plan(bundle, &namespaces, &view, &mut findings);
     mounts.extend(options.notify_dir.as_deref().map(mounts::notify_socket));
@@ -246,8 +195,8 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     let landlock = process.as_ref().and_then(|process| landlock::plan(spec, process, host.landlock_abi, &mut findings));
     check_watched(spec, options, &mut findings);
     let (hostname, domainname) = plan_names(spec, &namespaces, &mut findings);
-    let [masked, readonly] = plan_covered_paths(spec, &namespaces, &mut findings);
-    findings.check("config.json")?;
+    let [masked, readonly] = rootfs::covered_paths(spec, &namespaces, &mut findings);
+    findings.check().context("config.json")?;
     // Without an own pid namespace there is nobody to reap for.
     let reaper = annotated(spec, REAPER) && namespaces.is_new(namespaces::Kind::Pid);
     // Nor without somebody who stays anyone to answer.
@@ -316,42 +265,6 @@ fn check_terminal(process: &Process, options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn plan_rootfs(bundle: &Bundle, findings: &mut Findings) -> Rootfs {
-    let path = match bundle.spec.root() {
-        Some(root) => bundle.path.join(root.path()),
-        None => {
-            findings.problem("root", "root must be specified");
-            PathBuf::new()
-        }
-    };
-    let readonly = bundle.spec.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false);
-    let named = bundle.spec.linux().as_ref().and_then(|l| l.rootfs_propagation().as_deref());
-    let propagation = named.filter(|name| !name.is_empty()).and_then(|name| {
-        let found = mount_options::propagation(name);
-        if found.is_none() {
-            findings.problem("linux.rootfsPropagation", format!("{name:?} is no propagation type"));
-        }
-        found
-    });
-    Rootfs { path, readonly, propagation }
-}
-
-/// Without a mount namespace of its own a container is a chroot: nothing can be mounted, bound or made read-only.
-fn refuse_without_mounts(spec: &Spec, rootfs: &Rootfs, findings: &mut Findings) {
-    const WHY: &str = "cannot be had without a private mount namespace";
-    if rootfs.readonly {
-        findings.problem("root.readonly", WHY);
-    }
-    if rootfs.propagation.is_some() {
-        findings.problem("linux.rootfsPropagation", WHY);
-    }
-    let devices = spec.linux().as_ref().and_then(|l| l.devices().as_ref());
-    if devices.is_some_and(|devices| !devices.is_empty()) {
-        findings.problem("linux.devices", WHY);
-    }
-    findings.warn("no private mount namespace: the container is confined by chroot alone, which its root can leave");
-}
-
 fn plan_names(
     spec: &Spec,
     namespaces: &namespaces::Namespaces,
@@ -369,26 +282,4 @@ fn plan_names(
         Some(value)
     };
     (name("hostname", spec.hostname()), name("domainname", spec.domainname()))
-}
-
-fn plan_covered_paths(spec: &Spec, namespaces: &namespaces::Namespaces, findings: &mut Findings) -> [Vec<PathBuf>; 2] {
-    let linux = spec.linux().as_ref();
-    let masked = linux.and_then(|l| l.masked_paths().clone()).unwrap_or_default();
-    let readonly = linux.and_then(|l| l.readonly_paths().clone()).unwrap_or_default();
-    let any = !masked.is_empty() || !readonly.is_empty();
-    if any && !namespaces.has(namespaces::Kind::Mount) {
-        findings.problem("linux.maskedPaths", "unable to restrict sys entries without a private MNT namespace");
-    }
-    [("linux.maskedPaths", masked), ("linux.readonlyPaths", readonly)].map(|(key, paths)| {
-        let (mut seen, mut all) = (HashSet::new(), Vec::new());
-        for path in paths {
-            let path = PathBuf::from(path);
-            if !path.is_absolute() {
-                findings.problem(key, format!("{} is not absolute", path.display()));
-            } else if seen.insert(path.clone()) {
-                all.push(path);
-            }
-        }
-        all
-    })
 }

@@ -10,12 +10,13 @@
 //! | init    | `E`                | execve comes next                                                  |
 //! | init    | `N`, number, fds   | a seccomp filter with a listener is loaded next, as over the wire  |
 //! | `start` | `G`, again         | the agent is there: load it; then `start` opens the latch          |
-//! | init    | `F` and JSON       | the reason why there will be no program, `wire::Failure`           |
+//! | init    | `F` and JSON       | the reason why there will be no program, `Failure`                 |
 //! | init    | end of file        | after `E` execve closed the connection; without it init has died   |
 //!
 //! `start` takes the gate away before it waits for the answer. A gate that nobody listens at is left by a crash.
+use super::failure::Failure;
 use super::listener::{Announced, Announcement};
-use super::wire::{Failure, receive_packet};
+use super::wire::receive_packet;
 use crate::sys::pidfd;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;

@@ -1,5 +1,6 @@
 //! The host's side of creation: clone, id maps, hooks, and the answers to what init reports until it is ready.
 pub mod exec;
+pub mod failure;
 mod forbidden;
 pub mod gate;
 pub mod idmap;

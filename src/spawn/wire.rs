@@ -21,82 +21,21 @@
 //! | parent | end of file       | give up: we have failed or died                                       |
 //!
 //! The child reports, the parent only answers: there is no state in which both wait.
+use super::failure::{Failure, cut};
 use super::listener::{Announced, Announcement};
-use crate::error::{NotExecuted, errno_of, find, hint_of, one_line, with_hint};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recv, recvmsg, sendmsg,
     socketpair,
 };
-use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// Longest packet; texts are cut to fit.
 const PACKET: usize = 64 * 1024;
-/// Longest text in a packet, leaving room for JSON's escapes.
-const TEXT: usize = 8 * 1024;
-
-/// Why init gave up, told whole so that the reason reaches the user's terminal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// Label of the step of init that failed.
-    pub step: String,
-    /// The error chain in one line.
-    pub chain: String,
-    /// The system error at its bottom, 0 if there is none.
-    pub errno: i32,
-    /// What to do about it.
-    pub hint: Option<String>,
-    /// It was the program that could not be run.
-    pub not_executed: bool,
-}
-
-impl Failure {
-    /// The failure of `step` with `error`.
-    pub fn new(step: &str, error: &anyhow::Error) -> Failure {
-        Failure {
-            step: step.to_owned(),
-            chain: cut(one_line(error)),
-            errno: errno_of(error).map_or(0, |e| e as i32),
-            hint: hint_of(error).map(|hint| cut(hint.to_owned())),
-            not_executed: find::<NotExecuted>(error).is_some(),
-        }
-    }
-
-    /// As an error of this side, with the system's as the last of its links. The step is named where the chain is nothing
-    /// but the system's own words.
-    pub fn into_error(self) -> anyhow::Error {
-        let (errno, hint) = (Errno::from_raw(self.errno), self.hint.clone());
-        let object = match self.chain.strip_suffix(errno.desc()) {
-            _ if self.errno == 0 => None,
-            Some("") if !self.step.is_empty() => Some(self.step.clone()),
-            Some(before) => before.strip_suffix(": ").map(str::to_owned),
-            None => None,
-        };
-        let error = match (self, object) {
-            (Failure { not_executed: true, chain: text, .. }, _) => NotExecuted { errno, text }.into(),
-            (_, Some(object)) => anyhow!(errno).context(object),
-            (Failure { chain, .. }, None) => anyhow!(chain),
-        };
-        match hint {
-            Some(hint) => with_hint(error, hint),
-            None => error,
-        }
-    }
-}
-
-fn cut(mut text: String) -> String {
-    if text.len() > TEXT {
-        let end = (0..=TEXT).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
-        text.truncate(end);
-        text.push('…');
-    }
-    text
-}
 
 /// What the child reports.
 #[derive(Debug)]
@@ -345,23 +284,23 @@ pub fn decode(tag: u8, rest: &[u8], fds: Vec<OwnedFd>) -> Result<Report> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{errno_of, hint_of, one_line, with_hint};
+    use anyhow::anyhow;
 
     #[test]
     fn a_failure_arrives_whole_and_a_closed_end_is_the_end() {
         let (mut parent, child) = pair().unwrap();
         let error = with_hint(anyhow!(Errno::EACCES).context("mount /data"), "look at /srv");
         child.failed(&Failure::new("mounts", &error)).unwrap();
-        child.log(log::Level::Warn, &"x".repeat(2 * TEXT)).unwrap();
+        child.log(log::Level::Warn, &"x".repeat(PACKET)).unwrap();
         drop(child);
         let Report::Failed(failure) = parent.receive().unwrap() else { panic!() };
         assert_eq!(failure.errno, libc::EACCES);
         let back = failure.into_error();
         assert_eq!(one_line(&back), "mount /data: Permission denied");
         assert_eq!((hint_of(&back), errno_of(&back)), (Some("look at /srv"), Some(Errno::EACCES)));
-        let bare = Failure::new("root", &anyhow!(Errno::EPERM)).into_error();
-        assert_eq!((one_line(&bare).as_str(), errno_of(&bare)), ("root: Operation not permitted", Some(Errno::EPERM)));
         let Report::Log(log::Level::Warn, text) = parent.receive().unwrap() else { panic!() };
-        assert!(text.len() <= TEXT + 3 && text.ends_with('…'));
+        assert!(text.len() < PACKET / 2 && text.ends_with('…'));
         assert!(matches!(parent.receive().unwrap(), Report::End));
     }
 
