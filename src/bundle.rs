@@ -100,6 +100,9 @@ fn spec_of(mut value: Value, warnings: &mut Vec<String>) -> Result<Spec> {
 /// Reads a `Process` document, as `exec --process` takes one.
 pub fn parse_process(bytes: &[u8], warnings: &mut Vec<String>) -> Result<oci_spec::runtime::Process> {
     let Unique(mut value) = serde_json::from_slice(bytes)?;
+    if !value.is_object() {
+        bail!("no JSON object with the members of process");
+    }
     prepare_process(&mut value, warnings)?;
     deserialize(value)
 }

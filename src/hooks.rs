@@ -2,6 +2,7 @@
 //!
 //! Works in the parent and in init's child alike. SIGPIPE must be ignored, as Rust's runtime leaves it: a hook need not
 //! read its stdin.
+use crate::error::WithHint;
 use crate::sys::{pidfd, signal};
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
@@ -39,7 +40,13 @@ pub enum Inherit {
 /// `cwd`. The first failure stops the rest: `error running KIND hook #INDEX: …`.
 pub fn run(kind: &str, hooks: &[Hook], state: &[u8], environment: Inherit, cwd: &Path) -> Result<()> {
     for (index, hook) in hooks.iter().enumerate() {
-        run_one(hook, state, &environment, cwd).with_context(|| format!("error running {kind} hook #{index}"))?;
+        let ran =
+            run_one(hook, state, &environment, cwd).with_context(|| format!("error running {kind} hook #{index}"));
+        // Its own words are in the message, but not whose they are.
+        ran.hint(|| {
+            let place = if kind == "startContainer" { "in the container" } else { "on the host" };
+            format!("hooks.{kind}[{index}] of config.json names the program, {} {place}", hook.path().display())
+        })?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ pub fn size(text: &str) -> Result<u64> {
         Some('t') => (&number[..number.len() - 1], 1 << 40),
         _ => (number, 1),
     };
-    times(digits, factor).with_context(|| format!("{text:?} is no size: write 512m or 2g"))
+    times(digits, factor).with_context(|| format!("{text:?} is no size like 512m or 2g"))
 }
 
 /// Bytes of memory: a size, or a share of the machine's memory in percent.
@@ -69,16 +69,16 @@ pub fn duration(text: &str) -> Result<Duration> {
 /// Thousandths of a positive number with or without a decimal point.
 pub fn thousandths(text: &str) -> Result<u64> {
     let number = times(text.trim(), 1000).ok().filter(|number| *number > 0);
-    number.with_context(|| format!("{text:?} is no number of processors: write 0.5 or 2"))
+    number.with_context(|| format!("{text:?} is no number of processors like 0.5 or 2"))
 }
 
 /// `digits`, which may have a decimal point, times `factor`.
 fn times(digits: &str, factor: u64) -> Result<u64> {
     let plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match digits.split_once('.') {
-        None if plain(digits) => digits.parse::<u64>()?.checked_mul(factor).context("too large"),
+        None if plain(digits) => digits.parse::<u64>()?.checked_mul(factor).context("it is too large"),
         Some((whole, part)) if plain(whole) && plain(part) => Ok((digits.parse::<f64>()? * factor as f64) as u64),
-        _ => bail!("no number"),
+        _ => bail!("there is no number in it"),
     }
 }
 

@@ -4,7 +4,7 @@
 //! Copies that fork(2) shares are counted once, from smaps_rollup (proc_pid_smaps(5)), before anything is ended.
 use crate::plan::{MEMORY, TIMEOUT};
 use crate::sys::pidfd;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
 use std::fs;
 use std::os::fd::BorrowedFd;
@@ -33,11 +33,17 @@ impl Limits {
     /// What is no number, by the name of the annotation.
     pub fn of<'a>(annotation: impl Fn(&str) -> Option<&'a String>) -> Result<Limits> {
         let number = |name: &str| {
-            let value = annotation(name).map(|value| value.parse::<u64>());
-            value.transpose().with_context(|| format!("annotation {name} is no number"))
+            let number = |value: &String| {
+                value.parse::<u64>().map_err(|_| anyhow!("{name}: {value:?} is no whole number of {}", unit(name)))
+            };
+            annotation(name).map(number).transpose()
         };
         Ok(Limits { time: number(TIMEOUT)?.map(Duration::from_millis), memory: number(MEMORY)? })
     }
+}
+
+fn unit(annotation: &str) -> &'static str {
+    if annotation == TIMEOUT { "milliseconds" } else { "bytes" }
 }
 
 /// The limit that was passed.

@@ -1,5 +1,6 @@
 //! Puts limits on a cgroup: controllers given from the top down, values written, and taken back when one is refused.
 use super::place::{SCOPE, is_in, lacking, others, undelegated};
+use super::stats::page_sizes;
 use super::write;
 use crate::error::{WithHint, errno_of, one_line};
 use crate::plan::resources::Setting;
@@ -28,7 +29,7 @@ pub fn controllers(settings: &[Setting]) -> Vec<&str> {
 
 /// Sets the limits of a container that has no process yet: all but those that forbid it one.
 pub fn prepare(top: &Path, dir: &Path, settings: &[Setting]) -> Result<()> {
-    enable(top, dir, &controllers(settings))?;
+    enable(top, dir, &controllers(settings)).context("linux.resources")?;
     apply(dir, settings.iter().filter(|setting| !setting.forbids_clone()))
 }
 
@@ -37,7 +38,7 @@ pub fn prepare(top: &Path, dir: &Path, settings: &[Setting]) -> Result<()> {
 /// # Errors
 /// A controller that is not to be had, or a value that the kernel refuses; then all files have their old values again.
 pub fn set(top: &Path, dir: &Path, settings: &[Setting]) -> Result<()> {
-    enable(top, dir, &controllers(settings))?;
+    enable(top, dir, &controllers(settings)).context("linux.resources")?;
     apply(dir, settings)
 }
 
@@ -53,8 +54,9 @@ fn enable(top: &Path, dir: &Path, controllers: &[&str]) -> Result<()> {
         match give() {
             Err(e) if errno_of(&e) == Some(Errno::EBUSY) => step_aside(dir).and_then(|()| give())?,
             Err(e) if errno_of(&e) == Some(Errno::ENOENT) => {
-                let names = lacking(dir, CONTROLLERS, controllers).join(" ");
-                return Err(anyhow!("{} has no controller for {names}", dir.display())).hint(|| undelegated(&names));
+                let names = lacking(dir, CONTROLLERS, controllers);
+                return Err(anyhow!("{} has no controller for {}", dir.display(), names.join(" ")))
+                    .hint(|| undelegated(dir, &names));
             }
             given => given?,
         }
@@ -115,19 +117,31 @@ fn write_one(dir: &Path, setting: &Setting) -> Result<()> {
         }
         Some(Errno::ENOENT) => {
             written.hint(|| match setting.controller().map(|name| lacking(dir, CONTROLLERS, &[name])) {
-                Some(names) if !names.is_empty() => undelegated(&names.join(" ")),
-                _ => "this kernel has no such limit".to_owned(),
+                Some(names) if !names.is_empty() => undelegated(dir, &names),
+                _ => no_such_limit(dir, setting),
             })
         }
         Some(Errno::EACCES) if is_read_only(&dir.join(&setting.file)) => {
-            written.hint(|| "the kernel only tells this, and nobody sets it")
+            written.hint(|| "what this file tells nobody can set: leave it out")
         }
         Some(Errno::ENODEV) => written.hint(|| "there is no such device, or it cannot be limited"),
-        Some(Errno::EINVAL | Errno::ERANGE) => {
-            written.hint(|| format!("the kernel refuses the value {}", setting.value))
-        }
+        Some(Errno::EINVAL | Errno::ERANGE) => written.hint(|| refused_value(dir, setting)),
         _ => written,
     }
+}
+
+fn no_such_limit(dir: &Path, setting: &Setting) -> String {
+    let sizes = page_sizes(dir).collect::<Vec<_>>().join(", ");
+    match setting.controller() {
+        Some("hugetlb") if !sizes.is_empty() => format!("this kernel has no such limit: its huge pages are {sizes}"),
+        _ => "this kernel has no such limit".to_owned(),
+    }
+}
+
+fn refused_value(dir: &Path, setting: &Setting) -> String {
+    let refused = format!("the kernel refuses the value {:?}", setting.value);
+    let there = fs::read_to_string(dir.join(format!("{}.effective", setting.file))).unwrap_or_default();
+    if there.trim().is_empty() { refused } else { format!("{refused}: of this container may be {}", there.trim()) }
 }
 
 /// Refuses a limit of memory that is below what is used now, which would end processes (config-linux.md, "Memory",
@@ -244,9 +258,16 @@ mod tests {
             let error = apply(&fake.0.join("child"), &settings(json!({"unified": {file: "1"}}))).unwrap_err();
             crate::error::hint_of(&error).unwrap_or_default().to_owned()
         };
-        let fake = Fake::new("hint", &[("child/cgroup.controllers", "memory\n")]);
-        assert!(hint(&fake, "cpuset.cpus").contains("Delegate=cpuset"), "{}", hint(&fake, "cpuset.cpus"));
+        let files = [
+            ("cgroup.controllers", "cpuset memory hugetlb\n"),
+            ("child/cgroup.controllers", "memory hugetlb\n"),
+            ("child/hugetlb.2MB.current", "0\n"),
+        ];
+        let fake = Fake::new("hint", &files);
+        assert!(hint(&fake, "cpuset.cpus").contains("Delegate=yes"), "{}", hint(&fake, "cpuset.cpus"));
+        assert!(hint(&fake, "pids.max").contains("in cgroup v1, or not at all"), "{}", hint(&fake, "pids.max"));
         assert_eq!(hint(&fake, "memory.new"), "this kernel has no such limit");
+        assert_eq!(hint(&fake, "hugetlb.3MB.max"), "this kernel has no such limit: its huge pages are 2MB");
     }
 
     #[test]

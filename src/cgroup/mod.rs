@@ -10,7 +10,7 @@ pub mod tree;
 use crate::error::{WithHint, one_line};
 use crate::state::State;
 use crate::systemd;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
@@ -39,7 +39,8 @@ pub fn claim(dir: &Path) -> Result<Flock<File>> {
     let locked = Flock::lock(opened, FlockArg::LockExclusive).map_err(|(_, e)| e);
     let locked = locked.with_context(|| format!("lock the cgroup {}", dir.display()))?;
     if is_populated(dir) {
-        bail!("linux.cgroupsPath: container's cgroup is not empty: {} has processes", dir.display());
+        return Err(anyhow!("linux.cgroupsPath: container's cgroup is not empty: {} has processes", dir.display()))
+            .hint(|| "name another, or end what is in it: it may be a container that `rrunc list` shows");
     }
     Ok(locked)
 }
@@ -53,7 +54,7 @@ pub fn open(dir: &Path) -> Result<OwnedFd> {
 /// The directory of the cgroup that `process` is in, a pid or `self`.
 pub fn of(process: &str) -> Result<PathBuf> {
     let file = format!("/proc/{process}/cgroup");
-    let text = fs::read_to_string(&file).context(file)?;
+    let text = fs::read_to_string(&file).with_context(|| format!("read {file}"))?;
     let tree = place::Tree::find().context("this system has no cgroups of version 2")?;
     Ok(tree.mount.join(place::own_path(&text).context("the container's cgroup is gone")?))
 }
@@ -127,7 +128,9 @@ pub fn freeze(dir: &Path, frozen: bool) -> Result<()> {
             if frozen {
                 write(dir, "cgroup.freeze", "0")?;
             }
-            bail!("some process of the cgroup {} does not {}", dir.display(), if frozen { "stop" } else { "go on" });
+            let what = if frozen { "stop" } else { "go on" };
+            return Err(anyhow!("some process of the cgroup {} does not {what}", dir.display()))
+                .hint(|| "one that waits in the kernel (state D in `ps -eo pid,stat,cmd`) has to come back first");
         }
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -153,7 +156,9 @@ fn write(dir: &Path, file: &str, value: &str) -> Result<()> {
         .and_then(|mut file| std::io::Write::write_all(&mut file, value.as_bytes()));
     let written = written.with_context(|| format!("write {}", path.display()));
     match written.as_ref().err().and_then(crate::error::errno_of) {
-        Some(Errno::EACCES | Errno::EPERM) => written.hint(|| "the cgroup belongs to somebody else"),
+        Some(Errno::EACCES | Errno::EPERM) => {
+            written.hint(|| "the cgroup belongs to somebody else: do it as the user who has made the container")
+        }
         _ => written,
     }
 }

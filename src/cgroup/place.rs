@@ -3,10 +3,10 @@
 //! He may use a directory that is writable to him, if `cgroup.procs` of the nearest cgroup that holds both himself and
 //! the new one is too: the kernel asks for that when a process is moved or born there (EACCES else). That is looked at
 //! and never guessed, since a refused CLONE_INTO_CGROUP fails the whole clone.
-use crate::error::{WithHint, one_line, with_hint};
+use crate::error::{WithHint, hint_of, one_line, with_hint};
 use crate::short_file;
 use crate::systemd;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use nix::unistd::{AccessFlags, access};
 use std::fs;
@@ -15,7 +15,9 @@ use std::path::{Component, Path, PathBuf};
 /// Where version 2 is mounted: alone, or beside version 1.
 const MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 /// How a shell gets into a tree that is its own.
-pub const SCOPE: &str = "start it as `systemd-run --user --scope -p Delegate=yes rrunc …`";
+pub const SCOPE: &str = "start rrunc in a cgroup of your own: `systemd-run --user --scope -p Delegate=yes rrunc …`";
+/// How the tree of version 2 gets what the kernel has put elsewhere.
+const BOOT: &str = "boot with systemd.unified_cgroup_hierarchy=1";
 
 /// Where the processes of a container are counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,37 +121,48 @@ pub fn choose(tree: Option<&Tree>, wanted: &Wanted, systemd: impl Fn() -> Result
         return match unnamed(tree, wanted, &format!("rrunc-{name}")) {
             Place::Callers { why, hint } if !wanted.controllers.is_empty() => match systemd() {
                 Ok(()) => scope(),
-                Err(e) => Ok(Place::Callers { why: format!("{why}, and {}", one_line(&e)), hint }),
+                Err(e) => {
+                    let hint = if hint == SCOPE { or_scope(&e) } else { hint };
+                    Ok(Place::Callers { why: format!("{why}, and {}", one_line(&e)), hint })
+                }
             },
             place => Ok(place),
         };
     };
     if path.components().any(|part| part == Component::ParentDir) {
-        bail!("linux.cgroupsPath: {text} leads upwards");
+        return Err(anyhow!("linux.cgroupsPath: {text} leads upwards"))
+            .hint(|| "name a cgroup without `..` in its path");
     }
     if text.matches(':').count() == 2 {
-        return Err(anyhow!("linux.cgroupsPath: {text} is a unit of systemd")).hint(|| "use --systemd-cgroup with it");
+        return Err(anyhow!("linux.cgroupsPath: {text} is a unit of systemd"))
+            .hint(|| "with `rrunc --systemd-cgroup` it is; else name a directory below /sys/fs/cgroup");
     }
-    match directory_at(tree, path)? {
-        Some(place) => Ok(place),
-        None if systemd().is_ok() => {
+    if let Some(place) = directory_at(tree, path)? {
+        return Ok(place);
+    }
+    match systemd() {
+        Ok(()) => {
             log::warn!("linux.cgroupsPath: {text} is not delegated to you: a scope of your systemd is used instead");
             scope()
         }
-        None => {
+        Err(e) => {
             let refused = anyhow!(
                 "unable to apply cgroup configuration: {text} is not in a cgroup tree delegated to you: permission denied"
             );
-            Err(with_hint(refused, format!("remove linux.cgroupsPath, or {SCOPE}")))
+            Err(with_hint(refused, format!("remove linux.cgroupsPath, or {}", or_scope(&e))))
         }
     }
+}
+
+/// How to come into a tree of one's own. It takes a systemd that can be reached, so what helps to reach it comes first.
+fn or_scope(unreachable: &anyhow::Error) -> String {
+    hint_of(unreachable).unwrap_or(SCOPE).to_owned()
 }
 
 /// A directory of a name of ours.
 fn unnamed(tree: Option<&Tree>, wanted: &Wanted, name: &str) -> Place {
     let Some(tree) = tree else {
-        let hint = "boot with systemd.unified_cgroup_hierarchy=1".to_owned();
-        return Place::Callers { why: "this system has no cgroups of version 2".to_owned(), hint };
+        return Place::Callers { why: "this system has no cgroups of version 2".to_owned(), hint: BOOT.to_owned() };
     };
     let mut refused = None;
     for dir in tree.delegated() {
@@ -170,7 +183,7 @@ fn obstacle(dir: &Path, controllers: &[&str]) -> Option<(String, String)> {
     if !unavailable.is_empty() {
         let names = unavailable.join(" ");
         let why = format!("{} has no controller for {names}", dir.display());
-        return Some((why, undelegated(&names)));
+        return Some((why, undelegated(dir, &unavailable)));
     }
     if lacking("cgroup.subtree_control").is_empty() || others(dir).is_empty() {
         return None;
@@ -186,9 +199,15 @@ pub fn lacking<'a>(dir: &Path, file: &str, controllers: &[&'a str]) -> Vec<&'a s
     controllers.iter().filter(|name| !listed.contains(name)).copied().collect()
 }
 
-/// How the controllers `names` are to be had.
-pub(super) fn undelegated(names: &str) -> String {
-    format!("have it delegated: `Delegate=yes` (or `Delegate={names}`) in user@.service")
+/// How the controllers `names`, which `dir` has not, are to be had.
+pub(super) fn undelegated(dir: &Path, names: &[&str]) -> String {
+    let highest = dir.ancestors().take_while(|dir| dir.join("cgroup.controllers").exists()).last();
+    if highest.is_some_and(|top| !lacking(top, "cgroup.controllers", names).is_empty()) {
+        let memory = if names.contains(&"memory") { ", or with cgroup_enable=memory" } else { "" };
+        return format!("the kernel has it in cgroup v1, or not at all: {BOOT}{memory}");
+    }
+    "have it delegated to you: write `[Service]` and `Delegate=yes` in `sudo systemctl edit user@.service`, and log in anew"
+        .to_owned()
 }
 
 /// Whether this process is in `dir` itself.
@@ -212,7 +231,8 @@ fn directory_at(tree: Option<&Tree>, path: &Path) -> Result<Option<Place>> {
         Err(_) => tree.own.join(path),
     };
     if path.components().eq(tree.mount.components()) {
-        bail!("linux.cgroupsPath: / is the root of all cgroups, and not a container's");
+        return Err(anyhow!("linux.cgroupsPath: / is the root of all cgroups, and not a container's"))
+            .hint(|| "name one below it, or none: the container gets one where you may make it");
     }
     // The nearest that is there already is where directories are made.
     let there = path.ancestors().find(|dir| dir.is_dir());

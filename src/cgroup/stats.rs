@@ -235,17 +235,21 @@ fn blkio(dir: &Path) -> Blkio {
 }
 
 fn hugetlb(dir: &Path) -> BTreeMap<String, Hugetlb> {
-    let entries = fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
-    let sizes = entries.filter_map(|entry| {
-        let name = entry.file_name().into_string().ok()?;
-        Some(name.strip_prefix("hugetlb.")?.strip_suffix(".current").filter(|size| !size.contains('.'))?.to_owned())
-    });
     let of = |size: &str| Hugetlb {
         usage: number(dir, &format!("hugetlb.{size}.current")),
         max: 0,
         failcnt: table(&text(dir, &format!("hugetlb.{size}.events"))).get("max").copied().unwrap_or_default(),
     };
-    sizes.map(|size| (size.clone(), of(&size))).collect()
+    page_sizes(dir).map(|size| (size.clone(), of(&size))).collect()
+}
+
+/// The sizes of huge pages that the cgroup counts, such as `2MB`.
+pub(super) fn page_sizes(dir: &Path) -> impl Iterator<Item = String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+    entries.filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        Some(name.strip_prefix("hugetlb.")?.strip_suffix(".current").filter(|size| !size.contains('.'))?.to_owned())
+    })
 }
 
 fn text(dir: &Path, file: &str) -> String {

@@ -29,14 +29,14 @@ pub fn set_limits(plan: &Process) -> Result<()> {
     }
     if let Some(attr) = &plan.scheduler {
         sched::setattr(attr).context("error setting scheduler").hint(|| {
-            "an ordinary user may raise the nice value and have SCHED_BATCH and SCHED_IDLE; the rest takes limits \
+            "process.scheduler: an ordinary user may raise the nice value and have SCHED_BATCH and SCHED_IDLE; the rest takes limits \
              (`ulimit -e`, `ulimit -r`), SCHED_DEADLINE a right on the host"
         })?;
     }
     if let Some((class, level)) = plan.io_priority {
         ioprio::set(class, level)
             .context("failed to set io priority")
-            .hint(|| "IOPRIO_CLASS_RT takes CAP_SYS_NICE on the host: use IOPRIO_CLASS_BE with a low number")?;
+            .hint(|| "process.ioPriority: IOPRIO_CLASS_RT takes CAP_SYS_NICE on the host: use IOPRIO_CLASS_BE with a low number")?;
     }
     if let Some(policy) = &plan.memory_policy {
         let nodes = policy.nodes.as_ref().map_or(&[][..], |set| &set.0);
@@ -49,7 +49,9 @@ pub fn set_limits(plan: &Process) -> Result<()> {
         let name = rlimit_name(*resource);
         process::setrlimit(*resource, *soft, *hard)
             .with_context(|| format!("error setting rlimit type {name} to {soft}:{hard}"))
-            .hint(|| format!("an ordinary user may only lower a hard limit: see `ulimit -H` for {name}"))?;
+            .hint(|| {
+                format!("process.rlimits: an ordinary user may only lower a hard limit: see `ulimit -H` for {name}")
+            })?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::error::WithHint;
 use crate::plan::devices::{Device, Kind, Wanted};
 use crate::sys::descriptor::Brief;
 use crate::sys::mount::{clone_path, clone_tree, move_mount, move_mount_to};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, major, minor, mknodat};
@@ -91,7 +91,7 @@ fn make_one(parent: BorrowedFd, device: &Device) -> Result<()> {
     {
         node = host_node(&path, &device.kind)?;
     }
-    let node = node.context("the host has no such device").hint(
+    let node = node.with_context(|| format!("the host has no such device ({})", device.kind)).hint(
         || "a rootless container can only be given device nodes that exist on the host: take it out of linux.devices",
     )?;
     if is_nodev(node.as_fd())? {
@@ -118,7 +118,13 @@ fn is_there(parent: BorrowedFd, name: &OsStr, kind: &Kind) -> Result<bool> {
     if is(&stat, SFlag::S_IFREG) && stat.st_size == 0 {
         return Ok(false);
     }
-    bail!("another file is in its place")
+    in_its_place("another file")
+}
+
+/// What the image has where a device is wanted stays.
+fn in_its_place<T>(what: &str) -> Result<T> {
+    Err(anyhow!("{what} is in its place"))
+        .hint(|| "remove that from the root file system, or the device from linux.devices of config.json")
 }
 
 fn is_nodev(file: BorrowedFd) -> nix::Result<bool> {
@@ -167,7 +173,7 @@ fn file_for_mount(parent: BorrowedFd, name: &OsStr, made: nix::Result<()>) -> Re
         return Ok(fd);
     }
     if is(&stat, SFlag::S_IFDIR) {
-        bail!("a directory is in its place");
+        return in_its_place("a directory");
     }
     Ok(fd)
 }
@@ -181,11 +187,11 @@ fn fifo(parent: BorrowedFd, name: &OsStr, wanted: &Wanted) -> Result<()> {
     // another file at any moment.
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let file = match openat(parent, name, flags, Mode::empty()) {
-        Err(Errno::ELOOP | Errno::ENXIO) => bail!("another file is in its place"),
+        Err(Errno::ELOOP | Errno::ENXIO) => return in_its_place("another file"),
         other => other.context("open the fifo")?,
     };
     if !is(&fstat(&file)?, SFlag::S_IFIFO) {
-        bail!("another file is in its place");
+        return in_its_place("another file");
     }
     let (uid, gid) = (wanted.uid.unwrap_or(0), wanted.gid.unwrap_or(0));
     fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).context("give the fifo its owner")?;

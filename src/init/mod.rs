@@ -242,7 +242,7 @@ fn set_up(
 
     step.begin("sysctl");
     for (file, value) in &plan.sysctl {
-        proc.write(&format!("sys/{file}"), value)?;
+        proc.set_parameter(file, value)?;
     }
 
     step.begin("root");

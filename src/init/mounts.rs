@@ -3,11 +3,12 @@
 use super::procfs::Procfs;
 use super::root::{Missing, Root, is};
 use super::{copy_up, idmap};
-use crate::error::WithHint;
+use crate::error::{WithHint, errno_of, with_hint};
+use crate::plan::mount_options;
 use crate::plan::mounts::{MAX_VALUE, Mount, Setting, What};
 use crate::sys::descriptor::Brief;
 use crate::sys::mount::*;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::mount::MsFlags;
@@ -48,12 +49,13 @@ fn open_source(mount: &Mount) -> Result<Option<Brief>> {
             Ok(None)
         }
         Err(Errno::ENOENT) => Err(Errno::ENOENT)
-            .context(format!("{} does not exist on the host", source.display()))
-            .hint(|| format!("make it, or take the mount on {} out of the configuration", mount.destination.display())),
+            .context("the source does not exist on the host")
+            .hint(|| "make it, or take the mount out of config.json; a relative source is looked for in the bundle"),
         Err(Errno::EMFILE) => Err(Errno::EMFILE).hint(
             || "the sources of all bind mounts are open at once: raise the hard limit of open files (`ulimit -Hn`)",
         ),
         Err(Errno::EACCES) => Err(Errno::EACCES)
+            .context("the source is out of your reach")
             .hint(|| format!("every directory on the way to {} has to be searchable for you", source.display())),
         Err(e) => Err(e.into()),
     }
@@ -80,7 +82,7 @@ fn make_one(root: &Root, mount: &Mount, source: Option<Brief>, proc: &Procfs) ->
         }
         What::FileSystem { fstype, source, options, fallback } => {
             match file_system(root, mount, fstype, source, options, proc) {
-                Err(e) if crate::error::errno_of(&e) == Some(Errno::EPERM) => match fallback {
+                Err(e) if errno_of(&e) == Some(Errno::EPERM) => match fallback {
                     Some(host) => {
                         log::debug!("{mount}: the kernel refuses a new one, the host's {} is bound", host.display());
                         let host =
@@ -96,12 +98,23 @@ fn make_one(root: &Root, mount: &Mount, source: Option<Brief>, proc: &Procfs) ->
     }
 }
 
+/// What the kernel refuses to mount for an ordinary user.
 fn explain(error: anyhow::Error, fstype: &CStr) -> anyhow::Error {
+    // A user namespace may mount these (FS_USERNS_MOUNT): that it may not now has another reason.
+    const FOR_USERS: [&CStr; 10] =
+        [c"tmpfs", c"ramfs", c"proc", c"sysfs", c"devpts", c"mqueue", c"cgroup2", c"overlay", c"fuse", c"binder"];
     if fstype == c"proc" {
         let hint = "the kernel mounts a new /proc only where the caller's own /proc is whole; in a container it is \
                     masked: run that one with an unmasked /proc (podman: --security-opt unmask=/proc/*, docker: \
                     --security-opt systempaths=unconfined)";
-        return crate::error::with_hint(error, hint);
+        return with_hint(error, hint);
+    }
+    if !FOR_USERS.contains(&fstype) {
+        let fstype = fstype.to_string_lossy();
+        let hint = format!(
+            "only root of the host may mount {fstype}: have it mounted there, and show the directory with the option bind"
+        );
+        return with_hint(error, hint);
     }
     error
 }
@@ -135,7 +148,8 @@ fn bind(root: &Root, mount: &Mount, source: BorrowedFd, recursive: bool, whole_t
     let (target, _) = root.ensure(&mount.destination, missing)?;
     if directory != is(&fstat(&target)?, SFlag::S_IFDIR) {
         let (source, target) = if directory { ("a directory", "a file") } else { ("a file", "a directory") };
-        bail!("the source is {source} and the destination in the rootfs {target}");
+        return Err(anyhow!("the source is {source} and the destination in the rootfs {target}"))
+            .hint(|| format!("choose a destination that is {source} too, or is not there: it is made"));
     }
     attach(tree.as_fd(), target.as_fd())?;
     propagate(tree.as_fd(), mount)
@@ -191,11 +205,14 @@ fn file_system(
     let late = tmpfs && mount.attr.set & MOUNT_ATTR_RDONLY != 0;
     let attributes = if late { mount.attr.set & !MOUNT_ATTR_RDONLY } else { mount.attr.set };
     let context = FsContext::open(fstype).or_else(|e| match e {
-        Errno::ENODEV => Err(e).with_context(|| format!("the kernel knows no file system {fstype:?}")),
+        Errno::ENODEV => Err(e)
+            .with_context(|| format!("the kernel knows no file system {fstype:?}"))
+            .hint(|| "/proc/filesystems lists those that it knows; root of the host may load others (modprobe)"),
         other => Err(other).context("fsopen"),
     })?;
-    let configured = configure(&context, source, &settings).and_then(|()| Ok(context.mount(attributes)?));
-    let detached = configured.map_err(|e| explained(&context, e))?;
+    context.set(c"source", Some(source)).map_err(|e| explained(&context, e)).context("source")?;
+    set_all(&context, &settings)?;
+    let detached = context.mount(attributes).map_err(|e| explained(&context, e))?;
     set_attributes(detached.as_fd(), true, &mount.tree_attr)?;
     if mount.copy_up && !made {
         copy_up::copy(target.as_fd(), detached.as_fd()).context("tmpcopyup")?;
@@ -249,28 +266,31 @@ fn mount_flags(attributes: u64) -> Option<MsFlags> {
 }
 
 fn reconfigure(mounted: BorrowedFd, settings: &[Setting]) -> Result<()> {
+    const WHAT: &str = "change the options of the file system";
     let not_ours = || "only the options of a file system that the container has mounted itself can be changed";
-    let context = FsContext::of(mounted).context("fspick").hint(not_ours)?;
-    let changed = set_all(&context, settings).and_then(|()| context.reconfigure().hint(not_ours));
-    changed.map_err(|e| explained(&context, e).context("change the options of the file system"))
+    let context = FsContext::of(mounted).context(WHAT).hint(not_ours)?;
+    set_all(&context, settings).context(WHAT)?;
+    context.reconfigure().map_err(|e| explained(&context, e)).context(WHAT).hint(not_ours)
 }
 
 /// The kernel often has more to say than an error number.
-fn explained(context: &FsContext, error: anyhow::Error) -> anyhow::Error {
+fn explained(context: &FsContext, errno: Errno) -> anyhow::Error {
     match context.messages() {
-        text if text.is_empty() => error,
-        text => error.context(text),
+        text if text.is_empty() => errno.into(),
+        text => anyhow::Error::new(errno).context(text),
     }
-}
-
-fn configure(context: &FsContext, source: &CStr, settings: &[Setting]) -> Result<()> {
-    context.set(c"source", Some(source)).context("source")?;
-    set_all(context, settings)
 }
 
 fn set_all(context: &FsContext, settings: &[Setting]) -> Result<()> {
     for (key, value) in settings {
-        context.set(key, value.as_deref()).with_context(|| format!("option {}", key.to_string_lossy()))?;
+        let text = |part: &CStr| part.to_string_lossy().into_owned();
+        let option = value.as_deref().map_or_else(|| text(key), |value| format!("{}={}", text(key), text(value)));
+        let set = context.set(key, value.as_deref()).map_err(|e| explained(context, e));
+        let set = set.with_context(|| format!("option {option}"));
+        match mount_options::meant(&[option]) {
+            Some(word) => set.hint(|| format!("did you mean {word}?"))?,
+            None => set?,
+        }
     }
     Ok(())
 }
@@ -288,7 +308,8 @@ fn mount_point(root: &Root, mount: &Mount, fstype: &CStr) -> Result<(Brief, bool
     };
     match ordinary {
         Some(fd) => Ok((fd, false)),
-        None => bail!("filesystem {:?} must be mounted on ordinary directory", fstype.to_string_lossy()),
+        None => Err(anyhow!("filesystem {:?} must be mounted on ordinary directory", fstype.to_string_lossy()))
+            .hint(|| "in the root file system there is a link or a file in its place: remove it"),
     }
 }
 
@@ -327,11 +348,17 @@ fn data(settings: &[Setting]) -> Vec<u8> {
 
 /// What is there keeps all that the options do not name: a locked flag of the host above all.
 fn remount(root: &Root, mount: &Mount, options: &[Setting]) -> Result<()> {
-    let fd = root.at(&mount.destination)?;
+    let fd = root.at(&mount.destination).context("look it up in the rootfs")?;
     if !options.is_empty() {
         reconfigure(fd.as_fd(), options)?;
     }
-    set_attributes(fd.as_fd(), false, &mount.attr)?;
+    set_attributes(fd.as_fd(), false, &mount.attr).map_err(|e| match errno_of(&e) {
+        Some(Errno::EINVAL) => {
+            let hint = "the option remount changes what an entry before it has mounted there: is there one?";
+            with_hint(e, hint)
+        }
+        _ => e,
+    })?;
     set_attributes(fd.as_fd(), true, &mount.tree_attr)?;
     propagate(fd.as_fd(), mount)
 }

@@ -1,6 +1,7 @@
 //! What init does in its new namespaces before anything is mounted: ids, clocks, keyring, and the parting from our own
 //! binary.
 use super::procfs::Procfs;
+use crate::error::WithHint;
 use crate::host::IdMap;
 use crate::plan::Plan;
 use crate::plan::ids::Writer;
@@ -61,7 +62,9 @@ pub fn part_from_binary(path: Option<&Path>) -> Result<()> {
 pub fn enter_time_namespace(plan: &Plan, proc: &Procfs) -> Result<()> {
     nix::sched::unshare(nix::sched::CloneFlags::from_bits_retain(CLONE_NEWTIME)).context("unshare")?;
     for offset in &plan.namespaces.clock_offsets {
-        proc.write("self/timens_offsets", &format!("{} {} {}", offset.clock, offset.secs, offset.nanosecs))?;
+        proc.write("self/timens_offsets", &format!("{} {} {}", offset.clock, offset.secs, offset.nanosecs))
+            .with_context(|| format!("linux.timeOffsets.{}: set the clock", offset.clock))
+            .hint(|| "it can go back to 0, the start of the machine, and ahead by 146 years")?;
     }
     let file = openat(AT_FDCWD, "/proc/self/ns/time_for_children", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
     process::setns(file.as_fd(), CLONE_NEWTIME).context("enter the time namespace")

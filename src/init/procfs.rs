@@ -1,7 +1,9 @@
 //! /proc through a descriptor of the host's own procfs, taken before the rootfs is touched and checked: a
 //! racing container cannot turn a write into one to another file (CVE-2025-52881, CVE-2019-19921).
+use crate::error::{WithHint, errno_of};
 use crate::sys::descriptor::Brief;
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{Mode, fstat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
@@ -47,6 +49,18 @@ impl Procfs {
         // The last step is a magic link, into the file system of namespaces.
         let opened = directory.and_then(|ns| openat(&ns, kind, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()));
         opened.with_context(|| format!("open /proc/{pid}/ns/{kind}"))
+    }
+
+    /// Sets the kernel parameter whose file below /proc/sys is `file`.
+    pub fn set_parameter(&self, file: &str, value: &str) -> Result<()> {
+        let written = self.write(&format!("sys/{file}"), value).context("linux.sysctl");
+        let hint = match written.as_ref().err().and_then(errno_of) {
+            Some(Errno::ENOENT) => "this kernel has no such parameter, or it is not one of each namespace",
+            Some(Errno::EACCES | Errno::EPERM) => "it is one of the whole host: only root may set it there",
+            Some(Errno::EINVAL | Errno::ERANGE) => "the kernel does not take this value",
+            _ => return written,
+        };
+        written.hint(|| hint)
     }
 
     /// Writes `value` to `path` below it in one write.

@@ -1,4 +1,5 @@
 //! The descriptors handed through rrunc: a service manager's sockets and the caller's own `--preserve-fds`.
+use crate::error::WithHint;
 use crate::sys::descriptor;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -26,9 +27,11 @@ pub fn passed_fds(listen: RawFd, preserve: RawFd, inherited: impl Fn(RawFd) -> n
         inherited(fd).with_context(|| format!("unable to stat LISTEN_FDS descriptor {} (of {listen})", fd - 3))?;
     }
     for fd in first..end {
-        inherited(fd).with_context(|| {
-            format!("unable to stat preserved-fd {} (of {preserve}): stat /proc/self/fd/{fd}", fd - first)
-        })?;
+        inherited(fd)
+            .with_context(|| {
+                format!("unable to stat preserved-fd {} (of {preserve}): stat /proc/self/fd/{fd}", fd - first)
+            })
+            .hint(|| format!("--preserve-fds {preserve} takes the open descriptors {first} to {}", end - 1))?;
     }
     let env = if listen > 0 { vec![format!("LISTEN_FDS={listen}"), "LISTEN_PID=1".to_owned()] } else { Vec::new() };
     Ok(PassedFds { kept: 3..end, env })

@@ -2,6 +2,7 @@
 use super::Findings;
 use super::ids::View;
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Spec};
+use std::fmt;
 use std::path::PathBuf;
 
 /// A node that has to be at `path`.
@@ -37,6 +38,16 @@ pub enum Kind {
     Block(u32, u32),
     /// A fifo, the one kind we can make.
     Fifo,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::Character(major, minor) => write!(f, "character device {major}:{minor}"),
+            Kind::Block(major, minor) => write!(f, "block device {major}:{minor}"),
+            Kind::Fifo => f.write_str("fifo"),
+        }
+    }
 }
 
 /// The nodes every container has (config-linux.md, "Default Devices"); ptmx and console come with the terminals.
@@ -76,13 +87,14 @@ pub(super) fn plan(spec: &Spec, own_dev: bool, view: &View, findings: &mut Findi
 fn listed_device(device: &LinuxDevice, view: &View) -> Result<Device, String> {
     let path = device.path().clone();
     if !path.is_absolute() {
-        return Err(format!("path {} is not absolute", path.display()));
+        return Err(format!("path {} is not absolute: it has to begin with a slash", path.display()));
     }
     if path.file_name().is_none() {
         return Err(format!("path {} names no file", path.display()));
     }
-    let number = |value: i64| u32::try_from(value).map_err(|_| format!("{value} is not a device number"));
-    let numbers = || Ok::<_, String>((number(device.major())?, number(device.minor())?));
+    let number =
+        |name: &str, value: i64| u32::try_from(value).map_err(|_| format!("{name} {value} is not a device number"));
+    let numbers = || Ok::<_, String>((number("major", device.major())?, number("minor", device.minor())?));
     let mode = device.file_mode().map(|mode| mode & 0o7777);
     let wanted = Wanted { mode, uid: device.uid(), gid: device.gid() };
     let kind = match device.typ() {
@@ -90,10 +102,10 @@ fn listed_device(device: &LinuxDevice, view: &View) -> Result<Device, String> {
         LinuxDeviceType::B => numbers().map(|(major, minor)| Kind::Block(major, minor))?,
         LinuxDeviceType::P => {
             if let Some(uid) = wanted.uid.filter(|uid| !view.has_uid(*uid)) {
-                return Err(format!("uid {uid} is not mapped"));
+                return Err(format!("uid {uid} is not mapped: {}", view.uids_to_name()));
             }
             if let Some(gid) = wanted.gid.filter(|gid| !view.has_gid(*gid)) {
-                return Err(format!("gid {gid} is not mapped"));
+                return Err(format!("gid {gid} is not mapped: {}", view.gids_to_name()));
             }
             Kind::Fifo
         }

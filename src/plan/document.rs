@@ -1,6 +1,7 @@
 //! What concerns the configuration as a whole: its version, annotations and hooks. A hook that could not run is an error
 //! here and not in the middle of `start` or `delete`.
 use super::Findings;
+use super::process::NAME_AND_VALUE;
 use oci_spec::runtime::{Hook, Spec};
 
 /// The hooks of the configuration, in the order they run.
@@ -62,8 +63,12 @@ fn check_version(version: &str, findings: &mut Findings) {
     match major(version) {
         // Early 1.0 candidates are what old tools still write.
         Some(0 | 1) => {}
-        Some(_) => findings.problem("ociVersion", format!("{version} is not supported (1.x is)")),
-        None => findings.problem("ociVersion", format!("{version:?} is not a semantic version")),
+        Some(_) => findings.problem("ociVersion", format!("{version} is not supported: rrunc knows 1.x")),
+        None => findings.mendable(
+            "ociVersion",
+            format!("{version:?} is not a semantic version"),
+            "write three numbers, those of the specification that the configuration follows: \"1.0.2\"",
+        ),
     }
 }
 
@@ -91,9 +96,10 @@ fn check_hook(at: &str, hook: &Hook, findings: &mut Findings) {
     if let Some(seconds) = hook.timeout().filter(|seconds| *seconds <= 0) {
         findings.problem(&format!("{at}.timeout"), format!("{seconds} must be greater than zero"));
     }
-    for entry in hook.env().iter().flatten() {
+    for (i, entry) in hook.env().iter().flatten().enumerate() {
         if entry.split_once('=').is_none_or(|(name, _)| name.is_empty()) {
-            findings.problem(&format!("{at}.env"), format!("invalid environment variable {entry:?}: missing '='"));
+            let problem = format!("invalid environment variable {entry:?}: missing '='");
+            findings.mendable(&format!("{at}.env[{i}]"), problem, NAME_AND_VALUE);
         }
     }
     let texts = hook.args().iter().flatten().chain(hook.env().iter().flatten());
@@ -140,7 +146,7 @@ mod tests {
             let found = problems("ociVersion", json!(bad));
             assert!(found.len() == 1 && found[0].contains("is not a semantic version"), "{bad}: {found:?}");
         }
-        assert_eq!(problems("ociVersion", json!("2.0.0")), ["ociVersion: 2.0.0 is not supported (1.x is)"]);
+        assert_eq!(problems("ociVersion", json!("2.0.0")), ["ociVersion: 2.0.0 is not supported: rrunc knows 1.x"]);
     }
 
     #[test]
@@ -164,8 +170,8 @@ mod tests {
                 (json!({"path": "bin/true"}), ".path: bin/true must be absolute"),
                 (json!({"path": "/a", "timeout": 0}), ".timeout: 0 must be greater than zero"),
                 (json!({"path": "/a", "timeout": -3}), ".timeout: -3 must be greater than zero"),
-                (json!({"path": "/a", "env": ["A"]}), ".env: invalid environment variable \"A\": missing '='"),
-                (json!({"path": "/a", "env": ["=A"]}), ".env: invalid environment variable \"=A\": missing '='"),
+                (json!({"path": "/a", "env": ["A"]}), ".env[0]: invalid environment variable \"A\": missing '='"),
+                (json!({"path": "/a", "env": ["=A"]}), ".env[0]: invalid environment variable \"=A\": missing '='"),
                 (json!({"path": "/a", "args": ["a\0b"]}), ": \"a\\0b\" holds a NUL byte"),
             ] {
                 assert_eq!(of(hook), [format!("hooks.{kind}[1]{text}")]);

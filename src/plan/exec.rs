@@ -5,8 +5,9 @@ use super::landlock::{self, Landlock};
 use super::{Findings, Process, process, scheduling};
 use crate::bundle::{self, Bundle};
 use crate::cpulist::Set;
+use crate::error::WithHint;
 use crate::host::{Host, IdMap};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use oci_spec::runtime::{self, Capability, LinuxCapabilities, UserBuilder};
 use std::path::PathBuf;
 
@@ -78,7 +79,7 @@ pub fn plan(container: &Bundle, request: &Request, ids: &Ids, host: &Host) -> Re
     let mut warnings = Vec::new();
     let document = match &request.document {
         Some(bytes) => {
-            let document = bundle::parse_process(bytes, &mut warnings).context("process document")?;
+            let document = bundle::parse_process(bytes, &mut warnings).context("--process")?;
             inheriting(document, container)
         }
         None => merged(container, request)?,
@@ -148,7 +149,7 @@ fn merged(container: &Bundle, request: &Request) -> Result<runtime::Process> {
     let Some(process) = container.spec.process() else { bail!("process property must not be empty") };
     let mut process = process.clone();
     if request.args.is_empty() {
-        bail!("exec args cannot be empty");
+        return Err(anyhow!("exec args cannot be empty")).hint(|| "name the program to run, as in `rrunc exec ID sh`");
     }
     process.set_args(Some(request.args.clone()));
     process.set_terminal(Some(false));
@@ -201,7 +202,8 @@ fn merge_capabilities(process: &mut runtime::Process, names: &[String]) -> Resul
         let upper = name.to_uppercase();
         let full = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
         let known: Result<Capability, _> = serde_json::from_value(serde_json::Value::String(full));
-        wanted.push(known.ok().with_context(|| format!("--cap: unknown capability {name:?}"))?);
+        let known = known.map_err(|_| anyhow!("--cap: unknown capability {name:?}"));
+        wanted.push(known.hint(|| "capabilities(7) lists them, such as CAP_NET_ADMIN; CAP_ may be left out")?);
     }
     let mut sets: LinuxCapabilities = process.capabilities().clone().unwrap_or_else(empty_sets);
     let with = |set: &Option<runtime::Capabilities>| {

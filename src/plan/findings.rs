@@ -3,6 +3,7 @@
 use crate::error::with_hint;
 use anyhow::{Result, anyhow};
 use std::fmt::Display;
+use std::path::Path;
 
 /// What has been found so far.
 #[derive(Default)]
@@ -26,12 +27,23 @@ impl Findings {
         self.problems.push(format!("{path}: {problem}"));
     }
 
+    /// The same, and how to mend it.
+    pub(super) fn mendable(&mut self, path: &str, problem: impl Display, hint: impl Into<String>) {
+        self.problem(path, problem);
+        self.hint(hint);
+    }
+
     /// How to mend a problem just found; said once, however many problems it mends.
     pub(super) fn hint(&mut self, hint: impl Into<String>) {
         let hint = hint.into();
         if !self.hints.contains(&hint) {
             self.hints.push(hint);
         }
+    }
+
+    /// `file` at the JSON path `path` is relative, and nothing says to what.
+    pub(super) fn not_absolute(&mut self, path: &str, file: &Path) {
+        self.problem(path, format!("{} is not absolute: it has to begin with a slash", file.display()));
     }
 
     pub(super) fn warn(&mut self, warning: impl Into<String>) {

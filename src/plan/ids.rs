@@ -64,6 +64,16 @@ impl<'a> View<'a> {
         self.gid.is_none_or(|map| covers_inside(map, gid))
     }
 
+    /// Which user ids there are, for who has named another.
+    pub(super) fn uids_to_name(&self) -> String {
+        to_name("uid", self.uid)
+    }
+
+    /// The same for group ids.
+    pub(super) fn gids_to_name(&self) -> String {
+        to_name("gid", self.gid)
+    }
+
     /// Whether setgroups(2) is allowed inside.
     pub fn setgroups(&self) -> bool {
         self.setgroups
@@ -111,6 +121,18 @@ fn inside(map: &[IdMap], namespace: &[IdMap]) -> Option<Vec<IdMap>> {
     Some(found)
 }
 
+fn to_name(kind: &str, map: Option<&[IdMap]>) -> String {
+    let range = |m: &IdMap| match m.size {
+        1 => m.inside.to_string(),
+        size => format!("{}-{}", m.inside, u64::from(m.inside) + u64::from(size) - 1),
+    };
+    let ranges: Vec<_> = map.unwrap_or_default().iter().map(range).collect();
+    format!(
+        "the {kind}s of the container are {}: name one of them, or map more in linux.{kind}Mappings",
+        ranges.join(", ")
+    )
+}
+
 fn covers_inside(map: &[IdMap], id: u32) -> bool {
     map.iter().any(|m| id >= m.inside && u64::from(id) < u64::from(m.inside) + u64::from(m.size))
 }
@@ -127,7 +149,8 @@ pub(super) fn plan(spec: &Spec, host: &Host, namespaces: &Namespaces, findings: 
         if !uid.is_empty() || !gid.is_empty() {
             let problem = "user namespaces enabled, but both namespace path and non-matching mapping specified -- you \
                            may only provide one";
-            findings.problem("linux.uidMappings", problem);
+            let hint = "remove linux.uidMappings and linux.gidMappings: the namespace that is joined has its own";
+            findings.mendable("linux.uidMappings", problem, hint);
         }
         return None;
     }
@@ -135,13 +158,17 @@ pub(super) fn plan(spec: &Spec, host: &Host, namespaces: &Namespaces, findings: 
         return None;
     }
     if uid.is_empty() != gid.is_empty() {
-        let missing = if uid.is_empty() { "UID" } else { "GID" };
-        findings.problem("linux", format!("rootless containers requires at least one {missing} mapping"));
+        let (kind, own) = if uid.is_empty() { ("uid", host.uid) } else { ("gid", host.gid) };
+        let problem = format!("rootless containers requires at least one {} mapping", kind.to_uppercase());
+        let hint = format!(
+            "add [{{\"containerID\": 0, \"hostID\": {own}, \"size\": 1}}], or leave out the mappings of the other kind too"
+        );
+        findings.mendable(&format!("linux.{kind}Mappings"), problem, hint);
         return None;
     }
     for (field, map) in [("linux.uidMappings", &uid), ("linux.gidMappings", &gid)] {
-        if let Some(problem) = impossible(map) {
-            findings.problem(field, problem);
+        if let Some((at, problem)) = impossible(map) {
+            findings.problem(&format!("{field}[{at}]"), problem);
             return None;
         }
     }
@@ -163,22 +190,24 @@ pub(super) fn given(mappings: Option<&Vec<LinuxIdMapping>>) -> Vec<IdMap> {
     mappings.map_or_else(Vec::new, |list| list.iter().map(convert).collect())
 }
 
-/// What the kernel would answer with a bare EINVAL (user_namespaces(7)): ids that do not exist, or that mean two.
-pub(super) fn impossible(map: &[IdMap]) -> Option<String> {
+/// What the kernel would answer with a bare EINVAL (user_namespaces(7)): ids that do not exist, or that mean two. The
+/// number of the mapping, and what is wrong with it.
+pub(super) fn impossible(map: &[IdMap]) -> Option<(usize, String)> {
     let end = |first: u32, m: &IdMap| u64::from(first) + u64::from(m.size);
     for (at, m) in map.iter().enumerate() {
         let IdMap { inside, outside, size } = m;
         if *size == 0 {
-            return Some(format!("containerID {inside}, hostID {outside}: size is 0"));
+            return Some((at, "its size is 0: it maps nothing".to_owned()));
         }
         if end((*inside).max(*outside), m) > u64::from(u32::MAX) {
-            return Some(format!("containerID {inside}, hostID {outside}, size {size}: there are no such ids"));
+            let last = u32::MAX - 1;
+            return Some((at, format!("{size} ids from {} on: the last there is is {last}", inside.max(outside))));
         }
         let crosses = |a: u32, other: &IdMap, b: u32| u64::from(a) < end(b, other) && u64::from(b) < end(a, m);
         let before = &map[..at];
-        if let Some(other) = before.iter().find(|o| crosses(*inside, o, o.inside) || crosses(*outside, o, o.outside)) {
-            let (first, second) = ((other.inside, other.outside), (inside, outside));
-            return Some(format!("the mappings {first:?} and {second:?} (containerID, hostID) overlap"));
+        let crossed = |o: &IdMap| crosses(*inside, o, o.inside) || crosses(*outside, o, o.outside);
+        if let Some(other) = before.iter().position(crossed) {
+            return Some((at, format!("has ids that [{other}] has too: an id is mapped once, inside and on the host")));
         }
     }
     None
@@ -213,6 +242,9 @@ fn writer(host: &Host, uid: &[IdMap], gid: &[IdMap]) -> Writer {
     }
 }
 
+/// The first of the ids that useradd(8) gives out for containers. Those below it are of accounts of the host.
+const FIRST_SUBORDINATE: u32 = 100_000;
+
 /// Whether the user may map what is asked for: its own id, and what /etc/subuid or /etc/subgid grants.
 fn check_granted(kind: &str, map: &[IdMap], own: u32, granted: &[Range], host: &Host, findings: &mut Findings) {
     for m in map {
@@ -222,17 +254,21 @@ fn check_granted(kind: &str, map: &[IdMap], own: u32, granted: &[Range], host: &
             continue;
         }
         let (first, last) = (m.outside, end.saturating_sub(1));
-        let mend = if host.map_helpers.is_none() && granted.is_empty() {
-            "install newuidmap and newgidmap (package uidmap or shadow-utils) and add".to_owned()
-        } else {
-            "add".to_owned()
-        };
         let problem = format!("host {kind}s {first}-{last} are not yours to map");
         findings.problem(&format!("linux.{kind}Mappings"), problem);
+        if host.map_helpers.is_none() {
+            findings.hint("install newuidmap and newgidmap (package uidmap or shadow-utils)");
+        }
+        let ranges = granted.iter().map(|r| format!(", {}-{}", r.start, u64::from(r.start) + u64::from(r.size) - 1));
+        let ranges: String = ranges.collect();
         findings.hint(format!(
-            "{mend} a range that holds {first}-{last} to /etc/sub{kind}, for example `sudo usermod --add-sub{kind}s \
-             {first}-{last} $USER`"
+            "as hostID of {kind}s you may name {own}{ranges} (your own, and what /etc/sub{kind} grants): leave the mappings \
+             out to have all of these"
         ));
+        // Never the advice to take over accounts of the host.
+        if first >= FIRST_SUBORDINATE {
+            findings.hint(format!("`sudo usermod --add-sub{kind}s {first}-{last} $USER` grants {first}-{last} too"));
+        }
     }
 }
 
@@ -246,19 +282,16 @@ mod tests {
             runs.iter().map(|&(inside, outside, size)| IdMap { inside, outside, size }).collect()
         };
         for (runs, expected) in [
-            (&[(0, 1000, 0)][..], "size is 0"),
-            (&[(0, u32::MAX, 1)], "no such ids"),
-            (&[(5, 0, u32::MAX)], "no such ids"),
-            (&[(0, 1000, 1), (0, 2000, 1)], "overlap"),
-            (&[(0, 1000, 10), (10, 1009, 1)], "overlap"),
+            (&[(0, 1000, 0)][..], (0, "its size is 0")),
+            (&[(0, u32::MAX, 1)], (0, "1 ids from 4294967295 on: the last there is is 4294967294")),
+            (&[(5, 0, u32::MAX)], (0, "4294967295 ids from 5 on")),
+            (&[(0, 1000, 1), (0, 2000, 1)], (1, "has ids that [0] has too")),
+            (&[(0, 1000, 10), (10, 1009, 1)], (1, "has ids that [0] has too")),
+            (&[(0, 1000, 1), (1, 100_000, 65536), (65537, 5, u32::MAX - 65537)], (2, "has ids that [0] has too")),
         ] {
-            let problem = impossible(&map(runs));
-            assert!(problem.as_ref().is_some_and(|text| text.contains(expected)), "{runs:?}: {problem:?}");
+            let (at, problem) = impossible(&map(runs)).expect(expected.1);
+            assert!(at == expected.0 && problem.contains(expected.1), "{runs:?}: {at}: {problem}");
         }
-        assert_eq!(
-            impossible(&map(&[(0, 1000, 1), (1, 100_000, 65536), (65537, 5, u32::MAX - 65537)])),
-            Some("the mappings (0, 1000) and (65537, 5) (containerID, hostID) overlap".into())
-        );
         assert_eq!(impossible(&map(&[(0, 1000, 1), (1, 100_000, 65536)])), None);
     }
 

@@ -21,10 +21,10 @@ pub(super) fn plan(process: &Process, modules: Modules, findings: &mut Findings)
     let labels = Labels { apparmor: given(process.apparmor_profile()), selinux: given(process.selinux_label()) };
     if let Some(profile) = labels.apparmor.as_ref().filter(|_| !modules.apparmor) {
         let problem = format!("apparmor failed to apply profile: {profile}: AppArmor is not enabled on this host");
-        findings.problem("process.apparmorProfile", problem);
+        findings.mendable("process.apparmorProfile", problem, "leave the profile out on this host");
     }
     if labels.selinux.is_some() && !modules.selinux {
-        findings.problem("process.selinuxLabel", NO_SELINUX);
+        findings.mendable("process.selinuxLabel", NO_SELINUX, "leave the label out on this host");
     }
     labels
 }
@@ -32,7 +32,7 @@ pub(super) fn plan(process: &Process, modules: Modules, findings: &mut Findings)
 pub(super) fn mount_label(linux: Option<&Linux>, modules: Modules, findings: &mut Findings) -> Option<CString> {
     let label = linux.and_then(|l| l.mount_label().as_deref()).filter(|label| !label.is_empty())?;
     if !modules.selinux {
-        findings.problem("linux.mountLabel", NO_SELINUX);
+        findings.mendable("linux.mountLabel", NO_SELINUX, "leave the label out on this host");
     }
     let text = CString::new(label);
     if text.is_err() {

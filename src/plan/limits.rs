@@ -13,10 +13,12 @@ use oci_spec::runtime::{LinuxCpu, LinuxMemory, LinuxResources, Spec};
 pub(super) fn plan(spec: &Spec, cgroup: &Place, findings: &mut Findings) -> Vec<Setting> {
     let Some(linux) = spec.linux() else { return Vec::new() };
     if linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()) {
-        findings.problem("linux.netDevices", "network devices are not supported for rootless containers");
+        let problem = "network devices are not supported for rootless containers";
+        findings.mendable("linux.netDevices", problem, "leave it out: only root of the host may move its devices");
     }
     if linux.intel_rdt().is_some() {
-        findings.problem("linux.intelRdt", "intelRdt is specified in config, but resctrl can only be used by root");
+        let problem = "intelRdt is specified in config, but resctrl can only be used by root";
+        findings.mendable("linux.intelRdt", problem, "leave it out");
     }
     let Some(resources) = linux.resources() else { return Vec::new() };
     if resources.devices().as_ref().is_some_and(|rules| !rules.is_empty()) {
@@ -141,8 +143,8 @@ fn check_memory(memory: &LinuxMemory, wrong: &mut impl FnMut(String, &str)) {
 
 fn check_cpu(cpu: &LinuxCpu, wrong: &mut impl FnMut(String, &str)) {
     let quota = cpu.quota().and_then(|quota| u64::try_from(quota).ok()).filter(|quota| *quota > 0);
-    if cpu.burst().zip(quota).is_some_and(|(burst, quota)| burst > quota) {
-        wrong("cpu.burst".to_owned(), "is above the quota");
+    if let Some((burst, quota)) = cpu.burst().zip(quota).filter(|(burst, quota)| burst > quota) {
+        wrong("cpu.burst".to_owned(), &format!("{burst} is above the quota {quota}"));
     }
     for (name, set) in [
         ("realtimeRuntime", cpu.realtime_runtime().is_some_and(|time| time != 0)),
@@ -251,7 +253,7 @@ mod tests {
             (json!({"blockIO": weights}), "blockIO.weightDevice[1]: has neither weight nor leafWeight"),
             (json!({"blockIO": {"leafWeight": 10}}), "blockIO.leafWeight: cgroup v2 has no such limit"),
             (json!({"rdma": {"mlx5_0": {}}}), "rdma.mlx5_0: has neither hcaHandles nor hcaObjects"),
-            (json!({"cpu": {"quota": 10, "burst": 11}}), "cpu.burst: is above the quota"),
+            (json!({"cpu": {"quota": 10, "burst": 11}}), "cpu.burst: 11 is above the quota 10"),
             (json!({"cpu": {"realtimeRuntime": 1}}), "cpu.realtimeRuntime: cgroup v2 has no such limit"),
             (json!({"cpu": {"realtimePeriod": 1}}), "cpu.realtimePeriod: cgroup v2 has no such limit"),
             (json!({"memory": {"kernel": 1}}), "memory.kernel: cgroup v2 has no such limit"),

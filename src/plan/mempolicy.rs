@@ -20,14 +20,20 @@ pub(super) fn plan(policy: &LinuxMemoryPolicy, findings: &mut Findings) -> Optio
     let nodes = match list.map(Set::parse).transpose() {
         Ok(nodes) => nodes,
         Err(problem) => {
-            findings.problem(PATH, format!("invalid memory policy nodes {:?}: {problem}", list.unwrap_or_default()));
+            let problem = format!("invalid memory policy nodes {:?}: {problem}", list.unwrap_or_default());
+            findings.mendable(
+                PATH,
+                problem,
+                "write linux.memoryPolicy.nodes as a list of numbers and ranges: \"0-1,3\"",
+            );
             return None;
         }
     };
     let count = nodes.map_or(0, |nodes| nodes.count());
     match policy.mode() {
         MemoryPolicyModeType::MpolDefault | MemoryPolicyModeType::MpolLocal if count > 0 => {
-            findings.problem(PATH, format!("memory policy mode requires 0 nodes but got {count}"));
+            let problem = format!("memory policy mode requires 0 nodes but got {count}");
+            findings.mendable(PATH, problem, "leave out linux.memoryPolicy.nodes, or choose a mode that has nodes");
         }
         MemoryPolicyModeType::MpolBind
         | MemoryPolicyModeType::MpolInterleave
@@ -35,7 +41,8 @@ pub(super) fn plan(policy: &LinuxMemoryPolicy, findings: &mut Findings) -> Optio
         | MemoryPolicyModeType::MpolPreferredMany
             if count == 0 =>
         {
-            findings.problem(PATH, "memory policy mode requires at least one node but got 0");
+            let problem = "memory policy mode requires at least one node but got 0";
+            findings.mendable(PATH, problem, "name them in linux.memoryPolicy.nodes: \"0\"");
         }
         // MPOL_PREFERRED without a node means the local one.
         _ => {}

@@ -274,10 +274,11 @@ fn plan_names(
     let mut name = |key: &str, value: &Option<String>| {
         let value = value.clone().filter(|v| !v.is_empty())?;
         if !own {
-            findings.problem(key, format!("unable to set {key} without a private UTS namespace"));
+            let problem = format!("unable to set {key} without a private UTS namespace");
+            findings.mendable(key, problem, namespaces::Kind::Uts.hint());
         }
         if value.len() > 64 {
-            findings.problem(key, "longer than 64 bytes");
+            findings.problem(key, format!("{value:?} is longer than the 64 bytes that the kernel takes"));
         }
         Some(value)
     };

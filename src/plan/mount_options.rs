@@ -1,4 +1,5 @@
 //! The words of `mounts[].options` (config.md, "Linux mount options"; mount(8)): what each changes, the later ones winning.
+use crate::nearest::nearest;
 use crate::sys::mount::*;
 
 /// Propagation type by name: MS_*, and whether for the whole tree.
@@ -8,6 +9,13 @@ pub fn propagation(name: &str) -> Option<(u64, bool)> {
         None => propagation_flag(name)?,
     };
     Some((flag, false))
+}
+
+/// The option that somebody may have meant by the first of `words` that is like one.
+pub fn meant(words: &[String]) -> Option<&'static str> {
+    let binds = ["bind", "rbind", "remount", "private", "rprivate", "shared", "rshared", "slave", "rslave"];
+    let known = || ATTRIBUTES.iter().map(|(word, ..)| *word).chain(SUPERBLOCK).chain(binds);
+    words.iter().filter(|word| !word.contains('=')).find_map(|word| nearest(word, known()))
 }
 
 fn propagation_flag(name: &str) -> Option<u64> {
@@ -20,30 +28,31 @@ fn propagation_flag(name: &str) -> Option<u64> {
     })
 }
 
-/// The attribute an option names, and whether it sets it. Access times are one field with three modes.
+/// The attribute that an option names, and whether it sets it. Access times are one field with three modes.
+const ATTRIBUTES: [(&str, u64, bool); 18] = [
+    ("ro", MOUNT_ATTR_RDONLY, true),
+    ("rw", MOUNT_ATTR_RDONLY, false),
+    ("nosuid", MOUNT_ATTR_NOSUID, true),
+    ("suid", MOUNT_ATTR_NOSUID, false),
+    ("nodev", MOUNT_ATTR_NODEV, true),
+    ("dev", MOUNT_ATTR_NODEV, false),
+    ("noexec", MOUNT_ATTR_NOEXEC, true),
+    ("exec", MOUNT_ATTR_NOEXEC, false),
+    ("nosymfollow", MOUNT_ATTR_NOSYMFOLLOW, true),
+    ("symfollow", MOUNT_ATTR_NOSYMFOLLOW, false),
+    ("nodiratime", MOUNT_ATTR_NODIRATIME, true),
+    ("diratime", MOUNT_ATTR_NODIRATIME, false),
+    ("noatime", MOUNT_ATTR_NOATIME, true),
+    ("atime", MOUNT_ATTR_NOATIME, false),
+    ("strictatime", MOUNT_ATTR_STRICTATIME, true),
+    ("nostrictatime", MOUNT_ATTR_STRICTATIME, false),
+    // MOUNT_ATTR_RELATIME is 0, the field's default.
+    ("relatime", MOUNT_ATTR_RELATIME, true),
+    ("norelatime", MOUNT_ATTR_RELATIME, false),
+];
+
 fn attribute(name: &str) -> Option<(u64, bool)> {
-    Some(match name {
-        "ro" => (MOUNT_ATTR_RDONLY, true),
-        "rw" => (MOUNT_ATTR_RDONLY, false),
-        "nosuid" => (MOUNT_ATTR_NOSUID, true),
-        "suid" => (MOUNT_ATTR_NOSUID, false),
-        "nodev" => (MOUNT_ATTR_NODEV, true),
-        "dev" => (MOUNT_ATTR_NODEV, false),
-        "noexec" => (MOUNT_ATTR_NOEXEC, true),
-        "exec" => (MOUNT_ATTR_NOEXEC, false),
-        "nosymfollow" => (MOUNT_ATTR_NOSYMFOLLOW, true),
-        "symfollow" => (MOUNT_ATTR_NOSYMFOLLOW, false),
-        "nodiratime" => (MOUNT_ATTR_NODIRATIME, true),
-        "diratime" => (MOUNT_ATTR_NODIRATIME, false),
-        "noatime" => (MOUNT_ATTR_NOATIME, true),
-        "atime" => (MOUNT_ATTR_NOATIME, false),
-        "strictatime" => (MOUNT_ATTR_STRICTATIME, true),
-        "nostrictatime" => (MOUNT_ATTR_STRICTATIME, false),
-        // MOUNT_ATTR_RELATIME is 0, the field's default.
-        "relatime" => (MOUNT_ATTR_RELATIME, true),
-        "norelatime" => (MOUNT_ATTR_RELATIME, false),
-        _ => return None,
-    })
+    ATTRIBUTES.iter().find(|(word, ..)| *word == name).map(|(_, bit, set)| (*bit, *set))
 }
 
 fn apply(attr: &mut Attr, bit: u64, set: bool) {
@@ -193,6 +202,14 @@ mod tests {
         let o = options(&["mode=755", "size=64k", "newinstance", "defaults", "x-foo", "lazytime"]);
         assert_eq!(o.data, ["mode=755", "size=64k", "newinstance"]);
         assert_eq!(o.superblock, ["lazytime"]);
+    }
+
+    #[test]
+    fn a_misspelt_option_is_seen_through_and_one_of_a_file_system_is_not() {
+        let meant = |words: &[&str]| meant(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        assert_eq!(meant(&["nodevv"]), Some("nodev"));
+        assert_eq!(meant(&["mode=755", "no-exec"]), Some("noexec"));
+        assert_eq!((meant(&["size=4k", "newinstance"]), meant(&[])), (None, None));
     }
 
     #[test]

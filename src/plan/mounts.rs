@@ -139,15 +139,21 @@ pub(super) fn starts_empty(mount: &runtime::Mount) -> bool {
 pub(super) fn plan(bundle: &Bundle, namespaces: &Namespaces, view: &View, findings: &mut Findings) -> Vec<Mount> {
     let listed = bundle.spec.mounts().as_ref().map_or(&[][..], Vec::as_slice);
     if !namespaces.has(Kind::Mount) && !listed.is_empty() {
-        findings.problem("mounts", "cannot mount anything without a private mount namespace");
+        let problem = "cannot mount anything without a private mount namespace";
+        findings.mendable("mounts", problem, Kind::Mount.hint());
         return Vec::new();
     }
     let mut planned = Vec::with_capacity(listed.len());
     for (i, mount) in listed.iter().enumerate() {
-        let path = format!("mounts[{i}]");
+        let at = format!("mounts[{i}]");
+        if mount.destination().as_os_str().is_empty() {
+            findings.problem(&format!("{at}.destination"), "must not be empty");
+            continue;
+        }
         match plan_mount(mount, bundle, namespaces, view, findings) {
             Ok(mount) => planned.push(mount),
-            Err(problem) => findings.problem(&path, problem),
+            // Nobody likes to count to seventeen in a list.
+            Err(problem) => findings.problem(&at, format!("{}: {problem}", mount.destination().display())),
         }
     }
     planned
@@ -166,14 +172,15 @@ fn plan_mount(
         destination = Path::new("/").join(destination);
     }
     if !destination.components().any(|c| matches!(c, std::path::Component::Normal(_))) {
-        return Err(format!("mountpoint {} is on the top of rootfs", destination.display()));
+        let root = "root.path names what is there";
+        return Err(format!("mountpoint is on the top of rootfs: {root}"));
     }
     refuse_below_proc(&destination)?;
     let options = mount_options::parse(mount.options().as_ref().map_or(&[][..], Vec::as_slice));
     let what = plan_what(mount, &options, &destination, bundle, namespaces, view, findings)?;
     let copy_up = options.copy_up;
     if copy_up && !matches!(&what, What::FileSystem { fstype, .. } if fstype.as_c_str() == c"tmpfs") {
-        return Err("tmpcopyup is for tmpfs only".to_owned());
+        return Err("tmpcopyup is for mounts of the type tmpfs only".to_owned());
     }
     let id_mapping = id_mapping(mount, options.id_mapped, view)?;
     if id_mapping.is_some() {
@@ -190,8 +197,10 @@ fn id_mapping(mount: &runtime::Mount, option: Option<bool>, view: &View) -> Resu
     if uid.is_empty() != gid.is_empty() {
         return Err("id-mapped mounts must have both uid and gid mappings specified".to_owned());
     }
-    if let Some(problem) = super::ids::impossible(&uid).or_else(|| super::ids::impossible(&gid)) {
-        return Err(problem);
+    for (field, map) in [("uidMappings", &uid), ("gidMappings", &gid)] {
+        if let Some((at, problem)) = super::ids::impossible(map) {
+            return Err(format!("{field}[{at}]: {problem}"));
+        }
     }
     let recursive = match option {
         None if uid.is_empty() => return Ok(None),
@@ -236,7 +245,9 @@ fn plan_what(
     if options.bind.is_some() {
         if !options.data.is_empty() {
             let data = options.data.join(",");
-            return Err(format!("bind mounts cannot have any filesystem-specific options applied: {data}"));
+            let meant = mount_options::meant(&options.data).map(|word| format!(" (did you mean {word}?)"));
+            let meant = meant.unwrap_or_default();
+            return Err(format!("bind mounts cannot have any filesystem-specific options applied: {data}{meant}"));
         }
         if !options.superblock.is_empty() {
             // As with mount(8), which the specification points to; but said.
@@ -251,7 +262,7 @@ fn plan_what(
     }
     if let Some(recursive) = options.bind {
         if source.as_os_str().is_empty() {
-            return Err("a bind needs a source".to_owned());
+            return Err("a bind needs a source, the path of a file or directory of the host".to_owned());
         }
         // An absolute source replaces the bundle's path in the join.
         let source = bundle.path.join(source);
@@ -268,12 +279,14 @@ fn plan_what(
     };
     match fstype {
         "bind" => {
-            return Err(format!(
-                "{}: what makes a bind is the option bind or rbind, not the type",
-                destination.display()
-            ));
+            return Err(
+                "what makes a bind is the option bind or rbind, not the type: add one to its options".to_owned()
+            );
         }
-        "" | "none" => return Err(format!("{} has neither a type nor bind", destination.display())),
+        "" | "none" => {
+            let why = "has neither a type nor bind: name a file system as its type, or add bind to its options";
+            return Err(why.to_owned());
+        }
         // These belong to a namespace: the kernel mounts a new one only for whoever owns that.
         "proc" if !namespaces.has(Kind::Pid) => return Ok(bind("/proc")),
         "sysfs" if !namespaces.has(Kind::Network) => return Ok(bind("/sys")),
@@ -337,7 +350,10 @@ fn refuse_below_proc(destination: &Path) -> Result<(), String> {
         Ok(below) if below.as_os_str().is_empty() || ALLOWED.iter().any(|allowed| below == Path::new(allowed)) => {
             Ok(())
         }
-        Ok(_) => Err(format!("{} cannot be mounted because it is inside /proc", destination.display())),
+        Ok(_) => {
+            let others = "of what is in there only what LXCFS covers, such as /proc/cpuinfo";
+            Err(format!("cannot be mounted because it is inside /proc: {others}"))
+        }
         Err(_) => Ok(()),
     }
 }

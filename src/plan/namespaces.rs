@@ -63,6 +63,20 @@ impl Kind {
         }
     }
 
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Network => "network",
+            Kind::Mount => "mount",
+            other => other.file(),
+        }
+    }
+
+    /// How a container gets one of its own.
+    pub(super) fn hint(self) -> String {
+        format!("add {{\"type\": \"{}\"}} to linux.namespaces", self.name())
+    }
+
     fn of(kind: LinuxNamespaceType) -> Kind {
         match kind {
             LinuxNamespaceType::User => Kind::User,
@@ -142,8 +156,7 @@ pub(super) fn plan(spec: &Spec, host: &Host, findings: &mut Findings) -> Namespa
             None => found.new.push(kind),
             Some(path) => {
                 if !path.is_absolute() {
-                    findings
-                        .problem(&format!("linux.namespaces[{i}].path"), format!("{} is not absolute", path.display()));
+                    findings.not_absolute(&format!("linux.namespaces[{i}].path"), path);
                 }
                 found.join.push((kind, path.clone()));
             }
@@ -172,7 +185,7 @@ fn clock_offsets(spec: &Spec, namespaces: &Namespaces, findings: &mut Findings) 
     let Some(offsets) = offsets.filter(|offsets| !offsets.is_empty()) else { return Vec::new() };
     if !namespaces.is_new(Kind::Time) {
         let problem = "time namespace offsets specified, but time namespace isn't enabled in the config";
-        findings.problem("linux.timeOffsets", problem);
+        findings.mendable("linux.timeOffsets", problem, Kind::Time.hint());
     }
     let mut found: Vec<_> = offsets
         .iter()
@@ -185,10 +198,12 @@ fn clock_offsets(spec: &Spec, namespaces: &Namespaces, findings: &mut Findings) 
     found.sort_by(|a, b| a.clock.cmp(&b.clock));
     for offset in &found {
         if !matches!(offset.clock.as_str(), "monotonic" | "boottime") {
-            findings.problem("linux.timeOffsets", format!("{:?} is no clock that has an offset", offset.clock));
+            let problem = format!("{:?} is no clock that has an offset: monotonic and boottime are", offset.clock);
+            findings.problem("linux.timeOffsets", problem);
         }
         if offset.nanosecs >= 1_000_000_000 {
-            findings.problem("linux.timeOffsets", format!("{}: nanosecs is a second or more", offset.clock));
+            let at = format!("linux.timeOffsets.{}.nanosecs", offset.clock);
+            findings.problem(&at, format!("{} is a second or more: put whole ones into secs", offset.nanosecs));
         }
     }
     found

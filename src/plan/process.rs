@@ -12,6 +12,9 @@ use oci_spec::runtime::{
 };
 use std::ffi::CString;
 
+/// What an entry of an environment has to be.
+pub(super) const NAME_AND_VALUE: &str = "write each variable as NAME=value";
+
 /// The program and the state it starts in.
 #[derive(Debug, Clone)]
 pub struct Process {
@@ -83,21 +86,22 @@ pub(super) fn plan(
     let user = process.user();
     if !view.has_uid(user.uid()) {
         let problem = format!("cannot setuid to unmapped uid {} in user namespace", user.uid());
-        findings.problem("process.user.uid", problem);
+        findings.mendable("process.user.uid", problem, view.uids_to_name());
     }
     if !view.has_gid(user.gid()) {
         let problem = format!("cannot setgid to unmapped gid {} in user namespace", user.gid());
-        findings.problem("process.user.gid", problem);
+        findings.mendable("process.user.gid", problem, view.gids_to_name());
     }
-    let args = c_strings("process.args", process.args().as_ref().map_or(&[][..], Vec::as_slice), findings);
+    let args = process.args().as_ref().map_or(&[][..], Vec::as_slice);
     if args.is_empty() {
-        findings.problem("process.args", "args must not be empty");
+        findings.mendable("process.args", "args must not be empty", "name the program to run: [\"sh\", \"-c\", \"…\"]");
     }
+    let args = c_strings("process.args", args, findings);
     let cwd = process.cwd().to_string_lossy();
     if cwd.is_empty() {
         findings.problem("process.cwd", "Cwd property must not be empty");
     } else if !cwd.starts_with('/') {
-        findings.problem("process.cwd", "Cwd must be an absolute path");
+        findings.problem("process.cwd", format!("Cwd must be an absolute path, and {cwd:?} is not"));
     }
     let capabilities = process.capabilities().as_ref().map(capability_sets).unwrap_or_default();
     Some(Process {
@@ -131,7 +135,8 @@ fn console_size(process: &runtime::Process, findings: &mut Findings) -> Option<(
     let mut side = |name: &str, value: u64| {
         let side = u16::try_from(value).ok();
         if side.is_none() {
-            findings.problem(&format!("process.consoleSize.{name}"), format!("{value}: a terminal has up to 65535"));
+            let problem = format!("{value} is more than the 65535 that a terminal can have");
+            findings.problem(&format!("process.consoleSize.{name}"), problem);
         }
         side.filter(|side| *side > 0)
     };
@@ -171,7 +176,8 @@ fn environment(env: &[String], extra: &[String], findings: &mut Findings) -> Vec
     let mut entries: Vec<&String> = Vec::with_capacity(env.len() + extra.len());
     for entry in env.iter().chain(extra) {
         let Some((name, _)) = entry.split_once('=').filter(|(name, _)| !name.is_empty()) else {
-            findings.problem("process.env", format!("invalid environment variable: missing '=' in {entry:?}"));
+            let problem = format!("invalid environment variable: missing '=' in {entry:?}");
+            findings.mendable("process.env", problem, NAME_AND_VALUE);
             continue;
         };
         match entries.iter_mut().find(|old| old.split_once('=').is_some_and(|(old, _)| old == name)) {
@@ -187,14 +193,15 @@ fn additional_gids(user: &runtime::User, view: &View, findings: &mut Findings) -
     let gids = user.additional_gids().clone().unwrap_or_default();
     if !view.setgroups() {
         if !gids.is_empty() {
-            let problem = "cannot set any additional groups in a rootless container with a single group id: a range \
-                           in /etc/subgid would allow it";
-            findings.problem("process.user.additionalGids", problem);
+            let problem = "cannot set any additional groups in a rootless container with a single group id";
+            let hint = "leave them out, or map more than one id in linux.gidMappings, from a range in /etc/subgid";
+            findings.mendable("process.user.additionalGids", problem, hint);
         }
         return None;
     }
     for gid in gids.iter().filter(|gid| !view.has_gid(**gid)) {
-        findings.problem("process.user.additionalGids", format!("cannot set unmapped gid {gid}"));
+        let problem = format!("cannot set unmapped gid {gid}");
+        findings.mendable("process.user.additionalGids", problem, view.gids_to_name());
     }
     Some(gids)
 }
@@ -275,7 +282,7 @@ fn rlimits(process: &runtime::Process, findings: &mut Findings) -> Vec<(u32, u64
         if found.iter().any(|(other, ..)| *other == resource) {
             findings.problem(&at, format!("{} is listed twice", limit.typ()));
         } else if limit.soft() > limit.hard() {
-            findings.problem(&at, "soft is above hard");
+            findings.problem(&at, format!("soft is above hard: {} is more than {}", limit.soft(), limit.hard()));
         } else {
             found.push((resource, limit.soft(), limit.hard()));
         }

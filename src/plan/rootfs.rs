@@ -23,7 +23,7 @@ pub(super) fn plan(bundle: &Bundle, findings: &mut Findings) -> Rootfs {
     let path = match bundle.spec.root() {
         Some(root) => bundle.path.join(root.path()),
         None => {
-            findings.problem("root", "root must be specified");
+            findings.mendable("root", "root must be specified", "name the directory: \"root\": {\"path\": \"rootfs\"}");
             PathBuf::new()
         }
     };
@@ -32,7 +32,8 @@ pub(super) fn plan(bundle: &Bundle, findings: &mut Findings) -> Rootfs {
     let propagation = named.filter(|name| !name.is_empty()).and_then(|name| {
         let found = mount_options::propagation(name);
         if found.is_none() {
-            findings.problem("linux.rootfsPropagation", format!("{name:?} is no propagation type"));
+            let hint = "write shared, slave, private or unbindable, with an r before it for all mounts below as well";
+            findings.mendable("linux.rootfsPropagation", format!("{name:?} is no propagation type"), hint);
         }
         found
     });
@@ -41,16 +42,15 @@ pub(super) fn plan(bundle: &Bundle, findings: &mut Findings) -> Rootfs {
 
 /// Without a mount namespace of its own a container is a chroot: nothing can be mounted, bound or made read-only.
 pub(super) fn refuse_without_mounts(spec: &Spec, rootfs: &Rootfs, findings: &mut Findings) {
-    const WHY: &str = "cannot be had without a private mount namespace";
-    if rootfs.readonly {
-        findings.problem("root.readonly", WHY);
-    }
-    if rootfs.propagation.is_some() {
-        findings.problem("linux.rootfsPropagation", WHY);
-    }
     let devices = spec.linux().as_ref().and_then(|l| l.devices().as_ref());
-    if devices.is_some_and(|devices| !devices.is_empty()) {
-        findings.problem("linux.devices", WHY);
+    for (path, wanted) in [
+        ("root.readonly", rootfs.readonly),
+        ("linux.rootfsPropagation", rootfs.propagation.is_some()),
+        ("linux.devices", devices.is_some_and(|devices| !devices.is_empty())),
+    ] {
+        if wanted {
+            findings.mendable(path, "cannot be had without a private mount namespace", Kind::Mount.hint());
+        }
     }
     findings.warn("no private mount namespace: the container is confined by chroot alone, which its root can leave");
 }
@@ -62,14 +62,15 @@ pub(super) fn covered_paths(spec: &Spec, namespaces: &Namespaces, findings: &mut
     let readonly = linux.and_then(|l| l.readonly_paths().clone()).unwrap_or_default();
     let any = !masked.is_empty() || !readonly.is_empty();
     if any && !namespaces.has(Kind::Mount) {
-        findings.problem("linux.maskedPaths", "unable to restrict sys entries without a private MNT namespace");
+        let problem = "unable to restrict sys entries without a private MNT namespace";
+        findings.mendable("linux.maskedPaths", problem, Kind::Mount.hint());
     }
     [("linux.maskedPaths", masked), ("linux.readonlyPaths", readonly)].map(|(key, paths)| {
         let (mut seen, mut all) = (HashSet::new(), Vec::new());
         for path in paths {
             let path = PathBuf::from(path);
             if !path.is_absolute() {
-                findings.problem(key, format!("{} is not absolute", path.display()));
+                findings.not_absolute(key, &path);
             } else if seen.insert(path.clone()) {
                 all.push(path);
             }

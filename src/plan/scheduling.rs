@@ -65,7 +65,7 @@ pub(super) fn io_priority(priority: &LinuxIOPriority, findings: &mut Findings) -
     match u8::try_from(priority.priority()) {
         Ok(level @ 0..=7) => Some((class, level)),
         _ => {
-            let problem = format!("invalid ioPriority.Priority: {}", priority.priority());
+            let problem = format!("invalid ioPriority.Priority: {}: it goes from 0 to 7", priority.priority());
             findings.problem("process.ioPriority", problem);
             None
         }

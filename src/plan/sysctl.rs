@@ -47,7 +47,11 @@ pub(super) fn plan(spec: &Spec, namespaces: &Namespaces, findings: &mut Findings
             let field = key.trim_start_matches("kernel.");
             findings.problem(&at, format!("sysctl {key:?} is set by the field {field:?} of the config"));
         } else if !namespace_of(&key).is_some_and(|kind| namespaces.has(kind)) {
-            findings.problem(&at, format!("sysctl {key:?} is not in a separate kernel namespace"));
+            let hint = namespace_of(&key).map_or_else(
+                || "a parameter of the whole host is set there, by root: `sudo sysctl -w`".to_owned(),
+                Kind::hint,
+            );
+            findings.mendable(&at, format!("sysctl {key:?} is not in a separate kernel namespace"), hint);
         } else {
             found.push((file, value.clone()));
         }

@@ -92,7 +92,10 @@ fn clock_offsets_need_a_known_clock_and_a_new_time_namespace() {
     for (offsets, reason) in [
         (json!({"realtime": {"secs": 1}}), "\"realtime\" is no clock that has an offset"),
         (json!({"": {"secs": 1}}), "\"\" is no clock that has an offset"),
-        (json!({"monotonic": {"nanosecs": 1_000_000_000}}), "monotonic: nanosecs is a second or more"),
+        (
+            json!({"monotonic": {"nanosecs": 1_000_000_000}}),
+            "linux.timeOffsets.monotonic.nanosecs: 1000000000 is a second or more",
+        ),
     ] {
         let text = refused("timeOffsets", offsets);
         assert!(text.contains(reason), "{text}");
@@ -139,8 +142,8 @@ fn devices_that_cannot_be_meant_are_refused() {
         (node("dev/x", "c", 1, 3), "linux.devices[0]: path dev/x is not absolute"),
         (node("/dev/..", "c", 1, 3), "linux.devices[0]: path /dev/.. names no file"),
         (node("/", "c", 1, 3), "linux.devices[0]: path / names no file"),
-        (node("/dev/x", "c", -1, 3), "linux.devices[0]: -1 is not a device number"),
-        (node("/dev/x", "b", 1, 1 << 32), "linux.devices[0]: 4294967296 is not a device number"),
+        (node("/dev/x", "c", -1, 3), "linux.devices[0]: major -1 is not a device number"),
+        (node("/dev/x", "b", 1, 1 << 32), "linux.devices[0]: minor 4294967296 is not a device number"),
         (node("/dev/x", "a", 1, 3), "type \"a\" is for device cgroups"),
         (node("/dev/x", "s", 1, 3), "linux.devices[0].type: unknown variant `s`"),
         (node("/dev/null", "c", 1, 5), "linux.devices[0]: /dev/null is already another device"),

@@ -2,7 +2,7 @@
 //! missing.
 use super::listener::{self, Agent};
 use super::wire::{self, Report, Wire};
-use super::{Spawned, kill};
+use super::{KILLED, Spawned, kill};
 use crate::cgroup::{self, place::SCOPE};
 use crate::error::{WithHint, errno_of};
 use crate::init::exec::{Join, run};
@@ -12,7 +12,7 @@ use crate::state::{State, Status};
 use crate::sys::clone::{Cloned, clone_into};
 use crate::sys::{pidfd, signal::Saved};
 use crate::systemd;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::sys::stat::stat;
@@ -43,7 +43,7 @@ pub fn differing_namespaces(pid: i32) -> Result<i32> {
 /// that `below` names there.
 pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: Saved) -> Result<Spawned> {
     let namespaces = differing_namespaces(state.pid)?;
-    let (mut ours, theirs) = wire::pair().context("make the wire to the new process")?;
+    let (mut ours, theirs) = wire::pair().context("make a socket pair")?;
     let (cloned, needs_cgroup) = clone_beside(state, below)?;
     let (pid, child) = match cloned {
         Cloned::Child => run(Join { plan, wire: theirs, init, needs_cgroup, namespaces, signals }),
@@ -79,10 +79,15 @@ fn clone_beside(state: &State, below: &Path) -> Result<(Cloned, bool)> {
     let here = || clone_into(CloneFlags::empty(), None).context("fork");
     let Some(own) = state.cgroup.as_deref().filter(|dir| dir.is_dir()) else {
         if named {
-            bail!("invalid --cgroup argument: the container has no cgroup of its own");
+            return Err(anyhow!("invalid --cgroup argument: the container has no cgroup of its own"))
+                .hint(|| "leave --cgroup out: its processes are in the cgroup of whoever started it");
         }
         return Ok((here()?, false));
     };
+    if named && !own.join(below).is_dir() {
+        return Err(anyhow!("invalid --cgroup argument: there is no {} in {}", below.display(), own.display()))
+            .hint(|| "name a cgroup that the container has made below its own, in its /sys/fs/cgroup");
+    }
     let born_in = |dir: &Path| clone_into(CloneFlags::empty(), Some(cgroup::open(dir)?.as_fd())).context("fork");
     let born = match born_in(&own.join(below)) {
         // The container gives controllers to cgroups of its own, so that none but those may have processes.
@@ -125,7 +130,7 @@ fn answer(wire: &mut Wire, agent: Option<&Agent>) -> Result<Option<OwnedFd>> {
             Report::Announced(filter) => listener::hand_over(&filter, agent, wire.socket())?,
             Report::Ready => return Ok(terminal),
             Report::Failed(failure) => return Err(failure.into_error()),
-            Report::End => bail!("the process was killed while it was set up"),
+            Report::End => return Err(anyhow!("the process was killed while it was set up")).hint(|| KILLED),
             other => bail!("the process reports {other:?} out of turn"),
         }
     }

@@ -2,7 +2,7 @@
 //! moment (all that hang on a user namespace), so an intermediate process joins and then makes init, as *our* child.
 use super::forbidden;
 use super::wire::Wire;
-use crate::error::WithHint;
+use crate::error::with_hint;
 use crate::init::procfs::Procfs;
 use crate::init::{self, Start, Step};
 use crate::plan::namespaces::Kind;
@@ -70,7 +70,7 @@ fn join(start: &Start) -> Result<()> {
     // All opened first: a mount namespace would change what the paths mean.
     let open = |(kind, path): &(Kind, std::path::PathBuf)| -> Result<(Kind, OwnedFd)> {
         let file = openat(AT_FDCWD, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
-        Ok((*kind, file.with_context(|| format!("namespace {} does not exist", path.display()))?))
+        Ok((*kind, file.map_err(|e| not_opened(e, *kind, path))?))
     };
     let files = join.iter().map(open).collect::<Result<Vec<_>>>()?;
     let user = files.iter().find(|(kind, _)| *kind == Kind::User);
@@ -92,16 +92,34 @@ fn join(start: &Start) -> Result<()> {
     Ok(())
 }
 
+fn not_opened(errno: Errno, kind: Kind, path: &Path) -> anyhow::Error {
+    let (name, path) = (kind.name(), path.display());
+    let error = anyhow::Error::new(errno);
+    match errno {
+        Errno::ENOENT => with_hint(
+            error.context(format!("{name} namespace {path} does not exist")),
+            "it ends with the last process that is in it, unless it is bound to a file: is that one still there?",
+        ),
+        Errno::EACCES => with_hint(
+            error.context(format!("{name} namespace {path} cannot be opened")),
+            "the kernel shows a user only the namespaces of his own processes",
+        ),
+        _ => error.context(format!("{name} namespace {path} cannot be opened")),
+    }
+}
+
 fn explain(errno: Errno, kind: Kind, path: &Path) -> anyhow::Error {
-    let what = format!("join the {} namespace {}", kind.file(), path.display());
-    let error = Err::<(), _>(errno).context(what);
-    let hinted = match errno {
-        Errno::EINVAL => error.hint(|| format!("the file is not a {} namespace, or is already ours", kind.file())),
-        Errno::EPERM => error.hint(|| {
+    let name = kind.name();
+    let error = anyhow::Error::new(errno).context(format!("join the {name} namespace {}", path.display()));
+    match errno {
+        Errno::EINVAL => {
+            with_hint(error, format!("the file is not a {name} namespace, or is the one that rrunc is in"))
+        }
+        Errno::EPERM => with_hint(
+            error,
             "an ordinary user can join only namespaces that belong to a user namespace of its own: list that one with its \
-             path too"
-        }),
+             path too",
+        ),
         _ => error,
-    };
-    hinted.err().unwrap_or_else(|| anyhow::anyhow!("setns"))
+    }
 }

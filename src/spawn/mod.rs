@@ -9,6 +9,7 @@ pub mod listener;
 pub mod wire;
 
 use crate::cgroup::{self, place::Place, scope};
+use crate::error::WithHint;
 use crate::hooks::{self, Inherit};
 use crate::init::{self, Start};
 use crate::log::step;
@@ -16,11 +17,15 @@ use crate::plan::{Hooks, Plan};
 use crate::state::{State, Status, process};
 use crate::sys::clone::{Cloned, clone_into};
 use crate::sys::{pidfd, signal::Saved};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use listener::Agent;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use wire::{Report, Wire};
+
+/// What may have ended a process that says nothing any more.
+const KILLED: &str = "the kernel does so when memory is short: `sudo dmesg` tells, and a limit of memory in config.json may \
+                      be too low";
 
 /// A process that has been set up and waits for `go`.
 pub struct Spawned {
@@ -90,7 +95,7 @@ pub fn spawn(
     written: impl Fn(&State) -> Result<()>,
 ) -> Result<Spawned> {
     let exe = exe_path(plan)?;
-    let (mut ours, theirs) = wire::pair().context("make the wire to init")?;
+    let (mut ours, theirs) = wire::pair().context("make a socket pair")?;
     let start = Start { plan, state, wire: theirs, gate, signals, exe };
     let cgroup = plan.cgroup.directory().map(cgroup::open).transpose()?;
     step("create", "clone");
@@ -175,7 +180,7 @@ fn answer(
             Report::Announced(filter) => listener::hand_over(&filter, agent, wire.socket())?,
             Report::Ready => return Ok(handed),
             Report::Failed(failure) => return Err(failure.into_error()),
-            Report::End => bail!("container init was killed while it was set up"),
+            Report::End => return Err(anyhow!("container init was killed while it was set up")).hint(|| KILLED),
             other @ (Report::Process(..) | Report::Listener(_)) => {
                 bail!("container init reports {other:?} out of turn")
             }

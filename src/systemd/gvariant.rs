@@ -34,7 +34,10 @@ const MICROSECONDS: i128 = 1_000_000;
 pub fn annotation(key: &str, text: &str) -> Result<Option<Property>> {
     let Some(name) = key.strip_prefix(PREFIX) else { return Ok(None) };
     let shown = printable(key);
-    check_name(name).map_err(|why| anyhow!("annotation {shown} name incorrect: {why}"))?;
+    check_name(name).map_err(|why| anyhow!("annotation {shown} name incorrect: {why}")).hint(|| {
+        let begin: Vec<String> = ALONE.iter().map(|prefix| format!("{prefix}*")).collect();
+        format!("a container may have {}, {}", OWN.join(", "), begin.join(", "))
+    })?;
     property(name, text)
         .with_context(|| format!("annotation {shown}={} value parse error", printable(text)))
         .hint(|| "write it as GVariant text: true, uint64 10, 'text' or ['a', 'b']")

@@ -33,6 +33,10 @@ const GLANCE: Duration = Duration::from_secs(5);
 const NAME: &str = "org.freedesktop.systemd1";
 const PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+/// It is there where systemd is the first process (sd_booted(3)).
+const BOOTED: &str = "/run/systemd/system";
+/// Where systemd says more of a job.
+const JOURNAL: &str = "see what it says: `journalctl --user -e`";
 const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
 const UNIT_EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
 
@@ -117,7 +121,7 @@ impl Manager {
             }
         }
         Err(anyhow!("your systemd cannot be reached: {}", failures.join("; ")))
-            .hint(|| "log in so that there is a user bus, or have it always: `loginctl enable-linger`")
+            .hint(|| to_reach_it(Path::new(BOOTED).is_dir()))
     }
 
     fn at(address: &Address, deadline: Instant) -> Result<Manager> {
@@ -154,7 +158,7 @@ impl Manager {
             outcome => {
                 self.reset_failed(name)?;
                 Err(anyhow!("systemd has not started {name}: the job's result is {:?}", printable(outcome)))
-                    .hint(|| "see what it says: `journalctl --user -e`")
+                    .hint(|| JOURNAL)
             }
         }
     }
@@ -216,7 +220,10 @@ impl Manager {
         match self.call("StopUnit", "ss", arguments) {
             Ok(job) => {
                 let outcome = self.outcome(&job).with_context(|| format!("wait for systemd to stop {unit}"))?;
-                ensure!(outcome == "done", "systemd has not stopped {unit}: {:?}", printable(&outcome));
+                let unit = printable(unit);
+                let failed =
+                    || anyhow!("systemd has not stopped {unit}: the job's result is {:?}", printable(&outcome));
+                (outcome == "done").then_some(()).ok_or_else(failed).hint(|| JOURNAL)?;
             }
             Err(e) if is(&e, NO_SUCH_UNIT) => return Ok(()),
             Err(e) => return Err(explained(e, unit, &[])),
@@ -277,9 +284,22 @@ fn is(error: &anyhow::Error, name: &str) -> bool {
     find::<Refusal>(error).is_some_and(|refusal| refusal.name == name)
 }
 
+/// What helps who has no systemd of his own, on a host that is `booted` with systemd or not.
+fn to_reach_it(booted: bool) -> &'static str {
+    if booted {
+        "log in so that there is a user bus, which a shell of su or `sudo -u` has not; or have it always: `loginctl \
+         enable-linger`"
+    } else {
+        "this host is run without systemd: root of it can make a cgroup, give it to you (chown of the directory, its \
+         cgroup.procs and cgroup.subtree_control) and put your shell into it"
+    }
+}
+
 /// A refusal as somebody reads it who knows of the container only.
 fn explained(error: anyhow::Error, unit: &str, properties: &[Property]) -> anyhow::Error {
-    let Some(refusal) = find::<Refusal>(&error) else { return error.context("talk to your systemd") };
+    let Some(refusal) = find::<Refusal>(&error) else {
+        return with_hint(error.context("talk to your systemd"), "`systemctl --user status` tells whether it is well");
+    };
     let named = properties.iter().find(|property| refusal.text.contains(&property.name));
     let hint = match refusal.name.as_str() {
         UNIT_EXISTS => Some(format!("end what is in it: `systemctl --user stop '{unit}'`, or take another name")),

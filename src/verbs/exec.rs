@@ -34,7 +34,10 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
     match container.status(&state)? {
         Status::Created | Status::Running => {}
         Status::Paused if args.ignore_paused => {}
-        Status::Paused => bail!("cannot exec in a paused container (use --ignore-paused to override)"),
+        Status::Paused => {
+            return Err(anyhow!("cannot exec in a paused container (use --ignore-paused to override)"))
+                .hint(|| format!("`rrunc resume {}` lets it go on", args.id()));
+        }
         Status::Creating => {
             return Err(anyhow!("cannot exec in a creating container")).hint(|| "wait until `rrunc create` is done");
         }

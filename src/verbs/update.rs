@@ -10,7 +10,7 @@ use crate::plan;
 use crate::plan::resources::Setting;
 use crate::quantity;
 use crate::state::{Container, Root, State, Status};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use oci_spec::runtime::LinuxResources;
 use serde_json::{Map, Value, json};
 use std::io::Read;
@@ -28,7 +28,11 @@ pub fn run(global: &Global, args: &UpdateArgs) -> Result<Outcome> {
         return Err(not_running(&args.id));
     }
     let before = current(&container, &state)?;
-    let (resources, settings) = decide(before.clone(), &asked)?;
+    let decided = decide(before.clone(), &asked);
+    let (resources, settings) = match &args.resources {
+        Some(path) => decided.with_context(|| format!("--resources {}", path.display()))?,
+        None => decided?,
+    };
     if settings.is_empty() {
         return Ok(Outcome::default());
     }
@@ -39,20 +43,24 @@ pub fn run(global: &Global, args: &UpdateArgs) -> Result<Outcome> {
     if resources.memory().is_some_and(|memory| memory.check_before_update() == Some(true)) {
         limits::check_memory(&dir, &settings)?;
     }
-    match &state.scope {
-        Some(unit) => {
-            // The kernel first: what it refuses systemd may take and fail to set later.
-            limits::set(&dir, &dir, &settings)?;
-            let told = scope::update(unit, &settings);
-            // And again: for one property systemd writes others anew.
-            let kept = if told.is_ok() { settings } else { plan::resources::settings(&before) };
-            limits::set(&dir, &dir, &kept).and(told)?;
-        }
-        None => limits::set(&place::top(&dir), &dir, &settings)?,
-    }
+    set(&state, &dir, settings, &before).with_context(|| format!("set the limits of {}", args.id))?;
     state.resources = Some(resources);
     container.store(&state)?;
     Ok(Outcome::default())
+}
+
+fn set(state: &State, dir: &Path, settings: Vec<Setting>, before: &LinuxResources) -> Result<()> {
+    match &state.scope {
+        Some(unit) => {
+            // The kernel first: what it refuses systemd may take and fail to set later.
+            limits::set(dir, dir, &settings)?;
+            let told = scope::update(unit, &settings);
+            // And again: for one property systemd writes others anew.
+            let kept = if told.is_ok() { settings } else { plan::resources::settings(before) };
+            limits::set(dir, dir, &kept).and(told)
+        }
+        None => limits::set(&place::top(dir), dir, &settings),
+    }
 }
 
 /// The limits it has now.
@@ -67,14 +75,14 @@ fn current(container: &Container, state: &State) -> Result<LinuxResources> {
 /// What the limits are afterwards, and what has to be written for it: all of each member that is touched, since one value
 /// of it means another beside it.
 fn decide(current: LinuxResources, asked: &Value) -> Result<(LinuxResources, Vec<Setting>)> {
-    let _: LinuxResources = serde_path_to_error::deserialize(asked).context("resources")?;
+    let _: LinuxResources = serde_path_to_error::deserialize(asked)?;
     let mut all = serde_json::to_value(current)?;
     if asked["memory"]["limit"] == json!(-1) && asked["memory"]["swap"].is_null() {
         // What is left of the swap without a limit of memory is no limit.
         all["memory"].as_object_mut().map(|memory| memory.remove("swap"));
     }
     merge(&mut all, asked);
-    let resources: LinuxResources = serde_path_to_error::deserialize(all).context("resources")?;
+    let resources: LinuxResources = serde_path_to_error::deserialize(all)?;
     let mut settings = plan::limits::update(&resources)?;
     settings.retain(|setting| setting.member.split(['.', '[']).next().is_some_and(|name| asked.get(name).is_some()));
     Ok((resources, settings))
@@ -107,7 +115,8 @@ fn read(path: &Path) -> Result<Value> {
 
 fn from_options(args: &UpdateArgs) -> Result<Value> {
     if args.l3_cache_schema.is_some() || args.mem_bw_schema.is_some() {
-        bail!("intelRdt: resctrl can only be used by root");
+        return Err(anyhow!("intelRdt: resctrl can only be used by root"))
+            .hint(|| "leave out --l3-cache-schema and --mem-bw-schema");
     }
     if args.kernel_memory.is_some() || args.kernel_memory_tcp.is_some() {
         log::warn!("--kernel-memory and --kernel-memory-tcp are ignored: the kernel has no such limit");

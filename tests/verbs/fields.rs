@@ -11,16 +11,19 @@ fn an_unknown_limit_is_refused() {
 }
 
 #[test]
-fn ids_that_are_not_ours_come_with_the_command_that_would_grant_them() {
+fn ids_that_are_not_ours_come_with_those_that_are_and_with_no_advice_to_take_over_an_account() {
     let stage = Stage::new();
     let bundle = stage.bundle();
-    bundle.set("/linux/uidMappings", json!([{"containerID": 0, "hostID": uid() + 1, "size": 1}]));
-    let out = stage.call(&["--log-format", "json", "run", "c"]).cwd(bundle.path()).run().exits(1);
-    let line = out.stderr.lines().last().expect("a message");
-    let said: serde_json::Value = serde_json::from_str(line).expect("JSON");
-    let (message, hint) = (said["msg"].as_str().expect("a message"), said["hint"].as_str().expect("a hint"));
-    assert!(message.contains("are not yours to map") && !message.contains("usermod"), "{message}");
-    assert!(hint.contains("usermod --add-subuids"), "{hint}");
+    for (first, free) in [(4_000_000_000, true), (uid() + 1, false), (0, false)] {
+        bundle.set("/linux/uidMappings", json!([{"containerID": 0, "hostID": first, "size": 1}]));
+        let out = stage.call(&["--log-format", "json", "run", "c"]).cwd(bundle.path()).run().exits(1);
+        let line = out.stderr.lines().last().expect("a message");
+        let said: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let (message, hint) = (said["msg"].as_str().expect("a message"), said["hint"].as_str().expect("a hint"));
+        assert!(message.contains("are not yours to map") && !message.contains("usermod"), "{message}");
+        assert!(hint.contains(&format!("you may name {}", uid())), "{hint}");
+        assert_eq!(hint.contains("usermod --add-subuids"), free, "{hint}");
+    }
 }
 
 /// Nice value and scheduling policy of the process that reads them.

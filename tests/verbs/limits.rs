@@ -20,6 +20,13 @@ fn limited() -> Option<PathBuf> {
     found
 }
 
+/// What helps who lacks this controller: a delegation, unless the kernel has it in version 1.
+fn remedy(controller: &str) -> &'static str {
+    let all = ["/sys/fs/cgroup/cgroup.controllers", "/sys/fs/cgroup/unified/cgroup.controllers"];
+    let all = all.iter().find_map(|file| fs::read_to_string(file).ok()).expect("a tree of version 2");
+    if all.contains(controller) { "Delegate=yes" } else { "systemd.unified_cgroup_hierarchy=1" }
+}
+
 /// A page size of this machine as the kernel's files have it in their names.
 fn page_size(dir: &Path) -> String {
     let files = fs::read_dir(dir).expect("a cgroup").map(|entry| entry.expect("an entry").file_name());
@@ -86,12 +93,12 @@ fn update_changes_a_limit_and_a_refused_one_leaves_all_as_they_were() {
     // Controllers that are not there are named, with what to do.
     let first = stage.rrunc(&["update", "--memory", "64m", "c"]);
     if !fs::read_to_string(parent.join("cgroup.controllers")).expect("the controllers").contains("memory") {
-        first.fails(1, &["has no controller for memory", "Delegate=yes"]);
+        first.fails(1, &["set the limits of c: linux.resources: ", "has no controller for memory", remedy("memory")]);
     }
     update(json!({"hugepageLimits": [{"pageSize": size, "limit": -1}]})).success();
     assert_eq!(limit(), "max");
     update(json!([1])).fails(1, &["--resources -", "no JSON object"]);
-    update(json!({"memory": {"limit": "x"}})).fails(1, &["resources: memory.limit: invalid type"]);
+    update(json!({"memory": {"limit": "x"}})).fails(1, &["--resources -: memory.limit: invalid type"]);
     stage.rrunc(&["update", "--memory", "1x", "c"]).fails(1, &["invalid value for memory"]);
     stage.rrunc(&["update", "--cpu-rt-period", "9", "c"]).fails(1, &["realtimePeriod: cgroup v2 has no such limit"]);
     stage.rrunc(&["update", "--l3-cache-schema", "L3:0=f", "c"]).fails(1, &["resctrl can only be used by root"]);
@@ -142,7 +149,7 @@ fn where_a_limit_cannot_be_had_the_error_names_what_is_missing_and_nothing_is_le
     bundle.set("/linux/resources", json!({"memory": {"limit": 1 << 30}}));
     for verb in ["run", "create"] {
         let texts =
-            ["linux.resources.memory: rootless needs no limits", "has no controller for memory", "Delegate=yes"];
+            ["linux.resources.memory: rootless needs no limits", "has no controller for memory", remedy("memory")];
         stage.in_bundle(&bundle, &[verb, "nolimits"]).fails(1, &texts);
     }
     let disabled = ["--cgroup-manager", "disabled", "run", "nolimits"];

@@ -17,6 +17,7 @@ mod exec;
 mod features;
 mod fields;
 mod filters;
+mod hints;
 mod hooks;
 mod ids;
 mod kernel;

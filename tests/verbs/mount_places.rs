@@ -62,7 +62,7 @@ fn what_makes_a_bind_is_its_option_and_not_its_type() {
     stage.run(&bundle).success().prints(&format!("{}\n", kinds.len() + 1));
     for (kind, text) in [
         ("bind", "what makes a bind is the option bind or rbind, not the type"),
-        ("none", "/m has neither a type nor bind"),
+        ("none", "/m: has neither a type nor bind"),
         ("no-such-type", "the kernel knows no file system \"no-such-type\""),
     ] {
         let bundle = stage.bundle_named(&format!("without-{kind}"));

@@ -81,7 +81,7 @@ fn a_path_to_a_namespace_of_another_type_or_to_none_is_an_error() {
     bundle.unset("/linux/uidMappings").unset("/linux/gidMappings").unset("/hostname");
     let file = stage.dir().join("file").display().to_string();
     fs::write(&file, "no namespace").expect("write");
-    for (index, (kind, name)) in TYPES.iter().enumerate().filter(|(_, (kind, _))| *kind != "mount") {
+    for (index, (kind, _)) in TYPES.iter().enumerate().filter(|(_, (kind, _))| *kind != "mount") {
         let (_, other) = TYPES[(index + 1) % TYPES.len()];
         for path in [format!("/proc/self/ns/{other}"), file.clone()] {
             let listed = TYPES.map(|(listed, _)| match listed == *kind {
@@ -89,7 +89,7 @@ fn a_path_to_a_namespace_of_another_type_or_to_none_is_an_error() {
                 false => json!({"type": listed}),
             });
             bundle.set("/linux/namespaces", json!(listed));
-            let texts = [format!("join the {name} namespace {path}"), format!("the file is not a {name} namespace")];
+            let texts = [format!("join the {kind} namespace {path}"), format!("the file is not a {kind} namespace")];
             stage.run(&bundle).fails(1, &texts.each_ref().map(String::as_str));
             assert!(stage.containers().is_empty(), "{kind} {path}");
         }
@@ -105,7 +105,7 @@ fn the_hosts_namespaces_cannot_be_joined_and_the_reason_is_said() {
         let path = format!("/proc/self/ns/{name}");
         bundle.without_namespace(kind).set("/linux/namespaces/-", json!({"type": kind, "path": path}));
         let reason = "can join only namespaces that belong to a user namespace of its own";
-        stage.run(&bundle).fails(1, &[&format!("join the {name} namespace {path}"), "not permitted", reason]);
+        stage.run(&bundle).fails(1, &[&format!("join the {kind} namespace {path}"), "not permitted", reason]);
         bundle.without_namespace(kind).set("/linux/namespaces/-", json!({"type": kind}));
     }
 }

@@ -1,5 +1,6 @@
 //! Places chosen in trees of plain files.
 use super::*;
+use anyhow::bail;
 
 /// A tree of plain files, removed in the end.
 struct Fake(PathBuf);
@@ -98,7 +99,8 @@ fn limits_go_where_the_controllers_are_and_no_other_process_is() {
         panic!("no place")
     };
     assert!(
-        why.contains("app/own has no controller for cpu, and no systemd") && hint.contains("Delegate=cpu"),
+        why.contains("app/own has no controller for cpu, and no systemd")
+            && hint.contains("in cgroup v1, or not at all"),
         "{why}, {hint}"
     );
     // Without limits none of that counts.
