@@ -119,12 +119,11 @@ struct BlkioEntry {
     value: u64,
 }
 
+/// Without the `max` that runc's object has for cgroup v1: v2 keeps no highest usage.
 #[derive(Debug, Default, PartialEq, Serialize)]
 struct Hugetlb {
     #[serde(skip_serializing_if = "is_zero")]
     usage: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    max: u64,
     failcnt: u64,
 }
 
@@ -235,9 +234,10 @@ fn blkio(dir: &Path) -> Blkio {
 }
 
 fn hugetlb(dir: &Path) -> BTreeMap<String, Hugetlb> {
+    // What is reserved and not yet touched counts, as against the limit (Linux 5.7); the failures are of both.
+    let reserved = |size: &str| text(dir, &format!("hugetlb.{size}.rsvd.current")).trim().parse().ok();
     let of = |size: &str| Hugetlb {
-        usage: number(dir, &format!("hugetlb.{size}.current")),
-        max: 0,
+        usage: reserved(size).unwrap_or_else(|| number(dir, &format!("hugetlb.{size}.current"))),
         failcnt: table(&text(dir, &format!("hugetlb.{size}.events"))).get("max").copied().unwrap_or_default(),
     };
     page_sizes(dir).map(|size| (size.clone(), of(&size))).collect()
@@ -337,7 +337,11 @@ mod tests {
             ("io.stat", "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\n"),
             ("hugetlb.2MB.current", "0\n"),
             ("hugetlb.2MB.events", "max 6\n"),
-            ("hugetlb.2MB.rsvd.current", "0\n"),
+            ("hugetlb.2MB.rsvd.current", "4194304\n"),
+            ("hugetlb.1GB.current", "0\n"),
+            ("hugetlb.1GB.events", "max 0\n"),
+            ("hugetlb.1GB.rsvd.current", "0\n"),
+            ("hugetlb.64KB.current", "65536\n"),
         ]);
         assert_eq!(stats["cpu"]["usage"], json!({"total": 30_000, "kernel": 20_000, "user": 10_000}));
         assert_eq!(stats["cpu"]["throttling"], json!({"periods": 4, "throttledPeriods": 2, "throttledTime": 5000}));
@@ -350,7 +354,11 @@ mod tests {
         let entry = |op: &str, value: u64| json!({"major": 8, "minor": 0, "op": op, "value": value});
         assert_eq!(stats["blkio"]["ioServiceBytesRecursive"], json!([entry("Read", 1), entry("Write", 2)]));
         assert_eq!(stats["blkio"]["ioServicedRecursive"], json!([entry("Read", 3), entry("Write", 4)]));
-        assert_eq!(stats["hugetlb"], json!({"2MB": {"failcnt": 6}}));
+        assert_eq!(
+            stats["hugetlb"],
+            json!({"2MB": {"usage": 4_194_304, "failcnt": 6}, "1GB": {"failcnt": 0},
+            "64KB": {"usage": 65_536, "failcnt": 0}})
+        );
     }
 
     #[test]
