@@ -76,7 +76,7 @@ fn in_a_delegated_scope_rrunc_steps_aside_and_gives_the_container_its_limits() {
     let scope = ["--user", "--scope", "--quiet", "--collect", "--property=Delegate=yes", "--", "env", "-u"];
     let args = [&scope[..], &["DBUS_SESSION_BUS_ADDRESS", &own, "sh", "-c", &shell]].concat();
     let out = systemd(&stage, "systemd-run", &args).success().prints("1\n");
-    for text in ["has other processes beside rrunc", "systemd-run --user --scope"] {
+    for text in ["has other processes beside rrunc", "loginctl enable-linger"] {
         assert!(out.stderr.contains(text), "{}", out.stderr);
     }
     assert!(stage.containers().is_empty());
