@@ -119,6 +119,10 @@ fn set_capabilities(sets: CapabilitySets) -> Result<()> {
         let missing = capability_names(sets.ambient & !possible);
         log::warn!("can't raise ambient capabilities [{missing}]: not both permitted and inheritable");
     }
+    // Of a caller who is root of a user namespace already: what he has there survives where uid 0 stays uid 0.
+    if wanted.permitted & wanted.inheritable & !possible != 0 {
+        capability::clear_ambient().context("clear the ambient capabilities")?;
+    }
     for number in (0..=MOST_CAPABILITIES).filter(|number| possible & 1 << number != 0) {
         capability::raise_ambient(number).with_context(|| format!("raise ambient capability {number}"))?;
     }

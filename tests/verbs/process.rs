@@ -120,6 +120,26 @@ fn capabilities_that_cannot_be_had_are_warned_of() {
 }
 
 #[test]
+fn ambient_capabilities_of_a_caller_who_is_root_of_a_namespace_are_not_the_programs() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    // No user namespace is added: uid 0 stays uid 0, which alone would clear the ambient set.
+    let both = json!(["CAP_CHOWN", "CAP_NET_RAW"]);
+    bundle.without_user_namespace().set(
+        "/process/capabilities",
+        json!({"bounding": both, "permitted": both,
+        "effective": both, "inheritable": both, "ambient": ["CAP_CHOWN"]}),
+    );
+    bundle.args(&["grep", "CapAmb", "/proc/self/status"]);
+    let caller = ["--map-root-user", "setpriv", "--inh-caps", "+net_raw", "--ambient-caps", "+net_raw"];
+    let unshare = std::path::Path::new("/usr/bin/unshare");
+    let control = stage.call_program(unshare, &caller).args(&["grep", "CapAmb", "/proc/self/status"]).run().success();
+    assert_eq!(control.stdout, "CapAmb:\t0000000000002000\n");
+    let run = stage.call_program(unshare, &caller).arg(crate::support::runtime()).args(&["run", "c"]);
+    run.cwd(bundle.path()).run().success().prints("CapAmb:\t0000000000000001\n");
+}
+
+#[test]
 fn the_umask_is_the_listed_one_or_the_callers() {
     let stage = Stage::new();
     let bundle = stage.bundle();
