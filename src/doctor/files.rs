@@ -1,6 +1,6 @@
 //! File systems: /proc, overlayfs and id-mapped tmpfs in a user namespace, each mounted for real.
 use super::Finding;
-use super::namespaces::unless_cloned;
+use super::namespaces::found;
 use super::probe::{Failure, Probed, Step, probe};
 use super::settings::{Settings, read};
 use crate::host::IdMap;
@@ -39,25 +39,20 @@ pub fn proc_mount(settings: &Settings) -> Finding {
         FsContext::open(c"proc").and_then(|context| context.mount(0)).step("mount")?;
         Ok("mounted in a pid namespace of its own".to_owned())
     });
-    made.map_or_else(
-        |failure| {
-            unless_cloned(&failure, |line| {
-                let mountinfo = read("/proc/self/mountinfo");
-                let covers = covers(&mountinfo);
-                let detail = match covers.len() {
-                    0 => line,
-                    n => format!("{line} (/proc is masked: {n} mounts cover parts of it, such as {})", covers[0]),
-                };
-                Finding::missing(
-                    detail,
-                    "containers with a pid namespace of their own do not start; sandboxes do with `--allow-weaker proc`",
-                    "start the container around with docker's `--security-opt systempaths=unconfined`, or podman's \
-                     `--security-opt unmask=/proc/*`",
-                )
-            })
-        },
-        Finding::ok,
-    )
+    found(made, |line| {
+        let mountinfo = read("/proc/self/mountinfo");
+        let covers = covers(&mountinfo);
+        let detail = match covers.len() {
+            0 => line,
+            n => format!("{line} (/proc is masked: {n} mounts cover parts of it, such as {})", covers[0]),
+        };
+        Finding::missing(
+            detail,
+            "containers with a pid namespace of their own do not start; sandboxes do with `--allow-weaker proc`",
+            "start the container around with docker's `--security-opt systempaths=unconfined`, or podman's \
+             `--security-opt unmask=/proc/*`",
+        )
+    })
 }
 
 /// The mount points below /proc.
@@ -72,19 +67,14 @@ pub fn overlayfs(settings: &Settings) -> Finding {
         attach_tmpfs()?;
         overlay_in_place()
     });
-    made.map_or_else(
-        |failure| {
-            unless_cloned(&failure, |line| {
-                let effect = "configurations with a mount of type overlay do not start; rrunc itself needs none";
-                Finding::missing(
-                    line,
-                    effect,
-                    "sudo modprobe overlay && echo overlay | sudo tee /etc/modules-load.d/overlay.conf",
-                )
-            })
-        },
-        Finding::ok,
-    )
+    found(made, |line| {
+        let effect = "configurations with a mount of type overlay do not start; rrunc itself needs none";
+        Finding::missing(
+            line,
+            effect,
+            "sudo modprobe overlay && echo overlay | sudo tee /etc/modules-load.d/overlay.conf",
+        )
+    })
 }
 
 fn overlay_in_place() -> Probed {
@@ -118,15 +108,10 @@ pub fn idmapped_tmpfs(settings: &Settings) -> Finding {
         idmap::map(tmpfs()?.as_fd(), &mapping, &proc).step("map it")?;
         Ok("made".to_owned())
     });
-    made.map_or_else(
-        |failure| {
-            unless_cloned(&failure, |line| {
-                let effect = "configurations with an id-mapped tmpfs do not start; others do";
-                Finding::missing(line, effect, "administrator: boot Linux 6.3 or newer")
-            })
-        },
-        Finding::ok,
-    )
+    found(made, |line| {
+        let effect = "configurations with an id-mapped tmpfs do not start; others do";
+        Finding::missing(line, effect, "administrator: boot Linux 6.3 or newer")
+    })
 }
 
 #[cfg(test)]

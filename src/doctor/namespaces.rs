@@ -1,7 +1,7 @@
 //! Namespaces: whether an ordinary user gets them, and who it is that forbids it if not.
 use super::Finding;
 use super::files::attach_tmpfs;
-use super::probe::{Failure, Step, probe};
+use super::probe::{Failure, Probed, Step, probe};
 use super::settings::{Settings, sysctl};
 use crate::plan::namespaces::CLONE_NEWTIME;
 use crate::sys::process::setns;
@@ -81,6 +81,14 @@ fn who_forbids(failure: &Failure, settings: &Settings) -> (String, String) {
     }
 }
 
+/// The finding of what was tried in a user namespace; `missing` makes it from the failure's one line.
+pub fn found(tried: Probed, missing: impl FnOnce(String) -> Finding) -> Finding {
+    match tried {
+        Ok(detail) => Finding::ok(detail),
+        Err(failure) => unless_cloned(&failure, missing),
+    }
+}
+
 /// A finding for what needs a user namespace and got none, or failed otherwise.
 pub fn unless_cloned(failure: &Failure, otherwise: impl FnOnce(String) -> Finding) -> Finding {
     if failure.step == "clone" {
@@ -123,15 +131,10 @@ pub fn time(settings: &Settings) -> Finding {
         setns(namespace.as_fd(), CLONE_NEWTIME).step("enter it")?;
         Ok("made, its clock put forward, and entered".to_owned())
     });
-    made.map_or_else(
-        |failure| {
-            unless_cloned(&failure, |line| {
-                let effect = "configurations with a time namespace do not start; others do";
-                Finding::missing(line, effect, "administrator: boot a kernel with CONFIG_TIME_NS")
-            })
-        },
-        Finding::ok,
-    )
+    found(made, |line| {
+        let effect = "configurations with a time namespace do not start; others do";
+        Finding::missing(line, effect, "administrator: boot a kernel with CONFIG_TIME_NS")
+    })
 }
 
 #[cfg(test)]

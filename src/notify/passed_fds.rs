@@ -45,7 +45,7 @@ pub fn passed(preserve: u32, listen: bool) -> Result<PassedFds> {
 
 /// How many socket-activation descriptors the environment announces for process `own`; 0 when they are for another
 /// process or the values make no sense (sd_listen_fds(3)).
-pub fn listen_fds(variable: impl Fn(&str) -> Option<OsString>, own: Pid) -> RawFd {
+fn listen_fds(variable: impl Fn(&str) -> Option<OsString>, own: Pid) -> RawFd {
     let number = |name| variable(name)?.to_str()?.parse::<RawFd>().ok();
     if number("LISTEN_PID") != Some(own.as_raw()) {
         return 0;

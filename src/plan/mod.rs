@@ -90,10 +90,6 @@ pub struct Options {
 /// Everything `init` has to do, decided.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The container's id.
-    pub id: String,
-    /// The bundle directory, absolute.
-    pub bundle: PathBuf,
     /// Root file system.
     pub rootfs: Rootfs,
     /// Maps of the new user namespace; none when the caller's, or a given one, is used.
@@ -203,8 +199,6 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     let no_names = annotated(spec, NO_NAMES) && options.die_with_parent && namespaces.is_new(namespaces::Kind::Network);
 
     Ok(Plan {
-        id: options.id.clone(),
-        bundle: bundle.path.clone(),
         rootfs,
         replace_exe: view.may_write(&host.exe),
         ids,

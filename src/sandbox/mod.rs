@@ -78,7 +78,7 @@ pub struct Choice {
 
 impl Choice {
     /// Whether the program may change the project.
-    pub fn writes_project(&self) -> bool {
+    fn writes_project(&self) -> bool {
         self.policy.project.as_ref().is_some_and(|project| project.value == Access::Write)
     }
 

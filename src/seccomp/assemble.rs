@@ -79,7 +79,7 @@ impl Assembler {
     }
 
     /// Makes the instruction at the front of the program so far lead to `target`.
-    pub fn continue_at(&mut self, target: Target) {
+    fn continue_at(&mut self, target: Target) {
         match target {
             Target::Return(value) => drop(self.emit_return(value)),
             Target::At(index) if index + 1 == self.backwards.len() => {}

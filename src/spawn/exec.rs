@@ -20,7 +20,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// CLONE_NEW* flags of the namespaces in which process `pid` differs from us.
-pub fn differing_namespaces(pid: i32) -> Result<i32> {
+fn differing_namespaces(pid: i32) -> Result<i32> {
     let mut flags = 0;
     for kind in KINDS {
         let inode = |pid: &str| {

@@ -265,12 +265,12 @@ mod tests {
         assert_eq!(said.unwrap_err().to_string(), "container init ended before its program ran");
     }
 
-    #[test]
-    fn probes_do_not_open_the_gate() {
-        let (path, dir) = directory("probe");
+    /// So many `probes` are at the gate before its init is; then it is started.
+    fn starts_past(probes: u32) {
+        let (path, dir) = directory(&format!("probes-{probes}"));
         assert!(!probe(dir.as_fd()).unwrap(), "no gate");
         let listener = listen(dir.as_fd()).unwrap();
-        for _ in 0..3 {
+        for _ in 0..probes {
             assert!(probe(dir.as_fd()).unwrap());
         }
         std::thread::scope(|scope| {
@@ -281,17 +281,13 @@ mod tests {
     }
 
     #[test]
+    fn probes_do_not_open_the_gate() {
+        starts_past(3);
+    }
+
+    #[test]
     fn a_gate_full_of_probes_holds_none_up() {
-        let (path, dir) = directory("full");
-        let listener = listen(dir.as_fd()).unwrap();
-        for _ in 0..200 {
-            assert!(probe(dir.as_fd()).unwrap());
-        }
-        std::thread::scope(|scope| {
-            scope.spawn(|| wait(listener).unwrap().executing().unwrap());
-            start(dir.as_fd(), me().as_fd(), nobody).unwrap();
-        });
-        std::fs::remove_dir_all(path).unwrap();
+        starts_past(200);
     }
 
     #[test]

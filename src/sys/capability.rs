@@ -61,11 +61,6 @@ pub fn drop_bounding(capability: u8) -> nix::Result<()> {
     prctl(libc::PR_CAPBSET_DROP, u64::from(capability), 0).map(drop)
 }
 
-/// Whether `capability` is in the bounding set; EINVAL for a number the kernel does not know.
-pub fn in_bounding(capability: u8) -> nix::Result<bool> {
-    prctl(libc::PR_CAPBSET_READ, u64::from(capability), 0).map(|set| set == 1)
-}
-
 /// Raises `capability` in the ambient set.
 pub fn raise_ambient(capability: u8) -> nix::Result<()> {
     prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE as u64, u64::from(capability)).map(drop)

@@ -51,8 +51,6 @@ pub enum Value {
     Bytes(Vec<u8>),
     /// `au`, processes.
     Numbers(Vec<u32>),
-    /// `a(st)`, one limit for each device.
-    Devices(Vec<(String, u64)>),
 }
 
 impl Value {
@@ -77,7 +75,6 @@ impl Value {
             Value::Texts(_) => "as",
             Value::Bytes(_) => "ay",
             Value::Numbers(_) => "au",
-            Value::Devices(_) => "a(st)",
         }
     }
 
@@ -99,13 +96,6 @@ impl Value {
             Value::Numbers(numbers) => {
                 writer.array(4, |all| numbers.iter().for_each(|number| all.number(number.to_le_bytes())));
             }
-            Value::Devices(devices) => writer.array(8, |all| {
-                for (device, limit) in devices {
-                    all.structure();
-                    all.string(device);
-                    all.number(limit.to_le_bytes());
-                }
-            }),
         }
     }
 }
@@ -153,10 +143,6 @@ mod tests {
         assert_eq!(written(texts), b"\x02as\0\x0e\0\0\0\x01\0\0\0a\0\0\0\x01\0\0\0b\0");
         assert_eq!(written(Value::Bytes(vec![1, 2])), b"\x02ay\0\x02\0\0\0\x01\x02");
         assert_eq!(written(Value::Numbers(vec![1])), b"\x02au\0\x04\0\0\0\x01\0\0\0");
-        // The padding before the first structure does not count for the array's length.
-        let devices = written(Value::Devices(vec![("/d".into(), 9)]));
-        assert_eq!(devices[..12], *b"\x05a(st)\0\0\x10\0\0\0");
-        assert_eq!(devices[12..], *b"\0\0\0\0\x02\0\0\0/d\0\0\x09\0\0\0\0\0\0\0");
     }
 
     #[test]

@@ -26,8 +26,9 @@ fn map_range(bundle: &Bundle, first: (u32, u32)) {
     bundle.set("/linux/uidMappings", map(uid(), first.0)).set("/linux/gidMappings", map(gid(), first.1));
 }
 
-/// Makes `file` a setuid program of the container's uid 1.
+/// Puts this program at `file`, setuid to the container's uid 1.
 fn make_setuid(file: &Path) {
+    fs::copy(std::env::current_exe().expect("our own path"), file).expect("copy");
     let script = "chown 1:1 \"$0\" && chmod 4755 \"$0\"";
     let status = Command::new("unshare").args(["--map-root-user", "--map-auto", "sh", "-c", script]).arg(file).status();
     assert!(status.expect("unshare").success());
@@ -39,7 +40,6 @@ fn row_10_setuid_programs_give_nothing_under_no_new_privs() {
     let stage = Stage::new();
     let bundle = stage.bundle();
     let setuid = bundle.rootfs().join("bin/setuid");
-    fs::copy(std::env::current_exe().expect("our own path"), &setuid).expect("copy");
     make_setuid(&setuid);
     map_range(&bundle, first);
     let arguments = payloads::arguments("print_ids");
@@ -52,7 +52,6 @@ fn row_10_setuid_programs_give_nothing_under_no_new_privs() {
     assert_eq!(payloads::lines(&stage.run(&bundle).success().stdout), ["euid 2 uid 2"]);
     // And what comes in by a nosuid bind gives nothing even without the flag.
     let outside = stage.dir().join("outside");
-    fs::copy(std::env::current_exe().expect("our own path"), &outside).expect("copy");
     make_setuid(&outside);
     bundle.set("/process/noNewPrivileges", json!(false));
     bundle.mount("/bin/setuid", "bind", outside.to_str().expect("plain"), &["bind", "ro", "nosuid"]);
@@ -65,7 +64,6 @@ fn row_10_exec_keeps_no_new_privs() {
     let stage = Stage::new();
     let bundle = stage.bundle();
     let setuid = bundle.rootfs().join("bin/setuid");
-    fs::copy(std::env::current_exe().expect("our own path"), &setuid).expect("copy");
     make_setuid(&setuid);
     map_range(&bundle, first);
     let arguments = payloads::arguments("print_ids");

@@ -101,6 +101,12 @@ impl Bundle {
         self.set("/mounts/-", mount)
     }
 
+    /// A cgroup namespace, and the container's own cgroup writable in it.
+    pub fn with_cgroups(&self) -> &Bundle {
+        self.set("/linux/namespaces/-", json!({"type": "cgroup"}));
+        self.mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev"])
+    }
+
     /// Drops the namespace of this type from the config.
     pub fn without_namespace(&self, kind: &str) -> &Bundle {
         self.edit(|config| {

@@ -1,6 +1,6 @@
 //! Control groups that make trouble: nested beyond measure, of threads, frozen, left by a killed rrunc, used by others.
 //! Every container can be listed, ended and removed all the same.
-use crate::cgroups::{below, cgroup_of, delegated};
+use crate::cgroups::{below, delegated, directory};
 use crate::support::{Stage, wait_for};
 use nix::fcntl::{OFlag, openat};
 use nix::sys::signal::Signal;
@@ -8,13 +8,8 @@ use nix::sys::stat::{Mode, mkdirat};
 use serde_json::json;
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
-
-/// The directory of the cgroup of the container `id`, made in `own`.
-fn directory(stage: &Stage, own: &Path, id: &str) -> PathBuf {
-    own.join(cgroup_of(stage.pid(id)).rsplit('/').next().expect("a name"))
-}
 
 /// Nests cgroups in `top`, more than a path can lead to.
 fn nest(top: &Path) {
@@ -50,9 +45,7 @@ fn threads_in_a_cgroup_of_their_own_hide_no_process() {
     }
     let stage = Stage::new();
     let bundle = stage.bundle();
-    bundle.set("/linux/namespaces/-", json!({"type": "cgroup"}));
-    bundle.mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev"]);
-    bundle.script(
+    bundle.with_cgroups().script(
         "cd /sys/fs/cgroup && mkdir t && echo threaded >t/cgroup.type && { sleep 3600 & } && echo $! >t/cgroup.threads && \
          echo there; exec sleep 3600",
     );

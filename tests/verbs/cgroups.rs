@@ -46,6 +46,11 @@ pub fn cgroup_of(pid: i32) -> String {
     text.lines().find_map(|line| line.strip_prefix("0::")).expect("v2").to_owned()
 }
 
+/// The directory of the cgroup of the container `id`, which is made in `parent`.
+pub fn directory(stage: &Stage, parent: &Path, id: &str) -> PathBuf {
+    parent.join(cgroup_of(stage.pid(id)).rsplit('/').next().expect("a name"))
+}
+
 /// The names of the cgroups below `directory`.
 pub fn below(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).expect("read a cgroup").map(|entry| entry.expect("an entry").path());
@@ -67,8 +72,7 @@ fn without_a_cgroup_of_its_own_a_container_is_in_the_callers_and_gives_none_away
     let Some(directory) = own_cgroup() else { return skip(Lacks::Machine("there is no cgroup v2 tree")) };
     let before = owners(&directory);
     // What would ask for the ownership: a cgroup namespace and a writable mount.
-    bundle.set("/linux/namespaces/-", json!({"type": "cgroup"})).args(&["sleep", "3600"]);
-    bundle.mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev"]);
+    bundle.with_cgroups().args(&["sleep", "3600"]);
     stage.in_bundle(&bundle, &[&disabled[..], &["create", "c"]].concat()).success();
     stage.rrunc(&["start", "c"]).success();
     let pid = stage.pid("c");
@@ -118,8 +122,7 @@ fn exec_joins_the_containers_cgroup_or_one_below_it() {
     }
     let stage = Stage::new();
     let bundle = stage.bundle();
-    bundle.set("/linux/namespaces/-", json!({"type": "cgroup"}));
-    bundle.mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev"]);
+    bundle.with_cgroups();
     // A container that arranges its own cgroups, and is in one of them itself.
     bundle.script(
         "mkdir -p /sys/fs/cgroup/a/b /sys/fs/cgroup/init && echo 0 >/sys/fs/cgroup/init/cgroup.procs && echo there; sleep 3600",

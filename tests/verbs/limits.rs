@@ -1,6 +1,6 @@
 //! Limits of a container: set, changed while it runs, refused whole. Here with huge pages, the one controller that a
 //! machine with cgroups of version 1 leaves free; memory, processes and processors are limited in the virtual machine.
-use crate::cgroups::{below, cgroup_of, delegated};
+use crate::cgroups::{below, delegated, directory};
 use crate::support::{Bundle, Lacks, Stage, skip};
 use serde_json::json;
 use std::fs;
@@ -36,12 +36,6 @@ fn page_size(dir: &Path) -> String {
     sizes.filter(|size| !size.contains('.')).max().expect("a size of huge pages")
 }
 
-/// The cgroup directory of the container `c`.
-fn directory(stage: &Stage, parent: &Path) -> PathBuf {
-    let name = cgroup_of(stage.pid("c"));
-    parent.join(name.rsplit('/').next().expect("a name"))
-}
-
 fn sleeping(stage: &Stage) -> Bundle {
     let bundle = stage.bundle();
     bundle.args(&["sleep", "3600"]);
@@ -61,7 +55,7 @@ fn a_limit_is_set_before_the_program_runs_and_gone_with_the_container() {
         json!({"hugepageLimits": [{"pageSize": size, "limit": 8_388_608}], "unified": unified}),
     );
     stage.running(&bundle, "c");
-    let dir = directory(&stage, &parent);
+    let dir = directory(&stage, &parent, "c");
     let read = |file: &str| fs::read_to_string(dir.join(file)).expect(file).trim().to_owned();
     assert_eq!(read(&format!("hugetlb.{size}.max")), "8388608");
     assert_eq!(read(&format!("hugetlb.{size}.rsvd.max")), "4194304");
@@ -80,7 +74,7 @@ fn update_changes_a_limit_and_a_refused_one_leaves_all_as_they_were() {
     let bundle = sleeping(&stage);
     bundle.set("/linux/resources", json!({"hugepageLimits": [{"pageSize": size, "limit": 8_388_608}]}));
     stage.running(&bundle, "c");
-    let dir = directory(&stage, &parent);
+    let dir = directory(&stage, &parent, "c");
     let limit = || fs::read_to_string(dir.join(format!("hugetlb.{size}.max"))).expect("the limit").trim().to_owned();
     let update =
         |resources: serde_json::Value| stage.call(&["update", "-r", "-", "c"]).stdin(resources.to_string()).run();

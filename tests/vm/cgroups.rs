@@ -1,15 +1,8 @@
 //! Control groups where systemd has delegated them.
+use crate::limits::directory;
 use crate::machine::{in_scope, stage};
 use crate::support::wait_for;
 use std::fs;
-use std::path::PathBuf;
-
-/// The directory of a process's cgroup.
-fn cgroup_of(pid: i32) -> PathBuf {
-    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("its cgroup");
-    let path = text.trim().strip_prefix("0::/").expect("version 2 only");
-    PathBuf::from("/sys/fs/cgroup").join(path)
-}
 
 #[test]
 fn a_container_in_a_scope_is_paused_resumed_listed_and_killed() {
@@ -17,7 +10,7 @@ fn a_container_in_a_scope_is_paused_resumed_listed_and_killed() {
     let bundle = stage.bundle();
     bundle.script("sleep 3601 & sleep 3602 & exec sleep 3603");
     in_scope(&stage, &["run", "--detach", "c"]).cwd(bundle.path()).run().success();
-    let cgroup = cgroup_of(stage.pid("c"));
+    let cgroup = directory(&stage, "c");
     let path = cgroup.to_string_lossy().into_owned();
     assert!(path.contains("/user@1000.service/") && path.contains("/rrunc-c-"), "{path}");
 
