@@ -6,7 +6,7 @@ use super::settings::{Settings, read};
 use crate::host::IdMap;
 use crate::init::idmap;
 use crate::init::procfs::Procfs;
-use crate::plan::mounts::IdMapping;
+use crate::plan::idmap::IdMapping;
 use crate::sys::descriptor::Brief;
 use crate::sys::mount::{FsContext, move_mount};
 use nix::fcntl::{AT_FDCWD, OFlag, openat};

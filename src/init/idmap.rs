@@ -2,7 +2,7 @@
 use super::procfs::Procfs;
 use crate::error::WithHint;
 use crate::host::IdMap;
-use crate::plan::mounts::IdMapping;
+use crate::plan::idmap::IdMapping;
 use crate::sys::clone::{Cloned, clone};
 use crate::sys::mount::{Attr, MOUNT_ATTR_IDMAP, mount_setattr};
 use crate::sys::{pidfd, process};

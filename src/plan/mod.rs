@@ -8,6 +8,7 @@ pub mod devices;
 mod document;
 pub mod exec;
 mod findings;
+pub mod idmap;
 pub mod ids;
 pub mod labels;
 pub mod landlock;
