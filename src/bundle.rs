@@ -45,7 +45,7 @@ impl Bundle {
                 let missing = anyhow!("JSON specification file config.json not found in {}", path.display());
                 return Err(with_hint(missing, "name the bundle with --bundle, or make a config with `rrunc spec`"));
             }
-            other => other.context("config.json")?,
+            other => other.with_context(|| path.join("config.json").display().to_string())?,
         };
         let mut bytes = Vec::with_capacity(16 << 10);
         file.take(MAX_CONFIG + 1).read_to_end(&mut bytes).context("config.json")?;

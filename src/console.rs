@@ -31,7 +31,9 @@ pub struct Pty {
 /// Nothing is opened by a path that the container could have prepared (CVE-2025-52565): the directory must be a devpts,
 /// `ptmx` the real one in it with nothing mounted on top, and the slave comes from the master itself.
 pub fn open(root: BorrowedFd<'_>, size: Option<(u16, u16)>) -> Result<Pty> {
-    let master = open_master(root).context("open /dev/pts/ptmx")?;
+    let master = open_master(root)
+        .context("open /dev/pts/ptmx")
+        .hint(|| "a terminal (process.terminal, --tty) takes a mount of the type devpts on /dev/pts")?;
     terminal::unlock(master.as_fd()).context("unlock pty")?;
     let slave = terminal::peer(master.as_fd()).context("open the pty's other end")?;
     let mut modes = tcgetattr(&slave).context("get pty modes")?;

@@ -2,7 +2,7 @@
 //! executing its program.
 use super::listener::{self, Host};
 use super::{credentials, program};
-use crate::error::NotExecuted;
+use crate::error::{NotExecuted, with_hint};
 use crate::plan::Process;
 use crate::sys::{descriptor, prctl, signal::Saved};
 use anyhow::{Context, Result};
@@ -59,5 +59,18 @@ pub fn exec(args: &[CString], ready: &Ready, first: RawFd, report: RawFd, signal
     let Err(errno) = nix::unistd::execve(&ready.path, args, &ready.env);
     // One bare line, as runc has it: clients read it.
     let name = ready.path.to_string_lossy();
-    Err(NotExecuted { errno, text: format!("exec {name}: {}", errno.desc().to_lowercase()) }.into())
+    let error =
+        anyhow::Error::new(NotExecuted { errno, text: format!("exec {name}: {}", errno.desc().to_lowercase()) });
+    // Nothing can be looked at any more: the filter is loaded.
+    let hint = match errno {
+        Errno::ENOENT => {
+            "it is there, but not what runs it: the interpreter in its first line, or the loader of a binary"
+        }
+        Errno::ENOEXEC => {
+            "it is a program for another processor, or a script without an interpreter in its first line (#!)"
+        }
+        Errno::EACCES => "its file system may be mounted noexec, or its interpreter not be executable",
+        _ => return Err(error),
+    };
+    Err(with_hint(error, hint))
 }

@@ -1,7 +1,7 @@
 //! The mounts of the configuration, each made detached, given its attributes, and attached by descriptor: nothing is
 //! ever visible half-configured, and no path is used twice.
 use super::procfs::Procfs;
-use super::root::{Missing, Root, is};
+use super::root::{Missing, Root, is, not_opened};
 use super::{copy_up, idmap};
 use crate::error::{WithHint, errno_of, with_hint};
 use crate::plan::mount_options;
@@ -304,7 +304,8 @@ fn mount_point(root: &Root, mount: &Mount, fstype: &CStr) -> Result<(Brief, bool
     let ordinary = match root.without_links(&mount.destination) {
         Err(Errno::ENOENT) => return root.ensure(&mount.destination, Missing::Directory(0o755)),
         Err(Errno::ELOOP) => None,
-        other => Some(other?).filter(|fd| fstat(fd).is_ok_and(|stat| is(&stat, SFlag::S_IFDIR))),
+        Err(e) => return Err(not_opened(e, &mount.destination)),
+        Ok(fd) => Some(fd).filter(|fd| fstat(fd).is_ok_and(|stat| is(&stat, SFlag::S_IFDIR))),
     };
     match ordinary {
         Some(fd) => Ok((fd, false)),

@@ -1,6 +1,6 @@
 //! The program: its place, its home and its working directory, all found inside the container with the credentials
 //! it will have, so that "not found" is known at `create`.
-use crate::error::{NotExecuted, WithHint};
+use crate::error::{NotExecuted, WithHint, errno_of};
 use crate::plan::Process;
 use crate::sys::process::getcwd;
 use anyhow::{Context, Result, bail};
@@ -23,7 +23,16 @@ const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 /// Enters the working directory and makes sure that it is one of the container: a descriptor of the host that has
 /// leaked would otherwise give a way out (CVE-2024-21626).
 pub fn enter_cwd(cwd: &CStr) -> Result<()> {
-    chdir(cwd).with_context(|| format!("chdir to cwd ({:?}) set in config.json failed", cwd.to_string_lossy()))?;
+    let entered =
+        chdir(cwd).with_context(|| format!("chdir to cwd ({:?}) set in config.json failed", cwd.to_string_lossy()));
+    match entered.as_ref().err().and_then(errno_of) {
+        Some(Errno::EACCES) => entered.hint(|| {
+            "the container's user may not enter it: open it and each directory above to him, the root file system's own too \
+             (chmod o+x)"
+        })?,
+        Some(Errno::ENOTDIR) => entered.hint(|| "process.cwd of config.json, or --cwd of exec, names a file")?,
+        _ => entered?,
+    }
     match getcwd() {
         Ok(path) if path.first() == Some(&b'/') => Ok(()),
         Ok(_) | Err(Errno::ENOENT) => bail!(
@@ -69,7 +78,9 @@ pub fn find(plan: &Process) -> Result<CString> {
 }
 
 fn denied(text: &str) -> Result<CString> {
-    not_executed(Errno::EACCES, format!("exec: {text:?}: permission denied"))
+    not_executed(Errno::EACCES, format!("exec: {text:?}: permission denied")).hint(
+        || "the container's user needs a file there that he may execute (chmod +x), and its directories open to him",
+    )
 }
 
 fn not_executed<T>(errno: Errno, text: String) -> Result<T> {

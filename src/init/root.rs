@@ -1,8 +1,9 @@
 //! The container's root file system by descriptor. Every name of the configuration is resolved here, inside the root
 //! (openat2 RESOLVE_IN_ROOT) and once: what is opened is what gets used, so that a link or a swapped directory in a
 //! hostile rootfs leads nowhere else (CVE-2021-30465, CVE-2024-45310).
+use crate::error::{errno_of, with_hint};
 use crate::sys::descriptor::Brief;
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat, mknodat};
@@ -62,10 +63,10 @@ impl Root {
         match self.at(path) {
             Ok(fd) => Ok((fd, false)),
             Err(Errno::ENOENT) => {
-                let fd = self.make(path, missing).with_context(|| format!("make {} in the rootfs", path.display()))?;
+                let fd = self.make(path, missing).map_err(|e| not_made(e, path))?;
                 Ok((fd, true))
             }
-            Err(e) => Err(e).with_context(|| format!("open {} in the rootfs", path.display())),
+            Err(e) => Err(not_opened(e, path)),
         }
     }
 
@@ -114,6 +115,25 @@ impl Root {
             here = fd;
         }
         Ok(here)
+    }
+}
+
+fn not_made(error: anyhow::Error, path: &Path) -> anyhow::Error {
+    let denied = matches!(errno_of(&error), Some(Errno::EACCES | Errno::EPERM | Errno::EROFS));
+    let error = error.context(format!("make {} in the rootfs", path.display()));
+    let hint = "the root file system belongs to another user, or is read-only: make it there beforehand, or use a copy that \
+                is yours";
+    if denied { with_hint(error, hint) } else { error }
+}
+
+/// Why `path` cannot be opened inside the root.
+pub fn not_opened(errno: Errno, path: &Path) -> anyhow::Error {
+    let error = anyhow::Error::new(errno).context(format!("open {} in the rootfs", path.display()));
+    match errno {
+        Errno::EACCES => {
+            with_hint(error, "each directory on the way, the root file system's own too, has to be open to you")
+        }
+        _ => error,
     }
 }
 

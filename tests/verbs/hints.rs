@@ -1,6 +1,8 @@
 //! Configurations that cannot be: the message names the member, and the hint, which is rrunc's own, what to do.
 use crate::support::{Bundle, Stage, gid, program, uid};
 use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 /// Runs `bundle`, which has to be refused; the message and the hint.
 fn refused(stage: &Stage, bundle: &Bundle) -> (String, String) {
@@ -97,4 +99,41 @@ fn what_the_kernel_refuses_inside_names_the_member_and_the_remedy() {
             "from linux.devices of config.json",
         ),
     ]);
+}
+
+#[test]
+fn what_is_missing_of_a_program_or_of_the_root_is_said() {
+    if program() != "rrunc" {
+        return;
+    }
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let write = |name: &str, text: &[u8], mode: u32| {
+        let file = bundle.rootfs().join("bin").join(name);
+        fs::write(&file, text).expect("write");
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("chmod");
+    };
+    write("orphan", b"#!/no/such/interpreter\n", 0o755);
+    write("nothing", b"echo\n", 0o755);
+    write("data", b"#!/bin/sh\n", 0o644);
+    for (name, text, hint) in [
+        ("orphan", "exec /bin/orphan: no such file or directory", "what runs it: the interpreter"),
+        ("nothing", "exec /bin/nothing: exec format error", "without an interpreter in its first line"),
+        ("data", "exec: \"data\": permission denied", "chmod +x"),
+    ] {
+        bundle.args(&[name]);
+        let (message, told) = refused(&stage, &bundle);
+        assert!(message.ends_with(text) && told.contains(hint), "{name}: {message}\nhint: {told}");
+    }
+    bundle.args(&["true"]).set("/process/cwd", json!("/bin/true"));
+    let (message, told) = refused(&stage, &bundle);
+    assert!(message.contains("chdir to cwd") && told.contains("process.cwd"), "{message}\nhint: {told}");
+    let without_pts: Vec<Value> = Bundle::plain_config()["mounts"].as_array().expect("mounts").clone();
+    let without_pts: Vec<Value> = without_pts.into_iter().filter(|mount| mount["type"] != "devpts").collect();
+    bundle.set("/process/cwd", json!("/")).set("/process/terminal", json!(true)).set("/mounts", json!(without_pts));
+    let (message, told) = refused(&stage, &bundle);
+    assert!(message.contains("open /dev/pts/ptmx") && told.contains("type devpts"), "{message}\nhint: {told}");
+    bundle.write(&Bundle::plain_config()).set("/root/path", json!("/usr"));
+    let (message, told) = refused(&stage, &bundle);
+    assert!(message.contains("in the rootfs") && told.contains("belongs to another user"), "{message}\nhint: {told}");
 }
