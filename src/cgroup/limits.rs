@@ -92,7 +92,7 @@ pub fn apply<'a>(dir: &Path, settings: impl IntoIterator<Item = &'a Setting>) ->
         if let Err(error) = set {
             for (setting, before) in done.into_iter().rev() {
                 if let Err(e) = write(dir, &setting.file, &setting.undo(&before)) {
-                    log::warn!("put {} back: {}", setting.file, one_line(&e));
+                    log::warn!("{} could not be put back to what it was: {}", setting.file, one_line(&e));
                 }
             }
             return Err(error);

@@ -15,6 +15,7 @@ use super::{Step, give_up, log_to};
 use crate::console;
 use crate::plan::exec::Plan;
 use crate::spawn::failure::Failure;
+use crate::spawn::not_forked;
 use crate::spawn::wire::Wire;
 use crate::sys::clone::{Cloned, clone};
 use crate::sys::{descriptor, exe, prctl, process, sched, signal::Saved};
@@ -121,7 +122,7 @@ fn enter(plan: &Plan, wire: &Wire, init: &OwnedFd, namespaces: i32, step: &Step)
     step.begin("pid namespace");
     if namespaces & libc::CLONE_NEWPID != 0 {
         // A pid namespace is joined for children only; this one is our parent's child, who waits for it.
-        match clone(CloneFlags::CLONE_PARENT).context("fork")? {
+        match clone(CloneFlags::CLONE_PARENT).map_err(not_forked)? {
             Cloned::Child => {}
             Cloned::Parent(pid, child) => {
                 let told = wire.process(pid.as_raw(), child.as_fd());

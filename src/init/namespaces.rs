@@ -83,6 +83,8 @@ pub fn join_keyring(name: &str) -> Result<()> {
                 crate::error::with_hint(error, "raise kernel.keys.maxkeys, or use --no-new-keyring")
             })
         }
-        Err(e) => Err(e).context("join a session keyring"),
+        Err(e) => Err(e)
+            .context("join a session keyring")
+            .hint(|| "a seccomp filter around us may forbid it, as in a container of Docker's: use --no-new-keyring"),
     }
 }

@@ -2,7 +2,7 @@
 //! missing.
 use super::listener::{self, Agent};
 use super::wire::{self, Report, Wire};
-use super::{KILLED, Spawned, kill};
+use super::{KILLED, Spawned, kill, not_forked};
 use crate::cgroup::{self, place::SCOPE};
 use crate::error::{WithHint, errno_of};
 use crate::init::exec::{Join, run};
@@ -28,7 +28,7 @@ fn differing_namespaces(pid: i32) -> Result<i32> {
             match stat(path.as_str()) {
                 Ok(stat) => Ok(Some((stat.st_dev, stat.st_ino))),
                 // A kernel without this type.
-                Err(nix::errno::Errno::ENOENT) => Ok(None),
+                Err(Errno::ENOENT) => Ok(None),
                 Err(e) => Err(e).with_context(|| format!("look at {path}")),
             }
         };
@@ -76,7 +76,7 @@ pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: S
 /// user's systemd we may not, but it may: then the second value is true, and the process waits to be moved.
 fn clone_beside(state: &State, below: &Path) -> Result<(Cloned, bool)> {
     let named = below != Path::new("");
-    let here = || clone_into(CloneFlags::empty(), None).context("fork");
+    let here = || clone_into(CloneFlags::empty(), None).map_err(not_forked);
     let Some(own) = state.cgroup.as_deref().filter(|dir| dir.is_dir()) else {
         if named {
             return Err(anyhow!("invalid --cgroup argument: the container has no cgroup of its own"))
@@ -88,7 +88,7 @@ fn clone_beside(state: &State, below: &Path) -> Result<(Cloned, bool)> {
         return Err(anyhow!("invalid --cgroup argument: there is no {} in {}", below.display(), own.display()))
             .hint(|| "name a cgroup that the container has made below its own, in its /sys/fs/cgroup");
     }
-    let born_in = |dir: &Path| clone_into(CloneFlags::empty(), Some(cgroup::open(dir)?.as_fd())).context("fork");
+    let born_in = |dir: &Path| clone_into(CloneFlags::empty(), Some(cgroup::open(dir)?.as_fd())).map_err(not_forked);
     let born = match born_in(&own.join(below)) {
         // The container gives controllers to cgroups of its own, so that none but those may have processes.
         Err(e) if errno_of(&e) == Some(Errno::EBUSY) && !named => born_in(&cgroup::of(&state.pid.to_string())?),

@@ -1,7 +1,7 @@
 //! Creation in given namespaces. What a process joins, it joins for its children (pid) or with the rights of the
 //! moment (all that hang on a user namespace), so an intermediate process joins and then makes init, as *our* child.
-use super::forbidden;
 use super::wire::Wire;
+use super::{forbidden, not_forked};
 use crate::error::with_hint;
 use crate::init::procfs::Procfs;
 use crate::init::{self, Start, Step};
@@ -20,7 +20,7 @@ use std::path::Path;
 ///
 /// The intermediate process is born in `cgroup`, and init with it.
 pub(super) fn clone_joined(start: Start, cgroup: Option<&OwnedFd>, wire: &mut Wire) -> Result<(i32, OwnedFd)> {
-    match clone_into(CloneFlags::empty(), cgroup.map(OwnedFd::as_fd)).context("fork")? {
+    match clone_into(CloneFlags::empty(), cgroup.map(OwnedFd::as_fd)).map_err(not_forked)? {
         Cloned::Child => run(start),
         Cloned::Parent(_, intermediate) => {
             // Its copy of the other end has to go, or we would wait for ever for a process that has died.

@@ -9,7 +9,7 @@ pub mod listener;
 pub mod wire;
 
 use crate::cgroup::{self, place::Place, scope};
-use crate::error::WithHint;
+use crate::error::{WithHint, with_hint};
 use crate::hooks::{self, Inherit};
 use crate::init::{self, Start};
 use crate::log::step;
@@ -19,6 +19,7 @@ use crate::sys::clone::{Cloned, clone_into};
 use crate::sys::{pidfd, signal::Saved};
 use anyhow::{Context, Result, anyhow, bail};
 use listener::Agent;
+use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use wire::{Report, Wire};
@@ -71,15 +72,28 @@ impl Spawned {
     }
 }
 
+/// Why there is no new process in the namespaces that we are in.
+pub fn not_forked(errno: Errno) -> anyhow::Error {
+    let error = anyhow::Error::new(errno).context("fork");
+    match errno {
+        Errno::EAGAIN => with_hint(
+            error,
+            "the limit of processes is reached: the container's (linux.resources.pids, which `rrunc update --pids-limit` \
+             raises) or your own (`ulimit -u`)",
+        ),
+        _ => error,
+    }
+}
+
 fn kill(child: &OwnedFd) -> Result<()> {
     match pidfd::send_signal(child.as_fd(), libc::SIGKILL) {
-        Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
+        Ok(()) | Err(Errno::ESRCH) => {}
         Err(e) => return Err(e).context("kill the container's init"),
     }
     pidfd::wait_ended(child.as_fd(), 10_000).context("wait for the container's init")?;
     match pidfd::reap(child.as_fd()) {
         // Not ours to reap, or reaped already.
-        Ok(_) | Err(nix::errno::Errno::ECHILD) => Ok(()),
+        Ok(_) | Err(Errno::ECHILD) => Ok(()),
         Err(e) => Err(e).context("reap the container's init"),
     }
 }

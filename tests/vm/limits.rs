@@ -102,6 +102,13 @@ fn no_process_beside_the_first_when_the_limit_is_none_at_all() {
     // The control.
     bundle.set("/linux/resources/pids/limit", json!(2));
     call(&stage, &["run", "c"]).cwd(bundle.path()).run().success().prints("0\n");
+    // Nor one of exec's, which says why.
+    bundle.set("/linux/resources/pids/limit", json!(1)).args(&["sleep", "3600"]);
+    start(&stage, &bundle, "c");
+    call(&stage, &["exec", "c", "true"]).run().fails(255, &["fork: ", "limit of processes", "update --pids-limit"]);
+    call(&stage, &["update", "--pids-limit", "9", "c"]).run().success();
+    call(&stage, &["exec", "c", "true"]).run().success();
+    remove(&stage, "c");
 }
 
 #[test]
@@ -169,7 +176,7 @@ fn update_changes_every_limit_of_a_running_container() {
     // One that is refused leaves the others, and a limit below what is used is none when that is asked for.
     call(&stage, &["update", "--pids-limit", "5", "--cpuset-cpus", "999", "c"])
         .run()
-        .fails(1, &["linux.resources.cpu.cpus"]);
+        .fails(1, &["set the limits of c: linux.resources.cpu.cpus", "of this container may be 0"]);
     assert_eq!(read(&dir, "pids.max"), "44");
     let low = json!({"memory": {"limit": 4096, "checkBeforeUpdate": true}});
     call(&stage, &["update", "-r", "-", "c"]).stdin(low.to_string()).run().fails(1, &["lower than current usage"]);
