@@ -10,7 +10,7 @@ mod host;
 mod kernel;
 mod limits;
 mod namespaces;
-pub mod probe;
+mod probe;
 pub mod report;
 pub mod settings;
 mod subids;

@@ -28,7 +28,11 @@ pub(super) fn plan(spec: &Spec, cgroup: &Place, findings: &mut Findings) -> Vec<
     check_values(resources, findings);
     let settings = settings(resources);
     if let Place::Callers { why, hint } = cgroup {
-        let limits = settings.iter().filter(|setting| !setting.lifts());
+        // What is no limit has its own problem already, and none for want of a cgroup.
+        let is_limit = |setting: &&Setting| {
+            !setting.lifts() && setting.member.strip_prefix("unified.").and_then(no_limit).is_none()
+        };
+        let limits = settings.iter().filter(is_limit);
         let mut members: Vec<&str> = limits.filter_map(|setting| setting.member.split(['.', '[']).next()).collect();
         members.dedup();
         if !members.is_empty() {
@@ -103,15 +107,18 @@ fn check_values(resources: &LinuxResources, findings: &mut Findings) {
             wrong(format!("rdma.{name}"), "has neither hcaHandles nor hcaObjects");
         }
     }
-    for key in resources.unified().iter().flatten().map(|(key, _)| key) {
-        let plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._".contains(&byte));
-        if !plain || key.starts_with('.') || !key.trim_matches('.').contains('.') {
-            wrong(format!("unified.{key}"), "is no file of a controller, such as memory.high");
-        }
-        if NO_LIMITS.contains(&key.as_str()) {
-            wrong(format!("unified.{key}"), "is no limit, but rrunc's to write");
-        }
+    for (key, problem) in resources.unified().iter().flatten().filter_map(|(key, _)| Some((key, no_limit(key)?))) {
+        wrong(format!("unified.{key}"), problem);
     }
+}
+
+/// Why a key of `unified` names no limit.
+fn no_limit(key: &str) -> Option<&'static str> {
+    let plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._".contains(&byte));
+    if !plain || key.starts_with('.') || !key.trim_matches('.').contains('.') {
+        return Some("is no file of a controller, such as memory.high");
+    }
+    NO_LIMITS.contains(&key).then_some("is no limit, but rrunc's to write")
 }
 
 /// What has a meaning in cgroup v1 alone, or none: v2's swap is counted without the memory.
@@ -283,6 +290,8 @@ mod tests {
                 assert!(text.contains(&format!("linux.resources.{problem}")), "{text}");
             }
         }
+        let text = refused("resources", &json!({"unified": {"nonsense": "1"}}));
+        assert!(text.ends_with("such as memory.high"), "{text}");
         for size in ["", "2M", "MB", "02MB", "2mb", "2 MB", "-2MB", "+2MB", "2MB "] {
             let text = refused("resources", &json!({"hugepageLimits": [{"pageSize": size, "limit": 1}]}));
             assert!(

@@ -13,15 +13,15 @@ pub mod ids;
 pub mod labels;
 pub mod landlock;
 pub mod limits;
-pub mod mempolicy;
+mod mempolicy;
 pub mod mount_options;
 pub mod mounts;
 pub mod namespaces;
 pub mod process;
 pub mod resources;
-pub mod rootfs;
+mod rootfs;
 pub mod scheduling;
-pub mod sysctl;
+mod sysctl;
 #[cfg(test)]
 pub(crate) mod tests;
 

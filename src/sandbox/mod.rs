@@ -4,15 +4,15 @@
 //! config.json, the made-up /etc, and a root that holds nothing but symbolic links. All else comes from the host by
 //! mounts that `view` allows.
 pub mod caller;
-pub mod config;
-pub mod environment;
-pub mod etc;
+mod config;
+mod environment;
+mod etc;
 pub mod explain;
 pub mod foreign;
-pub mod gitconfig;
+mod gitconfig;
 pub mod grants;
-pub mod hidden;
-pub mod layers;
+mod hidden;
+mod layers;
 pub mod pasta;
 pub mod places;
 pub mod policy;
@@ -20,11 +20,11 @@ pub mod profile;
 pub mod project;
 pub mod promises;
 pub mod report;
-pub mod sockets;
+mod sockets;
 pub mod status;
 pub mod tier;
 pub mod trust;
-pub mod view;
+mod view;
 
 use crate::bundle::Bundle;
 use crate::cli::{RightsArgs, SandboxArgs};

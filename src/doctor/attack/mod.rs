@@ -3,7 +3,7 @@
 //!
 //! A promise holds when every attempt is refused. What an attempt has brought about on the host is looked at from the
 //! host, so that a payload that cannot see its success does not hide it.
-pub mod attempt;
+mod attempt;
 mod judge;
 pub mod payload;
 pub mod rounds;
