@@ -206,8 +206,7 @@ pub(super) fn undelegated(dir: &Path, names: &[&str]) -> String {
         let memory = if names.contains(&"memory") { ", or with cgroup_enable=memory" } else { "" };
         return format!("the kernel has it in cgroup v1, or not at all: {BOOT}{memory}");
     }
-    "have it delegated to you: write `[Service]` and `Delegate=yes` in `sudo systemctl edit user@.service`, and log in anew"
-        .to_owned()
+    "have it delegated to you (Delegate=yes of user@.service): `rrunc doctor` prints the command".to_owned()
 }
 
 /// Whether this process is in `dir` itself.

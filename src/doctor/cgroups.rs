@@ -2,7 +2,7 @@
 use super::Finding;
 use super::probe::{Step, probe};
 use super::settings::{Settings, read};
-use crate::cgroup::place::{Tree, lacking};
+use crate::cgroup::place::{SCOPE, Tree, lacking};
 use crate::systemd;
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
@@ -65,12 +65,9 @@ fn scope(settings: &Settings) -> String {
         );
     }
     if Path::new(&service).is_dir() {
-        return "start it as `systemd-run --user --scope -p Delegate=yes rrunc …`".to_owned();
+        return SCOPE.to_owned();
     }
-    format!(
-        "sudo loginctl enable-linger {}, log in again, and start it as `systemd-run --user --scope -p Delegate=yes rrunc …`",
-        settings.user
-    )
+    format!("sudo loginctl enable-linger {}, log in again, and {SCOPE}", settings.user)
 }
 
 fn enter_child_of(own: &Path) -> Result<(), (String, Errno)> {

@@ -290,8 +290,7 @@ fn to_reach_it(booted: bool) -> &'static str {
         "log in so that there is a user bus, which a shell of su or `sudo -u` has not; or have it always: `loginctl \
          enable-linger`"
     } else {
-        "this host is run without systemd: root of it can make a cgroup, give it to you (chown of the directory, its \
-         cgroup.procs and cgroup.subtree_control) and put your shell into it"
+        "this host is run without systemd: `rrunc doctor` prints how root gives you a cgroup of your own"
     }
 }
 

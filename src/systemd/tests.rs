@@ -165,7 +165,7 @@ fn systemds_own_socket_is_taken_where_there_is_no_bus_with_it() {
     );
     assert_eq!(one_line(&error), expected);
     assert_eq!(hint_of(&error), Some(to_reach_it(Path::new(BOOTED).is_dir())));
-    assert!(to_reach_it(true).contains("loginctl enable-linger") && to_reach_it(false).contains("chown"));
+    assert!(to_reach_it(true).contains("loginctl enable-linger") && to_reach_it(false).contains("rrunc doctor"));
     std::fs::remove_dir_all(dir).unwrap();
 }
 
