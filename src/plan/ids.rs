@@ -201,7 +201,7 @@ pub(super) fn impossible(map: &[IdMap]) -> Option<(usize, String)> {
         }
         if end((*inside).max(*outside), m) > u64::from(u32::MAX) {
             let last = u32::MAX - 1;
-            return Some((at, format!("{size} ids from {} on: the last there is is {last}", inside.max(outside))));
+            return Some((at, format!("{size} ids from {} on: there is none above {last}", inside.max(outside))));
         }
         let crosses = |a: u32, other: &IdMap, b: u32| u64::from(a) < end(b, other) && u64::from(b) < end(a, m);
         let before = &map[..at];
@@ -283,7 +283,7 @@ mod tests {
         };
         for (runs, expected) in [
             (&[(0, 1000, 0)][..], (0, "its size is 0")),
-            (&[(0, u32::MAX, 1)], (0, "1 ids from 4294967295 on: the last there is is 4294967294")),
+            (&[(0, u32::MAX, 1)], (0, "1 ids from 4294967295 on: there is none above 4294967294")),
             (&[(5, 0, u32::MAX)], (0, "4294967295 ids from 5 on")),
             (&[(0, 1000, 1), (0, 2000, 1)], (1, "has ids that [0] has too")),
             (&[(0, 1000, 10), (10, 1009, 1)], (1, "has ids that [0] has too")),
