@@ -3,6 +3,7 @@
 //! First everything is decided (`choose`): the policy, the project, what is granted. Then the private bundle is written:
 //! config.json, the made-up /etc, and a root that holds nothing but symbolic links. All else comes from the host by
 //! mounts that `view` allows.
+mod bounds;
 pub mod caller;
 mod config;
 mod environment;

@@ -1,5 +1,5 @@
 //! Who keeps the limits of a sandbox: a cgroup where one is to be had, else rrunc itself and the rlimits of its processes.
-use super::policy::Bounds;
+use super::bounds::Bounds;
 use crate::cgroup::place::{Place, Tree, Wanted, choose};
 use crate::error::with_hint;
 use crate::systemd;
