@@ -54,7 +54,7 @@ fn a_profile_without_user_namespaces_is_named_and_ours_gives_them() {
     call().success().prints("hello\n");
     // One that gives user namespaces and denies what is done in them.
     load(&stage, &format!("abi <abi/4.0>,\nprofile shy {path} {{\n  userns,\n  {rules}\n}}\n"));
-    call().fails(1, &["root: Permission denied", "AppArmor profile shy: where that denies this, `dmesg` shows"]);
+    call().fails(1, &["Permission denied", "AppArmor profile shy: where that denies this, `dmesg` shows"]);
     root(&stage, "echo -n shy >/sys/kernel/security/apparmor/.remove");
 
     // Ours, for this path.
