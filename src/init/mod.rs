@@ -10,6 +10,7 @@ pub mod idmap;
 pub mod labels;
 pub mod landlock;
 pub mod listener;
+mod mount_call;
 pub mod mounts;
 pub mod namespaces;
 pub mod procfs;

@@ -1,8 +1,8 @@
 //! The mounts of the configuration, each made detached, given its attributes, and attached by descriptor: nothing is
-//! ever visible half-configured, and no path is used twice.
+//! ever visible half-configured, and no path is used twice. Plain file systems take a shorter way: see `mount_call`.
 use super::procfs::Procfs;
 use super::root::{Missing, Root, is, not_opened};
-use super::{copy_up, idmap};
+use super::{copy_up, idmap, mount_call};
 use crate::error::{WithHint, errno_of, with_hint};
 use crate::plan::mount_options;
 use crate::plan::mounts::{MAX_VALUE, Mount, Setting, What};
@@ -11,9 +11,7 @@ use crate::sys::mount::*;
 use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
-use nix::mount::MsFlags;
 use nix::sys::stat::{Mode, SFlag, fstat};
-use nix::unistd::fchdir;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -155,7 +153,8 @@ fn bind(root: &Root, mount: &Mount, source: BorrowedFd, recursive: bool, whole_t
     propagate(tree.as_fd(), mount)
 }
 
-fn set_attributes(fd: BorrowedFd, recursive: bool, attr: &Attr) -> Result<()> {
+/// Sets attributes of the mount, or of its whole tree.
+pub fn set_attributes(fd: BorrowedFd, recursive: bool, attr: &Attr) -> Result<()> {
     if attr.is_empty() {
         return Ok(());
     }
@@ -172,7 +171,8 @@ fn attach(mount: BorrowedFd, target: BorrowedFd) -> Result<()> {
     move_mount(mount, target).context("attach")
 }
 
-fn propagate(fd: BorrowedFd, mount: &Mount) -> Result<()> {
+/// Sets the propagation that the options ask for.
+pub fn propagate(fd: BorrowedFd, mount: &Mount) -> Result<()> {
     for (propagation, recursive) in &mount.propagation {
         let attr = Attr { propagation: *propagation, ..Attr::default() };
         mount_setattr(fd, *recursive, &attr).context("set the propagation")?;
@@ -197,9 +197,9 @@ fn file_system(
         settings.push((c"mode".to_owned(), Some(CString::new(format!("{mode:o}"))?)));
     }
     if settings.iter().any(|(_, value)| value.as_ref().is_some_and(|v| v.count_bytes() > MAX_VALUE)) {
-        return long_options(root, mount, target.as_fd(), fstype, source, &settings).map(|()| None);
+        return mount_call::long_options(root, mount, target.as_fd(), fstype, source, &settings).map(|()| None);
     }
-    if in_one_call(mount, made, target.as_fd(), fstype, source, &settings) {
+    if mount_call::in_one(mount, made, target.as_fd(), fstype, source, &settings) {
         return Ok(None);
     }
     let late = tmpfs && mount.attr.set & MOUNT_ATTR_RDONLY != 0;
@@ -223,46 +223,6 @@ fn file_system(
     attach(detached.as_fd(), target.as_fd())?;
     propagate(detached.as_fd(), mount)?;
     Ok(late.then_some(detached))
-}
-
-/// mount(2), where it can say all there is to say: two calls rather than seven. It has less to tell of a failure, so after
-/// one the file system is made piece by piece.
-fn in_one_call(
-    mount: &Mount,
-    made: bool,
-    target: BorrowedFd,
-    fstype: &CStr,
-    source: &CStr,
-    settings: &[Setting],
-) -> bool {
-    let plain = mount.tree_attr.is_empty() && mount.propagation.is_empty() && mount.id_mapping.is_none();
-    let Some(flags) = mount_flags(mount.attr.set).filter(|_| plain && (made || !mount.copy_up)) else { return false };
-    let in_parts = |value: &CString| value.to_bytes().contains(&b',');
-    if settings.iter().any(|(_, value)| value.as_ref().is_some_and(in_parts)) {
-        return false;
-    }
-    let Ok(data) = CString::new(data(settings)) else { return false };
-    // The current directory is this very directory, whatever its path leads to by now.
-    let mounted = fchdir(target).and_then(|()| {
-        nix::mount::mount(Some(source), c".", Some(fstype), flags, Some(data.as_c_str()).filter(|d| !d.is_empty()))
-    });
-    mounted.is_ok()
-}
-
-/// Attributes of a mount as flags of mount(2), if they are the same there: read-only would be the file system itself.
-fn mount_flags(attributes: u64) -> Option<MsFlags> {
-    const SAME: [(u64, MsFlags); 7] = [
-        (MOUNT_ATTR_NOSUID, MsFlags::MS_NOSUID),
-        (MOUNT_ATTR_NODEV, MsFlags::MS_NODEV),
-        (MOUNT_ATTR_NOEXEC, MsFlags::MS_NOEXEC),
-        (MOUNT_ATTR_NOATIME, MsFlags::MS_NOATIME),
-        (MOUNT_ATTR_STRICTATIME, MsFlags::MS_STRICTATIME),
-        (MOUNT_ATTR_NODIRATIME, MsFlags::MS_NODIRATIME),
-        (MOUNT_ATTR_NOSYMFOLLOW, MsFlags::from_bits_retain(libc::MS_NOSYMFOLLOW)),
-    ];
-    let known = SAME.iter().fold(0, |all, (attribute, _)| all | attribute);
-    let flags = || SAME.iter().filter(|(a, _)| attributes & a != 0).map(|(_, flag)| *flag).collect();
-    (attributes & !known == 0).then(flags)
 }
 
 fn reconfigure(mounted: BorrowedFd, settings: &[Setting]) -> Result<()> {
@@ -312,39 +272,6 @@ fn mount_point(root: &Root, mount: &Mount, fstype: &CStr) -> Result<(Brief, bool
         None => Err(anyhow!("filesystem {:?} must be mounted on ordinary directory", fstype.to_string_lossy()))
             .hint(|| "in the root file system there is a link or a file in its place: remove it"),
     }
-}
-
-/// mount(2), for what fsconfig(2) will not take, such as an overlay of many layers.
-fn long_options(
-    root: &Root,
-    mount: &Mount,
-    target: BorrowedFd,
-    fstype: &CStr,
-    source: &CStr,
-    settings: &[Setting],
-) -> Result<()> {
-    mount_legacy(source, target, fstype, &CString::new(data(settings))?)?;
-    let mounted = root.at(&mount.destination)?;
-    set_attributes(mounted.as_fd(), false, &mount.attr)?;
-    set_attributes(mounted.as_fd(), true, &mount.tree_attr)?;
-    propagate(mounted.as_fd(), mount)
-}
-
-/// The options as mount(2) takes them.
-fn data(settings: &[Setting]) -> Vec<u8> {
-    let mut data = Vec::new();
-    for (key, value) in settings {
-        let comma = if data.is_empty() { "" } else { "," };
-        data.extend_from_slice(comma.as_bytes());
-        data.extend_from_slice(key.to_bytes());
-        if let Some(value) = value {
-            // A context's categories are told apart by commas, and only its value is read with quotes.
-            let quote: &[u8] = if key.as_c_str() == c"context" { b"\"" } else { b"" };
-            data.push(b'=');
-            data.extend_from_slice(&[quote, value.to_bytes(), quote].concat());
-        }
-    }
-    data
 }
 
 /// What is there keeps all that the options do not name: a locked flag of the host above all.

@@ -26,6 +26,22 @@ fn binds_with_their_options() {
 }
 
 #[test]
+fn more_binds_than_files_may_be_open() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.unset("/process/rlimits").script("ulimit -n; ls /b | wc -l");
+    let call = |prelude: &str| stage.call_after(prelude, &["run", "c"]).cwd(bundle.path()).run();
+    fs::create_dir_all(bundle.rootfs().join("b")).expect("mkdir");
+    call("ulimit -n 64").success().prints("64\n0\n");
+    for number in 0..150 {
+        bundle.mount(&format!("/b/{number}"), "bind", "/usr", &["rbind", "ro"]);
+    }
+    // What the program gets is the caller's limit again.
+    call("ulimit -S -n 64").success().prints("64\n150\n");
+    call("ulimit -n 64").fails(1, &["mount /b/", "Too many open files", "ulimit -Hn"]);
+}
+
+#[test]
 fn a_bind_of_a_file_and_one_relative_to_the_bundle() {
     let stage = Stage::new();
     let bundle = stage.bundle();
