@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Seek};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -76,7 +76,7 @@ impl Case {
 
 /// Where all commands find what they need.
 pub struct Place {
-    /// XDG_RUNTIME_DIR.
+    /// XDG_RUNTIME_DIR, on a tmpfs.
     pub runtime_dir: PathBuf,
     /// busybox alone.
     pub rootfs: PathBuf,
@@ -88,8 +88,7 @@ pub struct Place {
 
 /// Makes the place in `dir`.
 pub fn prepare(dir: &Path) -> io::Result<Place> {
-    let runtime_dir = dir.join("run");
-    fs::DirBuilder::new().mode(0o700).create(&runtime_dir)?;
+    let runtime_dir = fs::canonicalize(dir.join("run"))?;
     let rootfs = dir.join("rootfs");
     let busybox = find("busybox")?;
     fill(&rootfs, &busybox)?;

@@ -25,7 +25,8 @@ mod seccomp;
 mod verbs;
 
 use cases::Case;
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs, io};
 
@@ -54,8 +55,13 @@ fn bench(run: impl FnOnce(&Path, usize) -> io::Result<()>) -> io::Result<()> {
     let rounds = env::var("RRUNC_BENCH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(200);
     let dir = env::temp_dir().join(format!("rrunc-bench-{}", std::process::id()));
     fs::create_dir(&dir)?;
+    // As where somebody has logged in: XDG_RUNTIME_DIR is on a tmpfs there.
+    let memory = PathBuf::from(format!("/dev/shm/rrunc-bench-{}", std::process::id()));
+    fs::DirBuilder::new().mode(0o700).create(&memory)?;
+    symlink(&memory, dir.join("run"))?;
     let result = run(&dir, rounds);
-    fs::remove_dir_all(&dir)?;
+    fs::remove_dir_all(memory)?;
+    fs::remove_dir_all(dir)?;
     result
 }
 

@@ -29,7 +29,7 @@ pub fn run(dir: &Path, _: usize) -> io::Result<()> {
         println!("{name:<28} {at_once:>10.1} {x:>8.2} {in_a_row:>12.1} {y:>8.2}");
     }
     let place = Place {
-        runtime_dir: dir.join("run"),
+        runtime_dir: fs::canonicalize(dir.join("run"))?,
         rootfs: dir.join("rootfs"),
         busybox: cases::find("busybox")?,
         owned: dir.join("rrunc"),

@@ -24,27 +24,9 @@ const YARDSTICK: &str = "bubblewrap, masks and filter";
 /// Directories of the large project, and files in each.
 const LARGE: (usize, usize) = (200, 100);
 
-/// A runtime directory on a tmpfs, and gone with this value.
-struct InMemory(PathBuf);
-
-impl InMemory {
-    fn new() -> io::Result<InMemory> {
-        let path = PathBuf::from(format!("/dev/shm/rrunc-bench-{}", std::process::id()));
-        fs::DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(InMemory(path))
-    }
-}
-
-impl Drop for InMemory {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
-}
-
 /// The whole of it.
 pub fn run(dir: &Path, rounds: usize) -> io::Result<()> {
-    let memory = InMemory::new()?;
-    let cases = cases(dir, &memory.0)?;
+    let cases = cases(dir)?;
     for case in &cases {
         // A peer that does not work is an error, not a blank: its figure would be that of a failure.
         measure::once(case, 0).map_err(|error| io::Error::other(format!("{case} does not run here: {error}")))?;
@@ -64,8 +46,10 @@ pub fn run(dir: &Path, rounds: usize) -> io::Result<()> {
     Ok(())
 }
 
-fn cases(dir: &Path, memory: &Path) -> io::Result<Vec<Case>> {
-    let Place { runtime_dir: disk, owned, .. } = prepare(dir)?;
+fn cases(dir: &Path) -> io::Result<Vec<Case>> {
+    let Place { runtime_dir: memory, owned, .. } = prepare(dir)?;
+    let disk = dir.join("disk");
+    fs::DirBuilder::new().mode(0o700).create(&disk)?;
     let home = dir.join("home");
     let (empty, large) = (home.join("empty"), home.join("large"));
     fs::create_dir_all(&empty)?;
@@ -78,7 +62,7 @@ fn cases(dir: &Path, memory: &Path) -> io::Result<Vec<Case>> {
         arguments,
         takes_id,
         cwd: cwd.to_owned(),
-        runtime_dir: memory.to_owned(),
+        runtime_dir: memory.clone(),
         home: Some(home.clone()),
         forgotten: None,
         filter: None,

@@ -50,7 +50,7 @@ pub fn run(dir: &Path, rounds: usize) -> io::Result<()> {
     let runtimes: Vec<Runtime> = runtimes
         .into_iter()
         .enumerate()
-        .map(|(at, (name, program))| Runtime { name, program, state: dir.join(format!("state-{at}")) })
+        .map(|(at, (name, program))| Runtime { name, program, state: place.runtime_dir.join(format!("state-{at}")) })
         .collect();
     for runtime in &runtimes {
         quietly(runtime.call(&place, &bundle, &["run", "-d", RUNNING]))?;
