@@ -42,7 +42,8 @@ fn row_2_a_working_directory_outside_the_root_is_an_error() {
     let stage = Stage::new();
     let bundle = stage.bundle();
     bundle.script("echo in; ls -d home/exp* usr/lib/os-release 2>/dev/null");
-    for fd in 3..20 {
+    // Init has had about eighty open at once.
+    for fd in 3..130 {
         bundle.set("/process/cwd", json!(format!("/proc/self/fd/{fd}")));
         let call = stage.call_after("exec 3</ 9</", &["run", "c"]).cwd(bundle.path());
         let out = call.run();
@@ -59,6 +60,27 @@ fn row_2_a_working_directory_outside_the_root_is_an_error() {
         assert_eq!(out.stdout, "");
     }
     stage.remove("c");
+}
+
+#[test]
+fn row_2_a_container_that_waits_for_its_start_holds_nothing_of_the_host() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.mount("/data", "bind", "/usr", &["rbind", "ro"]);
+    let held = |options: &[&str]| {
+        let args = [&["create", "--bundle", bundle.str()], options, &["c"]].concat();
+        stage.call_after("exec </dev/null >/dev/null 2>&1 3</usr", &args).run().success();
+        let init = stage.state("c")["pid"].as_i64().expect("a pid");
+        let all = fs::read_dir(format!("/proc/{init}/fd")).expect("its descriptors");
+        let links = all.map(|fd| fs::read_link(fd.expect("one").path()).expect("a link"));
+        let held: Vec<_> = links.map(|to| to.to_string_lossy().into_owned()).filter(|to| to != "/dev/null").collect();
+        stage.remove("c");
+        held
+    };
+    let control = held(&["--preserve-fds", "1"]);
+    assert!(control.iter().any(|to| to == "/usr"), "what it is given it has: {control:?}");
+    let held = held(&[]);
+    assert!(held.iter().all(|to| to.starts_with("socket:")), "{held:?}");
 }
 
 const SECRET: &str = "hunter2-the-secret";
