@@ -10,7 +10,7 @@ fn main() {
     println!("cargo::rerun-if-changed=src/build.rs");
     println!("cargo::rerun-if-changed=src/start.ld");
     let set_to = |name: &str, value: &str| env::var(name).is_ok_and(|is| is == value);
-    if !set_to("CARGO_CFG_TARGET_ENV", "musl") {
+    if !set_to("CARGO_CFG_TARGET_ENV", "musl") || foreign_linker() {
         return;
     }
     println!("cargo::rerun-if-env-changed=RRUNC_LINK_MAP");
@@ -22,12 +22,18 @@ fn main() {
         // 2 KiB rather than 140 to be read before main.
         println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }
-    let foreign = env::var("CARGO_ENCODED_RUSTFLAGS").is_ok_and(|flags| flags.contains("mold"));
-    if set_to("PROFILE", "release") && !foreign {
-        // Functions of a start side by side. Unlike the other linkers mold knows no scripts.
+    if set_to("PROFILE", "release") {
+        // Functions of a start side by side.
         let directory = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
         println!("cargo::rustc-link-arg-bins=-Wl,-T,{directory}/src/start.ld");
     }
+}
+
+/// Whether the linker is not the C compiler, which takes `-Wl`, or is one that knows no scripts (mold): then nothing is said.
+fn foreign_linker() -> bool {
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let named = env::var("RUSTC_LINKER").unwrap_or_default();
+    flags.contains("linker=") || flags.contains("mold") || named.ends_with("ld")
 }
 
 /// N of `rustc 1.N.0`.
