@@ -52,11 +52,13 @@ mod tests {
 
     #[test]
     fn a_file_of_many_records_is_read_whole() {
-        // Some hundred thousand lines of different lengths, of which no page is filled to the last byte.
+        // Some hundred thousand lines of different lengths, of which no page is filled to the last byte. Those of modules and
+        // of BPF programs come and go.
         let symbols = "/proc/kallsyms";
+        let lasting = |text: &str| text.lines().filter(|line| !line.ends_with(']')).collect::<Vec<_>>().join("\n");
         if let Ok(all) = fs::read_to_string(symbols) {
             assert!(all.len() > 100_000);
-            assert_eq!(read(symbols).unwrap(), all);
+            assert!(lasting(&read(symbols).unwrap()) == lasting(&all), "not the same lines");
         }
     }
 }
