@@ -100,72 +100,90 @@ pub fn prepare(dir: &Path) -> io::Result<Place> {
     Ok(Place { runtime_dir, rootfs, busybox, owned })
 }
 
+impl Place {
+    /// A program that runs no bundle.
+    fn case(&self, name: &'static str, bundle: &'static str, arguments: Vec<OsString>, cwd: &Path) -> io::Result<Case> {
+        let program = match name {
+            "spawn alone" => self.busybox.clone(),
+            "bubblewrap" => find("bwrap")?,
+            _ => std::env::current_exe()?,
+        };
+        let (cwd, runtime_dir) = (cwd.to_owned(), self.runtime_dir.clone());
+        let (home, forgotten, filter) = (None, None, None);
+        Ok(Case { name, bundle, program, arguments, takes_id: false, cwd, runtime_dir, home, forgotten, filter })
+    }
+
+    /// A runtime on the bundle in `cwd`.
+    fn runtime(&self, name: &'static str, bundle: &'static str, program: PathBuf, cwd: &Path) -> io::Result<Case> {
+        Ok(Case { program, takes_id: true, ..self.case(name, bundle, vec!["run".into()], cwd)? })
+    }
+}
+
 /// Makes the bundles under `dir` and lists every case; runtimes that are not installed are an error.
 pub fn all(dir: &Path) -> io::Result<Vec<Case>> {
-    let Place { runtime_dir, rootfs, busybox, owned } = prepare(dir)?;
+    let (place, mut cases) = usual(dir)?;
+    special(&place, dir, &mut cases)?;
+    Ok(cases)
+}
+
+/// The bundles `plain`, `net` and `full`.
+pub fn usual(dir: &Path) -> io::Result<(Place, Vec<Case>)> {
+    let place = prepare(dir)?;
     let ours = dir.join("ours");
     fs::write(&ours, crate::floor::filter(seccomp()?)?)?;
-
-    let mut cases = Vec::new();
-    let mut add = |name, bundle, program: PathBuf, arguments: Vec<OsString>, takes_id, cwd: &Path| {
-        let runtime_dir = runtime_dir.clone();
-        let cwd = cwd.to_owned();
-        cases.push(Case {
-            name,
-            bundle,
-            program,
-            arguments,
-            takes_id,
-            cwd,
-            runtime_dir,
-            home: None,
-            forgotten: None,
-            filter: None,
-        });
-    };
-    add("spawn alone", "none", busybox, vec!["true".into()], false, dir);
+    let mut cases = vec![place.case("spawn alone", "none", vec!["true".into()], dir)?];
     for bundle in ["plain", "net", "full"] {
         let path = dir.join(bundle);
         let profile = if bundle == "full" { Some(seccomp()?) } else { None };
-        make_bundle(&path, &rootfs, bundle != "plain", profile)?;
-        let run = || vec!["run".into()];
-        let mut floor: Vec<OsString> = vec!["floor".into(), bundle.into(), rootfs.clone().into()];
+        make_bundle(&path, &place.rootfs, bundle != "plain", profile)?;
+        let mut floor: Vec<OsString> = vec!["floor".into(), bundle.into(), place.rootfs.clone().into()];
         if bundle == "full" {
             floor.push(ours.clone().into());
         }
-        add("floor", bundle, std::env::current_exe()?, floor, false, dir);
-        add("rrunc (caller's binary)", bundle, owned.clone(), run(), true, &path);
+        cases.push(place.case("floor", bundle, floor, dir)?);
+        cases.push(place.runtime("rrunc (caller's binary)", bundle, place.owned.clone(), &path)?);
         if let Some(program) = std::env::var_os("RRUNC_BENCH_ROOT_OWNED") {
-            add("rrunc (root's binary)", bundle, program.into(), run(), true, &path);
+            cases.push(place.runtime("rrunc (root's binary)", bundle, program.into(), &path)?);
         }
         if bundle != "full" {
-            add("bubblewrap", bundle, find("bwrap")?, bubblewrap(bundle, &rootfs), false, dir);
+            cases.push(place.case("bubblewrap", bundle, bubblewrap(bundle, &place.rootfs), dir)?);
         }
-        add("crun", bundle, find("crun")?, run(), true, &path);
-        add("runc", bundle, find("runc")?, run(), true, &path);
+        cases.push(place.runtime("crun", bundle, find("crun")?, &path)?);
+        cases.push(place.runtime("runc", bundle, find("runc")?, &path)?);
     }
-    if libseccomp::lacks().is_none() {
-        // What the runtimes that use it cannot be below.
-        let theirs = dir.join("theirs");
-        fs::write(&theirs, libseccomps_filter(dir)?)?;
-        let arguments = ["floor".into(), "full".into(), rootfs.clone().into(), theirs.into()];
-        add("floor, libseccomp's filter", "full", std::env::current_exe()?, arguments.into(), false, dir);
+    Ok((place, cases))
+}
+
+/// What is compared once: libseccomp's filter, a rootfs on an overlay, a thousand mounts.
+fn special(place: &Place, dir: &Path, cases: &mut Vec<Case>) -> io::Result<()> {
+    match libseccomp::lacks() {
+        Some(what) => println!("no floor with libseccomp's filter: {what} is missing"),
+        None => {
+            // What the runtimes that use it cannot be below.
+            let theirs = dir.join("theirs");
+            fs::write(&theirs, libseccomps_filter(dir)?)?;
+            let arguments = ["floor".into(), "full".into(), place.rootfs.clone().into(), theirs.into()];
+            cases.push(place.case("floor, libseccomp's filter", "full", arguments.into(), dir)?);
+        }
     }
-    if let Some(rootfs) = std::env::var_os("RRUNC_BENCH_OVERLAY").map(PathBuf::from) {
-        let path = dir.join("overlay");
-        make_bundle(&path, &rootfs, false, None)?;
-        let floor = ["floor".into(), "plain".into(), rootfs.clone().into()];
-        add("floor", "overlay", std::env::current_exe()?, floor.into(), false, dir);
-        add("rrunc (caller's binary)", "overlay", owned.clone(), vec!["run".into()], true, &path);
-        add("bubblewrap", "overlay", find("bwrap")?, bubblewrap("overlay", &rootfs), false, dir);
-        add("crun", "overlay", find("crun")?, vec!["run".into()], true, &path);
+    match std::env::var_os("RRUNC_BENCH_OVERLAY").map(PathBuf::from) {
+        None => println!("no rootfs on an overlay: only root can mount one for the account that measures"),
+        Some(rootfs) => {
+            let path = dir.join("overlay");
+            make_bundle(&path, &rootfs, false, None)?;
+            let floor = ["floor".into(), "plain".into(), rootfs.clone().into()];
+            cases.push(place.case("floor", "overlay", floor.into(), dir)?);
+            cases.push(place.runtime("rrunc (caller's binary)", "overlay", place.owned.clone(), &path)?);
+            cases.push(place.case("bubblewrap", "overlay", bubblewrap("overlay", &rootfs), dir)?);
+            cases.push(place.runtime("crun", "overlay", find("crun")?, &path)?);
+        }
     }
     let path = dir.join("mounts");
-    make_bundle_with_mounts(&path, &rootfs, 1000)?;
-    add("rrunc (caller's binary)", "mounts", owned, vec!["run".into()], true, &path);
-    add("crun", "mounts", find("crun")?, vec!["run".into()], true, &path);
-    add("runc", "mounts", find("runc")?, vec!["run".into()], true, &path);
-    Ok(cases)
+    make_bundle_with_mounts(&path, &place.rootfs, 1000)?;
+    cases.push(place.runtime("rrunc (caller's binary)", "mounts", place.owned.clone(), &path)?);
+    cases.push(place.runtime("crun", "mounts", find("crun")?, &path)?);
+    cases.push(place.runtime("runc", "mounts", find("runc")?, &path)?);
+    Ok(())
 }
 
 /// The program that libseccomp makes of the profile of `full`.

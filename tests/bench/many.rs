@@ -15,8 +15,8 @@ const REPEATED: usize = 9;
 /// Measures all of it.
 pub fn run(dir: &Path, _: usize) -> io::Result<()> {
     // Not runc: minutes of it would tell nothing more.
-    let cases: Vec<Case> =
-        cases::all(dir)?.into_iter().filter(|case| case.bundle == "plain" && case.name != "runc").collect();
+    let (place, cases) = cases::usual(dir)?;
+    let cases: Vec<Case> = cases.into_iter().filter(|case| case.bundle == "plain" && case.name != "runc").collect();
     println!("medians of {REPEATED} in ms, and as multiples of the floor\n");
     println!("{:<28} {:>10} {:>8} {:>12} {:>8}", "", "50 at once", "x floor", "200 in a row", "x floor");
     let mut floor = None;
@@ -28,12 +28,6 @@ pub fn run(dir: &Path, _: usize) -> io::Result<()> {
         let (x, y) = (at_once / first, in_a_row / second);
         println!("{name:<28} {at_once:>10.1} {x:>8.2} {in_a_row:>12.1} {y:>8.2}");
     }
-    let place = Place {
-        runtime_dir: fs::canonicalize(dir.join("run"))?,
-        rootfs: dir.join("rootfs"),
-        busybox: cases::find("busybox")?,
-        owned: dir.join("rrunc"),
-    };
     let bundle = dir.join("sleeping");
     cases::make_bundle_running(&bundle, &place.rootfs, &["/bin/busybox", "sleep", "100000"])?;
     waiting(&place, &bundle)?;
