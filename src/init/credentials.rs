@@ -63,12 +63,29 @@ pub fn set_affinity(which: &str, set: &Set) -> Result<()> {
         .hint(|| format!("process.execCPUAffinity.{which} has to name a processor that is there and in your cpuset"))
 }
 
+/// What the process can do with its ids.
+#[derive(Clone, Copy)]
+pub struct Rights {
+    /// It is in a user namespace of the container's own, where it is root.
+    pub own_ids: bool,
+    /// There is only one id, and it has it.
+    pub only_id: bool,
+    /// What it is to be: an init must be dumpable, or its /proc/PID/ns would be closed to its owner; a process that joins a
+    /// running container must not, or those in it could look into it before its program runs (CVE-2016-9962).
+    pub dumpable: bool,
+}
+
 /// Changes groups, group and user, then the capability sets. Afterwards the process has no right the configuration
-/// does not list. `dumpable`: an init must be, or its /proc/PID/ns would be closed to its owner; a process that joins a
-/// running container must not be, or those in it could look into it before its program runs (CVE-2016-9962).
-pub fn drop_to(plan: &Process, dumpable: bool) -> Result<()> {
+/// does not list.
+pub fn drop_to(plan: &Process, rights: Rights) -> Result<()> {
+    if !rights.own_ids && !nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
     let sets = plan.capabilities;
-    drop_bounding(sets.bounding)?;
+    let had = capability::get().context("capget")?;
+    // Whoever has just come into a new user namespace has all that the kernel knows.
+    let known = if rights.only_id { had.permitted } else { u64::MAX };
+    drop_bounding(known & !sets.bounding)?;
     if plan.uid != 0 {
         // The change from root to another user would take them all (capabilities(7)).
         prctl::set_keepcaps(true).context("keep the capabilities")?;
@@ -80,15 +97,18 @@ pub fn drop_to(plan: &Process, dumpable: bool) -> Result<()> {
             other => other.context("set the additional groups")?,
         }
     }
+    if rights.only_id {
+        return set_capabilities(sets, had);
+    }
     process::setresgid(plan.gid).with_context(|| format!("set gid {}", plan.gid))?;
     process::setresuid(plan.uid).with_context(|| format!("set uid {}", plan.uid))?;
-    set_capabilities(sets)?;
+    set_capabilities(sets, had)?;
     // A change of the kernel's uid or gid has cleared it.
-    prctl::set_dumpable(dumpable).context("make the process dumpable")
+    prctl::set_dumpable(rights.dumpable).context("make the process dumpable")
 }
 
-fn drop_bounding(keep: u64) -> Result<()> {
-    for number in (0..=MOST_CAPABILITIES).filter(|number| keep & 1 << number == 0) {
+fn drop_bounding(unwanted: u64) -> Result<()> {
+    for number in (0..=MOST_CAPABILITIES).filter(|number| unwanted & 1 << number != 0) {
         match capability::drop_bounding(number) {
             Ok(()) => {}
             // The first number that the kernel does not know.
@@ -99,8 +119,8 @@ fn drop_bounding(keep: u64) -> Result<()> {
     Ok(())
 }
 
-fn set_capabilities(sets: CapabilitySets) -> Result<()> {
-    let had = capability::get().context("capget")?;
+/// `had`: before a change of ids, which with PR_SET_KEEPCAPS leaves what is permitted and inheritable.
+fn set_capabilities(sets: CapabilitySets, had: capability::Sets) -> Result<()> {
     let permitted = sets.permitted & had.permitted;
     let wanted = capability::Sets {
         permitted,

@@ -2,33 +2,33 @@
 //!
 //! Everything is done relative to descriptors: an image may have /dev, /dev/null or /dev/console as links to
 //! anywhere (CVE-2025-31133, CVE-2025-52565, CVE-2026-41579).
+use super::own::Own;
 use super::root::{Missing, Root, is};
 use crate::error::WithHint;
 use crate::plan::devices::{Device, Kind, Wanted};
 use crate::sys::descriptor::Brief;
 use crate::sys::mount::{clone_path, clone_tree, move_mount, move_mount_to};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, major, minor, mknodat};
-use nix::sys::statvfs::{FsFlags, fstatvfs};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, lstat, major, minor, mknodat};
+use nix::sys::statvfs::{FsFlags, Statvfs, fstatvfs, statvfs};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, mkfifoat, symlinkat, unlinkat};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-/// Makes sure that what was opened on the host is the node meant.
-fn verified(opened: nix::Result<Brief>, kind: &Kind) -> nix::Result<Option<Brief>> {
-    match opened {
-        Ok(fd) => Ok(matches(&fstat(&fd)?, kind).then_some(fd)),
-        Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
-        Err(e) => Err(e),
-    }
-}
+const NODEV: FsFlags = FsFlags::from_bits_retain(libc::ST_NODEV);
 
-/// A detached mount of the host's node at `path`.
-fn host_node(path: &Path, kind: &Kind) -> Result<Option<Brief>> {
-    verified(clone_path(path), kind).context("clone the host's node")
+/// A detached mount of the host's node at `path`, if that is the node meant.
+fn host_node(path: &Path, kind: &Kind) -> Result<Option<(Brief, FileStat)>> {
+    let cloned = match clone_path(AT_FDCWD, path, AtFlags::AT_SYMLINK_NOFOLLOW) {
+        Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
+        other => other.context("clone the host's node")?,
+    };
+    let stat = fstat(&cloned)?;
+    Ok(matches(&stat, kind).then_some((cloned, stat)))
 }
 
 fn matches(stat: &FileStat, kind: &Kind) -> bool {
@@ -42,13 +42,14 @@ fn matches(stat: &FileStat, kind: &Kind) -> bool {
     }
 }
 
-/// The host's /dev/null, verified: the cover of masked files.
-pub fn null() -> Result<Brief> {
-    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    let opened = openat(AT_FDCWD, "/dev/null", flags, Mode::empty()).map(Brief::from);
-    verified(opened, &Kind::Character(1, 3))
-        .context("open /dev/null")?
-        .context("the host's /dev/null is not the null device")
+/// The host's null device, the cover of masked files.
+pub const NULL: &str = "/dev/null";
+
+/// Makes sure that it is the null device.
+pub fn check_null() -> Result<()> {
+    let stat = lstat(NULL).context(NULL)?;
+    ensure!(matches(&stat, &Kind::Character(1, 3)), "the host's {NULL} is not the null device");
+    Ok(())
 }
 
 /// Where the kernel's device model says that a node is (sysfs `uevent`, DEVNAME), for one that the configuration
@@ -65,24 +66,56 @@ fn named_by_kernel(kind: &Kind) -> Option<PathBuf> {
 }
 
 /// Puts every device in its place.
-pub fn make(root: &Root, devices: &[Device]) -> Result<()> {
+pub fn make(root: &Root, own: Option<&Own>, devices: &[Device]) -> Result<()> {
     for devices in devices.chunk_by(|a, b| a.path.parent() == b.path.parent()) {
         let named = |device: &Device| format!("device {}", device.path.display());
         let parent = devices[0].path.parent().unwrap_or(Path::new("/"));
-        let (parent, _) = root.ensure(parent, Missing::Directory(0o755)).with_context(|| named(&devices[0]))?;
+        let parent = Directory::open(root, own, parent).with_context(|| named(&devices[0]))?;
+        let mut usable = None;
         for device in devices {
-            make_one(parent.as_fd(), device).with_context(|| named(device))?;
+            make_one(&parent, device, &mut usable).with_context(|| named(device))?;
         }
     }
     Ok(())
 }
 
-fn make_one(parent: BorrowedFd, device: &Device) -> Result<()> {
+/// A directory of the container.
+enum Directory<'a> {
+    Own(&'a Own),
+    Open(Brief),
+}
+
+impl<'a> Directory<'a> {
+    /// The directory `path`, made if it is missing.
+    fn open(root: &Root, own: Option<&'a Own>, path: &Path) -> Result<Directory<'a>> {
+        match own.filter(|own| own.is(path)) {
+            Some(own) => Ok(Directory::Own(own)),
+            None => root.ensure(path, Missing::Directory(0o755)).map(|(fd, _)| Directory::Open(fd)),
+        }
+    }
+}
+
+impl AsFd for Directory<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Directory::Own(own) => own.fd(),
+            Directory::Open(fd) => fd.as_fd(),
+        }
+    }
+}
+
+/// `usable`: the last file system of the host whose nodes can be opened.
+fn make_one(parent: &Directory, device: &Device, usable: &mut Option<u64>) -> Result<()> {
     let name = device.path.file_name().context("no name")?;
     if device.kind == Kind::Fifo {
-        return fifo(parent, name, &device.wanted);
+        return fifo(parent.as_fd(), name, &device.wanted);
     }
-    if !device.default && is_there(parent, name, &device.kind)? {
+    if !device.default && is_there(parent.as_fd(), name, &device.kind)? {
+        return Ok(());
+    }
+    if let Directory::Own(own) = parent
+        && bind_by_name(own, name, device, usable)?
+    {
         return Ok(());
     }
     let mut node = host_node(&device.path, &device.kind)?;
@@ -91,16 +124,31 @@ fn make_one(parent: BorrowedFd, device: &Device) -> Result<()> {
     {
         node = host_node(&path, &device.kind)?;
     }
-    let node = node.with_context(|| format!("the host has no such device ({})", device.kind)).hint(
+    let (node, stat) = node.with_context(|| format!("the host has no such device ({})", device.kind)).hint(
         || "a rootless container can only be given device nodes that exist on the host: take it out of linux.devices",
     )?;
-    if is_nodev(node.as_fd())? {
-        log::warn!("device {}: the host's node is on a nodev mount and cannot be opened", device.path.display());
+    tell_what_it_keeps(device, &stat, usable, || fstatvfs(&node))?;
+    put(node.as_fd(), parent.as_fd(), name).context("bind the host's node")
+}
+
+/// Binds the host's node of the same path in a tmpfs of ours, by names; false if there is something already, or the node is
+/// not where it is expected on the host.
+fn bind_by_name(own: &Own, name: &OsStr, device: &Device, usable: &mut Option<u64>) -> Result<bool> {
+    if !own.make(&device.path, Missing::File)? {
+        return Ok(false);
     }
-    if device.wanted != Wanted::default() {
-        tell_what_it_keeps(&device.path, &fstat(&node)?, &device.wanted);
+    own.enter()?;
+    match mount(Some(&device.path), name, None::<&str>, MsFlags::MS_BIND, None::<&str>) {
+        Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(false),
+        other => other.context("bind the host's node")?,
     }
-    put(node.as_fd(), parent, name).context("bind the host's node")
+    let stat = fstatat(own.fd(), name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    if !matches(&stat, &device.kind) {
+        umount2(name, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?;
+        return Ok(false);
+    }
+    tell_what_it_keeps(device, &stat, usable, || statvfs(name))?;
+    Ok(true)
 }
 
 /// Whether the listed device is in its place already. Another file there is an error (config-linux.md, "Devices"), but
@@ -113,7 +161,7 @@ fn is_there(parent: BorrowedFd, name: &OsStr, kind: &Kind) -> Result<bool> {
     };
     let stat = fstat(&file)?;
     if matches(&stat, kind) {
-        return Ok(!is_nodev(file.as_fd())?);
+        return Ok(!fstatvfs(&file)?.flags().contains(NODEV));
     }
     if is(&stat, SFlag::S_IFREG) && stat.st_size == 0 {
         return Ok(false);
@@ -127,18 +175,30 @@ fn in_its_place<T>(what: &str) -> Result<T> {
         .hint(|| "remove that from the root file system, or the device from linux.devices of config.json")
 }
 
-fn is_nodev(file: BorrowedFd) -> nix::Result<bool> {
-    Ok(fstatvfs(file)?.flags().contains(FsFlags::from_bits_retain(libc::ST_NODEV)))
-}
-
-/// A node that is bound has the host's mode and owner, whatever the configuration wants.
-fn tell_what_it_keeps(path: &Path, stat: &FileStat, wanted: &Wanted) {
+/// A node that is bound is on the host's file system and has the mode and owner that it has there, whatever the
+/// configuration wants.
+fn tell_what_it_keeps(
+    device: &Device,
+    stat: &FileStat,
+    usable: &mut Option<u64>,
+    file_system: impl FnOnce() -> nix::Result<Statvfs>,
+) -> Result<()> {
+    let path = device.path.display();
+    if *usable != Some(stat.st_dev) {
+        if file_system()?.flags().contains(NODEV) {
+            log::warn!("device {path}: the host's node is on a nodev mount and cannot be opened");
+        } else {
+            *usable = Some(stat.st_dev);
+        }
+    }
     let mode = stat.st_mode & 0o7777;
     let other = |wanted: Option<u32>, is: u32| wanted.is_some_and(|wanted| wanted != is);
-    if other(wanted.mode, mode) || other(wanted.uid, stat.st_uid) || other(wanted.gid, stat.st_gid) {
+    let Wanted { mode: wanted_mode, uid, gid } = device.wanted;
+    if other(wanted_mode, mode) || other(uid, stat.st_uid) || other(gid, stat.st_gid) {
         let (uid, gid) = (stat.st_uid, stat.st_gid);
-        log::warn!("device {}: the host's node keeps its mode {mode:o} and owner {uid}:{gid}", path.display());
+        log::warn!("device {path}: the host's node keeps its mode {mode:o} and owner {uid}:{gid}");
     }
+    Ok(())
 }
 
 /// Mounts the detached `tree` on a file `name` in `parent`, which is made if it is missing. A link is replaced, never followed.
@@ -200,7 +260,7 @@ fn fifo(parent: BorrowedFd, name: &OsStr, wanted: &Wanted) -> Result<()> {
 }
 
 /// The links that programs expect in /dev (config-linux.md; runtime-linux.md, "Dev symbolic links").
-pub fn links(root: &Root) -> Result<()> {
+pub fn links(root: &Root, own: Option<&Own>) -> Result<()> {
     const LINKS: [(&str, &str); 6] = [
         ("fd", "/proc/self/fd"),
         ("stdin", "/proc/self/fd/0"),
@@ -209,7 +269,7 @@ pub fn links(root: &Root) -> Result<()> {
         ("core", "/proc/kcore"),
         ("ptmx", "pts/ptmx"),
     ];
-    let (dev, _) = root.ensure(Path::new("/dev"), Missing::Directory(0o755))?;
+    let dev = Directory::open(root, own, Path::new("/dev"))?;
     for (name, target) in LINKS {
         link(dev.as_fd(), name, target).with_context(|| format!("link /dev/{name} to {target}"))?;
     }

@@ -2,7 +2,7 @@
 //!
 //! Unlike a container's init this process is seen by hostile ones. It is not dumpable from before the first namespace
 //! is joined until its program runs (CVE-2016-9962), and holds no descriptor of the host.
-use super::credentials::set_affinity;
+use super::credentials::{Rights, set_affinity};
 use super::execve::{become_process, exec, load_late_filter};
 use super::labels;
 use super::landlock;
@@ -168,7 +168,7 @@ fn set_up_and_execute(plan: &Plan, wire: &Wire, namespaces: i32, signals: &Saved
     }
 
     step.begin("process");
-    let ready = become_process(&plan.process, own_ids, false, &Host::Exec(wire))?;
+    let ready = become_process(&plan.process, Rights { own_ids, only_id: false, dumpable: false }, &Host::Exec(wire))?;
     wire.ready()?;
 
     step.begin("landlock");
@@ -178,7 +178,12 @@ fn set_up_and_execute(plan: &Plan, wire: &Wire, namespaces: i32, signals: &Saved
     step.begin("seccomp");
     load_late_filter(&plan.process, &Host::Exec(wire))?;
     step.begin("");
-    exec(&plan.process.args, &ready, 3 + plan.passed_fds as RawFd, wire.raw(), signals)
+    match descriptor::close_except(3 + plan.passed_fds as RawFd, &[wire.raw()]) {
+        // A filter loaded before (no_new_privs is off) may refuse it; all of ours are close-on-exec besides.
+        Ok(()) | Err(Errno::EPERM | Errno::ENOSYS) => {}
+        Err(e) => return Err(e).context("close the descriptors"),
+    }
+    exec(&plan.process.args, &ready, signals)
 }
 
 /// Root of the container's user namespace, where it has one.

@@ -1,15 +1,15 @@
 //! The last steps of init and of `exec`, which are the same: becoming what the configuration calls the process, and
 //! executing its program.
+use super::credentials::{self, Rights};
 use super::listener::{self, Host};
-use super::{credentials, program};
+use super::program;
 use crate::error::{NotExecuted, with_hint};
 use crate::plan::Process;
-use crate::sys::{descriptor, prctl, signal::Saved};
-use anyhow::{Context, Result};
+use crate::sys::{prctl, signal::Saved};
+use anyhow::Result;
 use nix::errno::Errno;
 use std::convert::Infallible;
 use std::ffi::CString;
-use std::os::fd::RawFd;
 
 /// A program that is about to run.
 pub struct Ready {
@@ -20,7 +20,7 @@ pub struct Ready {
 }
 
 /// Gives up all that the program is not to have, and finds it. Shared with `exec`.
-pub fn become_process(process: &Process, own_ids: bool, dumpable: bool, host: &Host) -> Result<Ready> {
+pub fn become_process(process: &Process, rights: Rights, host: &Host) -> Result<Ready> {
     let env = program::environment(process);
     credentials::set_limits(process)?;
     if process.no_new_privs {
@@ -29,9 +29,7 @@ pub fn become_process(process: &Process, own_ids: bool, dumpable: bool, host: &H
         // Without no_new_privs loading takes CAP_SYS_ADMIN, which goes away below.
         load_filter(process, host)?;
     }
-    if own_ids || nix::unistd::geteuid().is_root() {
-        credentials::drop_to(process, dumpable)?;
-    }
+    credentials::drop_to(process, rights)?;
     program::enter_cwd(&process.cwd)?;
     Ok(Ready { path: program::find(process)?, env })
 }
@@ -48,14 +46,9 @@ pub fn load_late_filter(process: &Process, host: &Host) -> Result<()> {
     if process.no_new_privs { load_filter(process, host) } else { Ok(()) }
 }
 
-/// Replaces this process by the program. All descriptors from `first` on are closed for good, but for `report`.
-pub fn exec(args: &[CString], ready: &Ready, first: RawFd, report: RawFd, signals: &Saved) -> Result<Infallible> {
+/// Replaces this process by the program. What is still open of ours is close-on-exec.
+pub fn exec(args: &[CString], ready: &Ready, signals: &Saved) -> Result<Infallible> {
     signals.restore_for_exec()?;
-    match descriptor::close_except(first, &[report]) {
-        // A filter loaded before (no_new_privs is off) may refuse it; all of ours are close-on-exec besides.
-        Ok(()) | Err(Errno::EPERM | Errno::ENOSYS) => {}
-        Err(e) => return Err(e).context("close the descriptors"),
-    }
     let Err(errno) = nix::unistd::execve(&ready.path, args, &ready.env);
     // One bare line, as runc has it: clients read it.
     let name = ready.path.to_string_lossy();

@@ -1,5 +1,6 @@
 //! Inside: what happens between clone and execve, in order. Every step carries a label; a failure is reported to the
 //! parent with it and ends the process. Nothing is decided here, see `plan`.
+mod bind;
 pub mod copy_up;
 pub mod cover;
 pub mod credentials;
@@ -13,6 +14,7 @@ pub mod listener;
 mod mount_call;
 pub mod mounts;
 pub mod namespaces;
+mod own;
 pub mod procfs;
 pub mod program;
 pub mod reaper;
@@ -33,8 +35,10 @@ use crate::spawn::wire::Wire;
 use crate::state::{INIT_NAME, State, Status};
 use crate::sys::{self, exe, netdevice, prctl, process, signal::Saved};
 use anyhow::{Context, Result, bail};
+use credentials::Rights;
 use execve::Ready;
 use listener::Host;
+use mounts::Made;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{SockaddrIn, bind};
 use nix::sys::stat::{Mode, umask};
@@ -139,7 +143,6 @@ fn set_up(
     step: &Step,
 ) -> Result<Option<Ready>> {
     let own_mounts = plan.namespaces.has(Kind::Mount);
-    let own_ids = plan.namespaces.has(Kind::User);
 
     step.begin("descriptors");
     // What is made in the rootfs is for all of its users, whatever the caller's mask.
@@ -204,15 +207,15 @@ fn set_up(
 
     step.begin("mounts");
     // Sources first: what is mounted next could hide them, or be a trap laid for their paths.
-    let sources = mounts::open_sources(&plan.mounts)?;
+    let sources = bind::open_sources(&plan.mounts)?;
     let root = rootfs::attach(&plan.rootfs, own_mounts, plan.namespaces.is_new(Kind::User))?;
-    let late_readonly = mounts::make(&root, &plan.mounts, sources, &proc)?;
+    let Made { late_readonly, own } = mounts::make(&root, &plan.mounts, sources, &proc)?;
 
     step.begin("devices");
     if own_mounts {
-        devices::make(&root, &plan.devices)?;
+        devices::make(&root, own.as_ref(), &plan.devices)?;
         if plan.dev_links {
-            devices::links(&root)?;
+            devices::links(&root, own.as_ref())?;
         }
     }
 
@@ -238,19 +241,23 @@ fn set_up(
         let read_only = sys::mount::Attr { set: sys::mount::MOUNT_ATTR_RDONLY, ..Default::default() };
         sys::mount::mount_setattr(mount.as_fd(), false, &read_only)?;
     }
-    cover::make_readonly(&root, &plan.readonly)?;
-    cover::mask(&root, &plan.masked, plan.sure_masks, plan.mount_label.as_deref())?;
+    cover::make(&root, plan)?;
 
     step.begin("sysctl");
     for (file, value) in &plan.sysctl {
         proc.set_parameter(file, value)?;
     }
 
+    step.begin("labels");
+    if let Some(process) = &plan.process {
+        labels::at_execve(&process.labels, &proc)?;
+    }
+
     step.begin("root");
     rootfs::enter(&root, plan, own_mounts)?;
-    drop(root);
+    drop((root, own, proc));
     // The `Brief` ones. Before the working directory is entered: none may lead to the host (CVE-2024-21626).
-    sys::descriptor::close_except(first, &[kept[0], kept[1], proc.raw()])?;
+    sys::descriptor::close_except(first, &kept)?;
     if let Some((soft, hard)) = limit {
         sys::descriptor::limit_room(soft, hard).context("restore the limit of open files")?;
     }
@@ -268,18 +275,16 @@ fn set_up(
         process::setdomainname(name).context("setdomainname")?;
     }
 
-    step.begin("labels");
-    if let Some(process) = &plan.process {
-        labels::at_execve(&process.labels, &proc)?;
-    }
-    drop(proc);
-
     step.begin("process");
-    umask(callers_mask);
+    if callers_mask != public {
+        umask(callers_mask);
+    }
+    let rights =
+        Rights { own_ids: plan.namespaces.has(Kind::User), only_id: namespaces::has_only_id(plan), dumpable: true };
     let ready = plan
         .process
         .as_ref()
-        .map(|process| execve::become_process(process, own_ids, true, &Host::Parent(wire)))
+        .map(|process| execve::become_process(process, rights, &Host::Parent(wire)))
         .transpose()?;
     if plan.die_with_parent {
         // Last: every change of ids or capabilities clears it. A parent that died before this leaves the wire closed.
@@ -333,8 +338,7 @@ fn execute(
         opened.map_or(Ok(()), Opened::executing)?;
     }
     step.begin("");
-    let report = opened.map_or(wire.raw(), |o| o.raw());
-    execve::exec(&process.args, ready, 3 + plan.passed_fds as RawFd, report, signals)
+    execve::exec(&process.args, ready, signals)
 }
 
 /// `mask`: the file mode creation mask that the hooks get.

@@ -1,52 +1,70 @@
 //! mount(2): a plain file system takes two calls with it rather than seven, and some options nothing else takes.
 use super::mounts::{propagate, set_attributes};
+use super::own::MountPoint;
 use super::root::Root;
 use crate::plan::mounts::{Mount, Setting};
+use crate::sys::descriptor::Brief;
 use crate::sys::mount::*;
 use anyhow::Result;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::mount::MsFlags;
-use nix::unistd::fchdir;
-use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, BorrowedFd};
+use nix::sys::stat::Mode;
+use std::ffi::{CStr, CString, OsStr};
+use std::os::fd::AsFd;
 
-/// Mounts a new file system on `target`, if mount(2) can say all there is to say of it. It has less to tell of a failure, so
-/// after one the file system is made piece by piece. `made`: the target is new, and has nothing to be copied up.
-pub fn in_one(
-    mount: &Mount,
-    made: bool,
-    target: BorrowedFd,
-    fstype: &CStr,
-    source: &CStr,
-    settings: &[Setting],
-) -> bool {
-    let plain = mount.tree_attr.is_empty() && mount.propagation.is_empty() && mount.id_mapping.is_none();
-    let Some(flags) = mount_flags(mount.attr.set).filter(|_| plain && (made || !mount.copy_up)) else { return false };
-    let in_parts = |value: &CString| value.to_bytes().contains(&b',');
-    if settings.iter().any(|(_, value)| value.as_ref().is_some_and(in_parts)) {
-        return false;
-    }
-    let Ok(data) = CString::new(data(settings)) else { return false };
-    // The current directory is this very directory, whatever its path leads to by now.
-    let mounted = fchdir(target).and_then(|()| {
-        nix::mount::mount(Some(source), c".", Some(fstype), flags, Some(data.as_c_str()).filter(|d| !d.is_empty()))
-    });
-    mounted.is_ok()
+/// A mount that may be one call.
+pub struct Call<'a> {
+    mount: &'a Mount,
+    fstype: &'a CStr,
+    source: &'a CStr,
+    data: Vec<u8>,
+    /// None where it takes more than this call.
+    flags: Option<MsFlags>,
 }
 
-/// Mounts what fsconfig(2) will not take, such as an overlay of many layers.
-pub fn long_options(
-    root: &Root,
-    mount: &Mount,
-    target: BorrowedFd,
-    fstype: &CStr,
-    source: &CStr,
-    settings: &[Setting],
-) -> Result<()> {
-    mount_legacy(source, target, fstype, &CString::new(data(settings))?)?;
-    let mounted = root.at(&mount.destination)?;
-    set_attributes(mounted.as_fd(), false, &mount.attr)?;
-    set_attributes(mounted.as_fd(), true, &mount.tree_attr)?;
-    propagate(mounted.as_fd(), mount)
+impl<'a> Call<'a> {
+    /// Looks whether mount(2) can say all there is to say of `mount`.
+    pub fn of(mount: &'a Mount, fstype: &'a CStr, source: &'a CStr, settings: &[Setting]) -> Call<'a> {
+        let in_parts = |value: &CString| value.to_bytes().contains(&b',');
+        let plain = mount.tree_attr.is_empty()
+            && mount.propagation.is_empty()
+            && mount.id_mapping.is_none()
+            && !settings.iter().any(|(_, value)| value.as_ref().is_some_and(in_parts));
+        let flags = mount_flags(mount.attr.set).filter(|_| plain);
+        Call { mount, fstype, source, data: data(settings), flags }
+    }
+
+    /// Mounts it on `point`, unless that takes more, or fails.
+    pub fn on(&self, point: &MountPoint) -> bool {
+        point.enter().is_ok_and(|name| self.make(name).is_ok())
+    }
+
+    /// Mounts it where nothing of the container is, to be attached where it belongs. Only so is its root known: on the mount
+    /// point itself a path would have to lead there once more, and might lead elsewhere.
+    ///
+    /// That place is the host's /proc, of which init has a descriptor: in the namespace of its own nobody else looks there.
+    pub fn aside(&self) -> Option<Brief> {
+        let place = "/proc";
+        self.make(OsStr::new(place)).ok()?;
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        openat(AT_FDCWD, place, flags, Mode::empty()).ok().map(Brief::from)
+    }
+
+    fn make(&self, target: &OsStr) -> nix::Result<()> {
+        let flags = self.flags.ok_or(nix::errno::Errno::ENOSYS)?;
+        let data = Some(self.data.as_slice()).filter(|data| !data.is_empty());
+        nix::mount::mount(Some(self.source), target, Some(self.fstype), flags, data)
+    }
+
+    /// Mounts what fsconfig(2) will not take, such as an overlay of many layers.
+    pub fn long_options(&self, root: &Root, point: &MountPoint) -> Result<()> {
+        let (mount, data) = (self.mount, Some(self.data.as_slice()));
+        nix::mount::mount(Some(self.source), point.enter()?, Some(self.fstype), MsFlags::empty(), data)?;
+        let mounted = root.at(&mount.destination)?;
+        set_attributes(mounted.as_fd(), false, &mount.attr)?;
+        set_attributes(mounted.as_fd(), true, &mount.tree_attr)?;
+        propagate(mounted.as_fd(), mount)
+    }
 }
 
 /// Attributes of a mount as flags of mount(2), if they are the same there: read-only would be the file system itself.
@@ -66,7 +84,7 @@ fn mount_flags(attributes: u64) -> Option<MsFlags> {
 }
 
 /// The options as mount(2) takes them.
-fn data(settings: &[Setting]) -> Vec<u8> {
+pub fn data(settings: &[Setting]) -> Vec<u8> {
     let mut data = Vec::new();
     for (key, value) in settings {
         let comma = if data.is_empty() { "" } else { "," };

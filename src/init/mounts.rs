@@ -1,8 +1,11 @@
 //! The mounts of the configuration, each made detached, given its attributes, and attached by descriptor: nothing is
 //! ever visible half-configured, and no path is used twice. Plain file systems take a shorter way: see `mount_call`.
+use super::bind::{Source, bind, in_place_of_new};
+use super::mount_call::Call;
+use super::own::{MountPoint, Own};
 use super::procfs::Procfs;
-use super::root::{Missing, Root, is, not_opened};
-use super::{copy_up, idmap, mount_call};
+use super::root::{Missing, Root, not_opened};
+use super::{copy_up, idmap};
 use crate::error::{WithHint, errno_of, with_hint};
 use crate::plan::mount_options;
 use crate::plan::mounts::{MAX_VALUE, Mount, Setting, What};
@@ -10,89 +13,69 @@ use crate::sys::descriptor::Brief;
 use crate::sys::mount::*;
 use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
-use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::fcntl::OFlag;
+use nix::sys::stat::fstat;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
 
-/// Attributes that take something away.
-const RESTRICTING: u64 =
-    MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW;
-
-/// Opens the sources of all binds, before anything is mounted that could hide or replace one. They must be opened in
-/// the new mount namespace: the kernel clones no tree of another (EINVAL).
-pub fn open_sources(mounts: &[Mount]) -> Result<Vec<Option<Brief>>> {
-    mounts.iter().map(|mount| open_source(mount).with_context(|| mount.to_string())).collect()
+/// What `make` leaves behind.
+#[derive(Default)]
+pub struct Made {
+    /// The tmpfs mounts that are to be read-only in the end: what comes later may still need mount points in them.
+    pub late_readonly: Vec<Brief>,
+    /// The last tmpfs that others were mounted in, as a rule /dev.
+    pub own: Option<Own>,
 }
 
-fn open_source(mount: &Mount) -> Result<Option<Brief>> {
-    let (source, optional, no_links) = match &mount.what {
-        What::Bind { source, optional, no_links, .. } => (source, *optional, *no_links),
-        // Opened when the kernel has refused a new instance, which is before the old root goes.
-        What::FileSystem { .. } | What::Remount { .. } => return Ok(None),
-    };
-    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-    let opened = match no_links {
-        true => openat2(AT_FDCWD, source, OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS)),
-        false => openat(AT_FDCWD, source, flags, Mode::empty()),
-    };
-    match opened {
-        Ok(fd) => Ok(Some(fd.into())),
-        Err(Errno::ELOOP) if no_links => Err(Errno::ELOOP)
-            .context(format!("{} has become a link meanwhile", source.display()))
-            .hint(|| "something else changes it right now: see that no other sandbox of this project runs"),
-        Err(Errno::ENOENT) if optional => {
-            log::warn!("{mount}: the host has no {}, skipped", source.display());
-            Ok(None)
-        }
-        Err(Errno::ENOENT) => Err(Errno::ENOENT)
-            .context("the source does not exist on the host")
-            .hint(|| "make it, or take the mount out of config.json; a relative source is looked for in the bundle"),
-        Err(Errno::EMFILE) => Err(Errno::EMFILE).hint(
-            || "the sources of all bind mounts are open at once: raise the hard limit of open files (`ulimit -Hn`)",
-        ),
-        Err(Errno::EACCES) => Err(Errno::EACCES)
-            .context("the source is out of your reach")
-            .hint(|| format!("every directory on the way to {} has to be searchable for you", source.display())),
-        Err(e) => Err(e.into()),
+/// A file system to be mounted.
+struct New<'a> {
+    mount: &'a Mount,
+    fstype: &'a CStr,
+    source: &'a CStr,
+    options: &'a [Setting],
+    /// What comes next is mounted in it.
+    holds_next: bool,
+}
+
+/// Makes the mounts in order.
+pub fn make(root: &Root, mounts: &[Mount], sources: Vec<Option<Source>>, proc: &Procfs) -> Result<Made> {
+    let mut made = Made::default();
+    for (i, (mount, source)) in mounts.iter().zip(sources).enumerate() {
+        let next = mounts.get(i + 1).and_then(|next| next.destination.parent());
+        let holds_next = next == Some(&mount.destination);
+        make_one(root, &mut made, mount, source, holds_next, proc).with_context(|| mount.to_string())?;
     }
+    Ok(made)
 }
 
-/// Makes the mounts in order. Returns the tmpfs mounts that are to be read-only in the end: what comes later in the
-/// list may still need mount points in them.
-pub fn make(root: &Root, mounts: &[Mount], sources: Vec<Option<Brief>>, proc: &Procfs) -> Result<Vec<Brief>> {
-    let mut late = Vec::new();
-    for (mount, source) in mounts.iter().zip(sources) {
-        if let Some(fd) = make_one(root, mount, source, proc).with_context(|| mount.to_string())? {
-            late.push(fd);
-        }
-    }
-    Ok(late)
-}
-
-fn make_one(root: &Root, mount: &Mount, source: Option<Brief>, proc: &Procfs) -> Result<Option<Brief>> {
+fn make_one(
+    root: &Root,
+    made: &mut Made,
+    mount: &Mount,
+    source: Option<Source>,
+    holds_next: bool,
+    proc: &Procfs,
+) -> Result<()> {
     match &mount.what {
-        What::Bind { optional: true, .. } if source.is_none() => Ok(None),
-        What::Bind { recursive, optional, .. } => {
+        What::Bind { optional: true, .. } if source.is_none() => Ok(()),
+        What::Bind { optional, .. } => {
             let source = source.context("its source was not opened")?;
-            bind(root, mount, source.as_fd(), *recursive, *optional).map(|()| None)
+            bind(root, &mut made.own, mount, &source, *optional)
         }
         What::FileSystem { fstype, source, options, fallback } => {
-            match file_system(root, mount, fstype, source, options, proc) {
+            let new = New { mount, fstype, source, options, holds_next };
+            match file_system(root, made, &new, proc) {
                 Err(e) if errno_of(&e) == Some(Errno::EPERM) => match fallback {
                     Some(host) => {
                         log::debug!("{mount}: the kernel refuses a new one, the host's {} is bound", host.display());
-                        let host =
-                            openat(AT_FDCWD, host, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map(Brief::from)?;
-                        bind(root, mount, host.as_fd(), true, true).map(|()| None)
+                        bind(root, &mut made.own, mount, &in_place_of_new(host)?, true)
                     }
                     None => Err(explain(e, fstype)),
                 },
                 other => other,
             }
         }
-        What::Remount { options } => remount(root, mount, options).map(|()| None),
+        What::Remount { options } => remount(root, mount, options),
     }
 }
 
@@ -117,42 +100,6 @@ fn explain(error: anyhow::Error, fstype: &CStr) -> anyhow::Error {
     error
 }
 
-fn bind(root: &Root, mount: &Mount, source: BorrowedFd, recursive: bool, whole_tree: bool) -> Result<()> {
-    let directory = is(&fstat(source)?, SFlag::S_IFDIR);
-    let missing = if directory { Missing::Directory(0o755) } else { Missing::File };
-    let (tree, unasked) = match clone_tree(source, recursive) {
-        // Mounts below it came with the namespace and are locked: the kernel will not show what they cover.
-        Err(Errno::EINVAL) if !recursive => {
-            let tree = clone_tree(source, true)?;
-            log::warn!("{mount}: bound with the mounts below it, since the kernel would not uncover what they hide");
-            (tree, true)
-        }
-        other => (other.context("clone the source")?, false),
-    };
-    // A host tree that stands in for a file system of our own gets that one's attributes all through, and /sys and
-    // cgroups are never writable (CVE-2023-25809).
-    let attr = Attr { set: mount.attr.set | MOUNT_ATTR_RDONLY, clear: 0, ..Attr::default() };
-    let proc = mount.destination == Path::new("/proc");
-    if whole_tree && !proc {
-        set_attributes(tree.as_fd(), true, &attr)?;
-    } else {
-        set_attributes(tree.as_fd(), false, &mount.attr)?;
-        if unasked {
-            // Nobody expects these mounts to be there: they are to allow no more than the one that was asked for.
-            set_attributes(tree.as_fd(), true, &Attr { set: mount.attr.set & RESTRICTING, ..Attr::default() })?;
-        }
-    }
-    set_attributes(tree.as_fd(), true, &mount.tree_attr)?;
-    let (target, _) = root.ensure(&mount.destination, missing)?;
-    if directory != is(&fstat(&target)?, SFlag::S_IFDIR) {
-        let (source, target) = if directory { ("a directory", "a file") } else { ("a file", "a directory") };
-        return Err(anyhow!("the source is {source} and the destination in the rootfs {target}"))
-            .hint(|| format!("choose a destination that is {source} too, or is not there: it is made"));
-    }
-    attach(tree.as_fd(), target.as_fd())?;
-    propagate(tree.as_fd(), mount)
-}
-
 /// Sets attributes of the mount, or of its whole tree.
 pub fn set_attributes(fd: BorrowedFd, recursive: bool, attr: &Attr) -> Result<()> {
     if attr.is_empty() {
@@ -167,10 +114,6 @@ pub fn set_attributes(fd: BorrowedFd, recursive: bool, attr: &Attr) -> Result<()
     })
 }
 
-fn attach(mount: BorrowedFd, target: BorrowedFd) -> Result<()> {
-    move_mount(mount, target).context("attach")
-}
-
 /// Sets the propagation that the options ask for.
 pub fn propagate(fd: BorrowedFd, mount: &Mount) -> Result<()> {
     for (propagation, recursive) in &mount.propagation {
@@ -180,29 +123,57 @@ pub fn propagate(fd: BorrowedFd, mount: &Mount) -> Result<()> {
     Ok(())
 }
 
-fn file_system(
-    root: &Root,
-    mount: &Mount,
-    fstype: &CStr,
-    source: &CStr,
-    options: &[Setting],
-    proc: &Procfs,
-) -> Result<Option<Brief>> {
-    let (target, made) = mount_point(root, mount, fstype)?;
+fn file_system(root: &Root, made: &mut Made, new: &New, proc: &Procfs) -> Result<()> {
+    let &New { mount, fstype, source, .. } = new;
+    let Made { late_readonly, own } = made;
+    let Place { point, fresh, by_link } = place(root, own, mount, fstype)?;
     let tmpfs = fstype == c"tmpfs";
-    let mut settings = options.to_vec();
-    if tmpfs && !made && !options.iter().any(|(key, _)| key.as_c_str() == c"mode") {
+    let mut settings = new.options.to_vec();
+    if let MountPoint::Open(target) = &point
+        && tmpfs
+        && !fresh
+        && !settings.iter().any(|(key, _)| key.as_c_str() == c"mode")
+    {
         // As runc: the directory that is covered lends its mode; a new one gets the kernel's own, 1777.
-        let mode = fstat(&target)?.st_mode & 0o7777;
+        let mode = fstat(target)?.st_mode & 0o7777;
         settings.push((c"mode".to_owned(), Some(CString::new(format!("{mode:o}"))?)));
     }
+    let copy_up = mount.copy_up && !fresh;
+    let call = Call::of(mount, fstype, source, &settings);
     if settings.iter().any(|(_, value)| value.as_ref().is_some_and(|v| v.count_bytes() > MAX_VALUE)) {
-        return mount_call::long_options(root, mount, target.as_fd(), fstype, source, &settings).map(|()| None);
-    }
-    if mount_call::in_one(mount, made, target.as_fd(), fstype, source, &settings) {
-        return Ok(None);
+        return call.long_options(root, &point);
     }
     let late = tmpfs && mount.attr.set & MOUNT_ATTR_RDONLY != 0;
+    let owned = tmpfs && new.holds_next && !(by_link || late || copy_up);
+    // The call has less to tell of a failure, so after one the file system is made piece by piece.
+    if !owned && !copy_up && call.on(&point) {
+        return Ok(());
+    }
+    let detached = match if owned { call.aside() } else { None } {
+        Some(mounted) => mounted,
+        None => piece_by_piece(new, &settings, late)?,
+    };
+    if let MountPoint::Open(target) = &point
+        && copy_up
+    {
+        copy_up::copy(target.as_fd(), detached.as_fd()).context("tmpcopyup")?;
+    }
+    if let Some(mapping) = &mount.id_mapping {
+        idmap::map(detached.as_fd(), mapping, proc)?;
+    }
+    point.attach(detached.as_fd()).context("attach")?;
+    propagate(detached.as_fd(), mount)?;
+    if owned {
+        *own = Some(Own::new(&mount.destination, detached));
+    } else if late {
+        late_readonly.push(detached);
+    }
+    Ok(())
+}
+
+/// Makes the file system with fsopen(2) and its kin, which tell what they do not like.
+fn piece_by_piece(new: &New, settings: &[Setting], late: bool) -> Result<Brief> {
+    let &New { mount, fstype, source, .. } = new;
     let attributes = if late { mount.attr.set & !MOUNT_ATTR_RDONLY } else { mount.attr.set };
     let context = FsContext::open(fstype).or_else(|e| match e {
         Errno::ENODEV => Err(e)
@@ -211,18 +182,10 @@ fn file_system(
         other => Err(other).context("fsopen"),
     })?;
     context.set(c"source", Some(source)).map_err(|e| explained(&context, e)).context("source")?;
-    set_all(&context, &settings)?;
+    set_all(&context, settings)?;
     let detached = context.mount(attributes).map_err(|e| explained(&context, e))?;
     set_attributes(detached.as_fd(), true, &mount.tree_attr)?;
-    if mount.copy_up && !made {
-        copy_up::copy(target.as_fd(), detached.as_fd()).context("tmpcopyup")?;
-    }
-    if let Some(mapping) = &mount.id_mapping {
-        idmap::map(detached.as_fd(), mapping, proc)?;
-    }
-    attach(detached.as_fd(), target.as_fd())?;
-    propagate(detached.as_fd(), mount)?;
-    Ok(late.then_some(detached))
+    Ok(detached)
 }
 
 fn reconfigure(mounted: BorrowedFd, settings: &[Setting]) -> Result<()> {
@@ -255,23 +218,43 @@ fn set_all(context: &FsContext, settings: &[Setting]) -> Result<()> {
     Ok(())
 }
 
-/// proc and sysfs go on a real directory only: through a link the rootfs could choose where the kernel's files
-/// appear (CVE-2019-19921, CVE-2023-27561).
-fn mount_point(root: &Root, mount: &Mount, fstype: &CStr) -> Result<(Brief, bool)> {
-    if fstype != c"proc" && fstype != c"sysfs" {
-        return root.ensure(&mount.destination, Missing::Directory(0o755));
+/// Where a new file system goes.
+struct Place<'a> {
+    point: MountPoint<'a>,
+    /// It was made for it just now.
+    fresh: bool,
+    /// Its path leads over a link.
+    by_link: bool,
+}
+
+fn place<'a>(root: &Root, own: &'a mut Option<Own>, mount: &'a Mount, fstype: &CStr) -> Result<Place<'a>> {
+    let destination = &mount.destination;
+    let missing = Missing::Directory(0o755);
+    let kernels = fstype == c"proc" || fstype == c"sysfs";
+    if own.as_ref().map_or(Ok(false), |own| own.make(destination, missing))? {
+        let point = own.as_ref().zip(destination.file_name()).context("no name")?;
+        return Ok(Place { point: MountPoint::Named(point.0, point.1), fresh: true, by_link: false });
     }
-    let ordinary = match root.without_links(&mount.destination) {
-        Err(Errno::ENOENT) => return root.ensure(&mount.destination, Missing::Directory(0o755)),
-        Err(Errno::ELOOP) => None,
-        Err(e) => return Err(not_opened(e, &mount.destination)),
-        Ok(fd) => Some(fd).filter(|fd| fstat(fd).is_ok_and(|stat| is(&stat, SFlag::S_IFDIR))),
+    let (found, by_link) = match root.find(destination, OFlag::O_DIRECTORY) {
+        Err(Errno::ENOTDIR) if kernels => return Err(not_ordinary(fstype)),
+        // Through a link the rootfs could choose where the kernel's files appear (CVE-2019-19921, CVE-2023-27561).
+        Ok((_, true)) if kernels => return Err(not_ordinary(fstype)),
+        other => other.map_err(|e| not_opened(e, destination))?,
     };
-    match ordinary {
-        Some(fd) => Ok((fd, false)),
-        None => Err(anyhow!("filesystem {:?} must be mounted on ordinary directory", fstype.to_string_lossy()))
-            .hint(|| "in the root file system there is a link or a file in its place: remove it"),
+    own.take_if(|own| by_link || own.is_hidden_by(destination));
+    if let Some(own) = own {
+        own.leave();
     }
+    let (fd, fresh) = match found {
+        Some(fd) => (fd, false),
+        None => (root.make(destination, missing)?, true),
+    };
+    Ok(Place { point: MountPoint::Open(fd), fresh, by_link })
+}
+
+fn not_ordinary(fstype: &CStr) -> anyhow::Error {
+    let error = anyhow!("filesystem {:?} must be mounted on ordinary directory", fstype.to_string_lossy());
+    with_hint(error, "in the root file system there is a link or a file in its place: remove it")
 }
 
 /// What is there keeps all that the options do not name: a locked flag of the host above all.

@@ -4,7 +4,7 @@ use super::procfs::Procfs;
 use crate::error::WithHint;
 use crate::host::IdMap;
 use crate::plan::Plan;
-use crate::plan::ids::Writer;
+use crate::plan::ids::{Ids, Writer};
 use crate::plan::namespaces::{CLONE_NEWTIME, Kind};
 use crate::spawn::wire::Wire;
 use crate::sys::{exe, keyctl, prctl, process};
@@ -29,16 +29,24 @@ pub fn become_root(plan: &Plan, proc: &Procfs, wire: &Wire) -> Result<()> {
         } else {
             wire.need_id_maps()?;
         }
-        if ids.gid.iter().any(|m| m.inside == 0) {
-            process::setresgid(0).context("become group 0 of the user namespace")?;
+        if !has_only_id(plan) {
+            if ids.gid.iter().any(|m| m.inside == 0) {
+                process::setresgid(0).context("become group 0 of the user namespace")?;
+            }
+            if ids.uid.iter().any(|m| m.inside == 0) {
+                process::setresuid(0).context("become root of the user namespace")?;
+            }
+            // The change of the kernel's ids has cleared it, and hooks need our /proc/PID/ns; but see `spawn::join`.
+            prctl::set_dumpable(!plan.namespaces.joins(Kind::Pid))?;
         }
-        if ids.uid.iter().any(|m| m.inside == 0) {
-            process::setresuid(0).context("become root of the user namespace")?;
-        }
-        // The change of the kernel's ids has cleared it, and hooks need our /proc/PID/ns; but see `spawn::join`.
-        prctl::set_dumpable(!plan.namespaces.joins(Kind::Pid))?;
     }
     Ok(())
+}
+
+/// Whether this process has the one id that there is in its new user namespace, so that no change of ids is needed. Of a
+/// set-user-id rrunc that goes for the effective one only.
+pub fn has_only_id(plan: &Plan) -> bool {
+    plan.ids.as_ref().is_some_and(Ids::only_own) && !plan.namespaces.joins(Kind::Pid) && !process::is_set_id()
 }
 
 /// Parts from our binary: opens it again at `path`, through a mount of a new namespace of our own, or copies all of it.

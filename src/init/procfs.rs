@@ -7,27 +7,22 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{Mode, fstat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 
 const ROOT_INODE: u64 = 1;
 
 /// The root directory of a procfs.
-pub struct Procfs(OwnedFd);
+pub struct Procfs(Brief);
 
 impl Procfs {
     /// Opens the /proc of the current root.
     pub fn open() -> Result<Procfs> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let fd = openat(AT_FDCWD, "/proc", flags, Mode::empty()).context("open /proc")?;
+        let fd = openat(AT_FDCWD, "/proc", flags, Mode::empty()).map(Brief::from).context("open /proc")?;
         if fstatfs(&fd)?.filesystem_type() != PROC_SUPER_MAGIC || fstat(&fd)?.st_ino != ROOT_INODE {
             bail!("/proc is not the root of a proc file system");
         }
         Ok(Procfs(fd))
-    }
-
-    /// The descriptor's number, for whoever closes all others.
-    pub fn raw(&self) -> RawFd {
-        self.0.as_raw_fd()
     }
 
     fn open_below(&self, path: &str, flags: OFlag) -> nix::Result<Brief> {

@@ -33,6 +33,9 @@ pub fn enter_cwd(cwd: &CStr) -> Result<()> {
         Some(Errno::ENOTDIR) => entered.hint(|| "process.cwd of config.json, or --cwd of exec, names a file")?,
         _ => entered?,
     }
+    if cwd == c"/" {
+        return Ok(());
+    }
     match getcwd() {
         Ok(path) if path.first() == Some(&b'/') => Ok(()),
         Ok(_) | Err(Errno::ENOENT) => bail!(

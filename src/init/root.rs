@@ -50,27 +50,42 @@ impl Root {
         self.open(path, OFlag::O_PATH)
     }
 
-    /// Opens `path` without following a single link on the way.
-    pub fn without_links(&self, path: &Path) -> nix::Result<Brief> {
+    /// Opens `path` to refer to it without following a single link on the way.
+    fn without_links(&self, path: &Path, flags: OFlag) -> nix::Result<Brief> {
         let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS;
-        let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve);
+        let how = OpenHow::new().flags(OFlag::O_PATH | flags | OFlag::O_CLOEXEC).resolve(resolve);
         retry(|| openat2(&self.0, path, how))
     }
 
-    /// Opens `path`, making what is missing of it: directories with mode 0755, the last component as `missing` says.
-    /// Dangling links are followed inside the root. The second value tells whether anything was made.
+    /// Opens `path` to refer to it, if it is there and as `flags` wants it (O_DIRECTORY), and tells whether a link was on the way: without one it is where its name says.
+    pub fn find(&self, path: &Path, flags: OFlag) -> nix::Result<(Option<Brief>, bool)> {
+        let (found, by_link) = match self.without_links(path, flags) {
+            Err(Errno::ELOOP) => (self.open(path, OFlag::O_PATH | flags), true),
+            found => (found, false),
+        };
+        match found {
+            Ok(fd) => Ok((Some(fd), by_link)),
+            Err(Errno::ENOENT) => Ok((None, by_link)),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Opens `path`, making what is missing of it, see `make`. The second value tells whether anything was made.
     pub fn ensure(&self, path: &Path, missing: Missing) -> Result<(Brief, bool)> {
         match self.at(path) {
             Ok(fd) => Ok((fd, false)),
-            Err(Errno::ENOENT) => {
-                let fd = self.make(path, missing).map_err(|e| not_made(e, path))?;
-                Ok((fd, true))
-            }
+            Err(Errno::ENOENT) => self.make(path, missing).map(|fd| (fd, true)),
             Err(e) => Err(not_opened(e, path)),
         }
     }
 
-    fn make(&self, path: &Path, missing: Missing) -> Result<Brief> {
+    /// Makes what is missing of `path`: directories with mode 0755, the last component as `missing` says. Dangling links
+    /// are followed inside the root.
+    pub fn make(&self, path: &Path, missing: Missing) -> Result<Brief> {
+        self.make_missing(path, missing).map_err(|e| not_made(e, path))
+    }
+
+    fn make_missing(&self, path: &Path, missing: Missing) -> Result<Brief> {
         // As a rule only the last directory is missing.
         if let (Some(parent), Some(name)) = (path.parent(), path.file_name())
             && let Ok(parent) = self.at(parent)
@@ -88,7 +103,7 @@ impl Root {
         while let Some(name) = rest.pop() {
             if name == ".." {
                 done.pop();
-                here = self.without_links(&done)?;
+                here = self.without_links(&done, OFlag::empty())?;
                 continue;
             }
             let last = rest.is_empty();
@@ -217,7 +232,7 @@ mod tests {
         assert!(made && inside.join("a").is_dir());
         assert!(!dir.join("a").exists() && !dir.join("new").exists());
         assert!(root.ensure(Path::new("/loop1/x"), Missing::File).is_err());
-        assert_eq!(root.without_links(Path::new("/absolute")).unwrap_err(), Errno::ELOOP);
+        assert_eq!(root.without_links(Path::new("/absolute"), OFlag::empty()).unwrap_err(), Errno::ELOOP);
         fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::Mode;
-use nix::unistd::{chdir, chroot, fchdir, pivot_root};
+use nix::unistd::{chroot, fchdir, pivot_root};
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -48,10 +48,10 @@ pub fn enter(root: &Root, plan: &Plan, own_mounts: bool) -> Result<()> {
             Errno::EINVAL => bail!("pivot_root: Invalid argument (on an initramfs, use --no-pivot)"),
             e => Err(e).context("pivot_root"),
         })?;
+        // Of the two the one on top. The current directory is the new root.
         umount2(".", MntFlags::MNT_DETACH).context("detach the old root")?;
     }
-    chdir("/")?;
-    finish(&plan.rootfs, own_mounts)
+    finish(root, &plan.rootfs, own_mounts)
 }
 
 /// For a root on an initramfs, which pivot_root refuses. Weaker: the old root stays reachable for whoever may mount.
@@ -61,32 +61,27 @@ fn move_and_chroot() -> Result<()> {
     Ok(chroot(".")?)
 }
 
-fn finish(rootfs: &Rootfs, own_mounts: bool) -> Result<()> {
+fn finish(root: &Root, rootfs: &Rootfs, own_mounts: bool) -> Result<()> {
     if !own_mounts {
         if rootfs.readonly {
             bail!("root.readonly needs a mount namespace");
         }
         return Ok(());
     }
-    if !rootfs.readonly && rootfs.propagation.is_none() {
-        return Ok(());
-    }
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let root = Brief::from(openat(AT_FDCWD, "/", flags, Mode::empty())?);
     if rootfs.readonly {
         let attr = Attr { set: MOUNT_ATTR_RDONLY, ..Attr::default() };
-        mount_setattr(root.as_fd(), false, &attr).context("make the root read-only")?;
+        mount_setattr(root.fd(), false, &attr).context("make the root read-only")?;
     }
     if let Some((propagation, recursive)) = rootfs.propagation {
         let attr = Attr { propagation, ..Attr::default() };
-        mount_setattr(root.as_fd(), recursive, &attr).context("set the root's propagation")?;
+        mount_setattr(root.fd(), recursive, &attr).context("set the root's propagation")?;
     }
     Ok(())
 }
 
 /// Makes the working directory if it is missing (as runc does, also below a root that will be read-only).
 pub fn make_cwd(root: &Root, cwd: &Path) -> Result<()> {
-    if root.at(cwd).is_ok() {
+    if cwd == Path::new("/") || root.at(cwd).is_ok() {
         return Ok(());
     }
     // A directory that cannot be made here may still be there for the user it is for: chdir decides.

@@ -4,7 +4,7 @@ use super::root::{Root, is};
 use crate::console;
 use crate::plan::Process;
 use crate::spawn::wire::Wire;
-use crate::sys::descriptor;
+use crate::sys::descriptor::{self, Brief};
 use anyhow::{Context, Result};
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fstat, makedev};
@@ -35,7 +35,9 @@ pub fn reopen_null() -> Result<()> {
         }
         if null.is_none() {
             let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-            let Ok(opened) = openat(AT_FDCWD, "/dev/null", flags, Mode::empty()) else { return Ok(()) };
+            let Ok(opened) = openat(AT_FDCWD, "/dev/null", flags, Mode::empty()).map(Brief::from) else {
+                return Ok(());
+            };
             if fstat(&opened)?.st_rdev != makedev(1, 3) {
                 return Ok(());
             }

@@ -18,6 +18,13 @@ pub struct Ids {
     pub writer: Writer,
 }
 
+impl Ids {
+    /// There is one id of each kind, the caller's: nobody can change to another, or has to.
+    pub fn only_own(&self) -> bool {
+        self.writer == Writer::Child
+    }
+}
+
 /// Who writes the maps of a new user namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Writer {

@@ -4,6 +4,7 @@ pub mod attempt;
 pub mod capability;
 pub mod clone;
 pub mod descriptor;
+pub mod directory;
 pub mod exe;
 pub mod heap;
 pub mod ioprio;

@@ -2,8 +2,8 @@
 use super::descriptor::Brief;
 use super::{check, owned};
 use nix::NixPath;
-use nix::errno::Errno;
-use std::ffi::{CStr, CString, OsStr};
+use nix::fcntl::AtFlags;
+use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 
@@ -47,6 +47,17 @@ pub fn mount_setattr(fd: BorrowedFd, recursive: bool, attr: &Attr) -> nix::Resul
     .map(drop)
 }
 
+/// Changes the mount at `name` in the directory `at`, a link as a link, and every mount below it.
+pub fn mount_setattr_at(at: BorrowedFd, name: &OsStr, attr: &Attr) -> nix::Result<()> {
+    let (at, flags) = (at.as_raw_fd(), libc::AT_SYMLINK_NOFOLLOW | libc::AT_RECURSIVE);
+    let call = |name: &CStr| {
+        let (name, attr) = (name.as_ptr(), &raw const *attr);
+        // SAFETY: the name is a C string, `attr` has the kernel's layout (MOUNT_ATTR_SIZE_VER0), and both outlive the call.
+        check(unsafe { libc::syscall(libc::SYS_mount_setattr, at, name, flags, attr, size_of::<Attr>()) })
+    };
+    name.with_nix_path(call)?.map(drop)
+}
+
 /// A detached copy of the mount tree at `fd`; without `recursive` of the one mount, which the kernel refuses with
 /// EINVAL where locked mounts lie below it.
 pub fn clone_tree(fd: BorrowedFd, recursive: bool) -> nix::Result<Brief> {
@@ -58,11 +69,16 @@ pub fn clone_tree(fd: BorrowedFd, recursive: bool) -> nix::Result<Brief> {
     owned(unsafe { libc::syscall(libc::SYS_open_tree, fd.as_raw_fd(), c"".as_ptr(), flags) }).map(Brief::from)
 }
 
-/// A detached copy of what is mounted at `path`, a last link as a link. Refused as by `clone_tree`.
-pub fn clone_path(path: &Path) -> nix::Result<Brief> {
-    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_SYMLINK_NOFOLLOW as u32;
+/// As a flag of `clone_path`: with all that is mounted below.
+pub const AT_RECURSIVE: AtFlags = AtFlags::from_bits_retain(libc::AT_RECURSIVE);
+
+/// A detached copy of what is at `path`, seen from the directory `at` where it is relative. Of the flags it takes
+/// `AT_RECURSIVE` and AT_SYMLINK_NOFOLLOW. Refused as by `clone_tree`.
+pub fn clone_path(at: impl AsFd, path: &Path, flags: AtFlags) -> nix::Result<Brief> {
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | flags.bits() as u32;
+    let at = at.as_fd().as_raw_fd();
     // SAFETY: the path is a C string that outlives the call.
-    let call = |path: &CStr| owned(unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) });
+    let call = |path: &CStr| owned(unsafe { libc::syscall(libc::SYS_open_tree, at, path.as_ptr(), flags) });
     path.with_nix_path(call)?.map(Brief::from)
 }
 
@@ -140,10 +156,4 @@ impl FsContext {
         }
         all.join("; ")
     }
-}
-
-/// mount(2) onto the very file `to` is open on, for options too long for fsconfig(2).
-pub fn mount_legacy(source: &CStr, to: BorrowedFd, fstype: &CStr, data: &CStr) -> nix::Result<()> {
-    let target = CString::new(format!("/proc/self/fd/{}", to.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
-    nix::mount::mount(Some(source), target.as_c_str(), Some(fstype), nix::mount::MsFlags::empty(), Some(data))
 }

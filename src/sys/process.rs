@@ -9,6 +9,13 @@ pub fn exit_now(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
+/// Whether this process has been started with another effective than real id, or with capabilities of its file (AT_SECURE,
+/// getauxval(3)).
+pub fn is_set_id() -> bool {
+    // SAFETY: only reads what the kernel has left on the stack.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
 /// setgroups(2) by the system call: glibc's wrapper is the same for one thread, and takes no list on the heap.
 pub fn setgroups(groups: &[u32]) -> nix::Result<()> {
     // SAFETY: pointer and length come from one slice.

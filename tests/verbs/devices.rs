@@ -38,6 +38,19 @@ fn listed_devices_are_the_hosts_nodes_wherever_they_should_be() {
 }
 
 #[test]
+fn a_path_that_on_the_host_is_another_node_is_the_one_asked_for() {
+    let elsewhere = |name: &&&str| fs::symlink_metadata(name).is_ok_and(|meta| meta.file_type().is_char_device());
+    let Some(other) = ["/dev/kmsg", "/dev/fuse", "/dev/kvm"].iter().find(elsewhere) else {
+        return skip(Lacks::Machine("the host has no node in /dev besides the usual ones"));
+    };
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.set("/linux/devices", json!([node(other, "c", 1, 3)]));
+    bundle.script(&format!("stat -c %t:%T {other}; grep -c ' {other} ' /proc/self/mountinfo"));
+    stage.run(&bundle).success().prints("1:3\n1\n");
+}
+
+#[test]
 fn a_block_device_of_the_host_is_bound_and_stays_as_closed_as_it_is() {
     let Some((path, device)) = fs::read_dir("/dev").expect("/dev").find_map(|entry| {
         let path = entry.expect("an entry").path();

@@ -72,6 +72,38 @@ fn what_makes_a_bind_is_its_option_and_not_its_type() {
 }
 
 #[test]
+fn what_comes_into_a_tmpfs_goes_where_its_path_leads_by_then() {
+    // Whatever has been put over the tmpfs, and by whatever name, what comes next is to be seen.
+    for over in ["/a", "/link", "/x/../a"] {
+        let stage = Stage::new();
+        let (bundle, data) = with_data(&stage);
+        fs::create_dir(bundle.rootfs().join("a")).expect("mkdir");
+        fs::create_dir(bundle.rootfs().join("x")).expect("mkdir");
+        symlink("a", bundle.rootfs().join("link")).expect("a link");
+        bundle.mount("/a", "tmpfs", "tmpfs", &[]).mount("/a/one", "tmpfs", "tmpfs", &[]);
+        bundle.mount(over, "bind", &data, &["bind"]).mount("/a/two", "tmpfs", "tmpfs", &["mode=1711"]);
+        bundle.mount("/a/file", "bind", "/etc/passwd", &["bind"]);
+        bundle.script("ls /a; stat -c %a /a/two; grep -c ^root: /a/file");
+        stage.run(&bundle).success().prints("file\ntwo\n1711\n1\n");
+    }
+}
+
+#[test]
+fn a_tmpfs_holds_what_is_mounted_in_it_by_name() {
+    let stage = Stage::new();
+    let (bundle, data) = with_data(&stage);
+    bundle.mount("/a", "tmpfs", "tmpfs", &["mode=755"]).mount("/a/tmp", "tmpfs", "tmpfs", &[]);
+    bundle.mount("/a/dir", "bind", &data, &["bind"]).mount("/a/file", "bind", "/etc/passwd", &["bind"]);
+    // What is there already, what is deeper, and a tmpfs in which there is something again.
+    bundle.mount("/a/file", "bind", "data/file", &["bind"]).mount("/a/deep/er", "tmpfs", "tmpfs", &["mode=1700"]);
+    bundle.mount("/a/tmp", "tmpfs", "tmpfs", &["mode=750"]).mount("/a/tmp/in", "bind", &data, &["bind"]);
+    bundle.script("cd /a; ls . tmp; cat dir/file file tmp/in/file; stat -c '%a %n' . tmp deep deep/er");
+    let out = stage.run(&bundle).success();
+    let modes = "755 .\n750 tmp\n755 deep\n1700 deep/er\n";
+    assert_eq!(out.stdout, format!(".:\ndeep\ndir\nfile\ntmp\n\ntmp:\nin\n{}{modes}", "text\n".repeat(3)));
+}
+
+#[test]
 fn a_later_mount_covers_an_earlier_one() {
     let stage = Stage::new();
     let (bundle, data) = with_data(&stage);
