@@ -1,26 +1,26 @@
 //! Inside: what happens between clone and execve, in order. Every step carries a label; a failure is reported to the
 //! parent with it and ends the process. Nothing is decided here, see `plan`.
 mod bind;
-pub mod copy_up;
-pub mod cover;
-pub mod credentials;
-pub mod devices;
+mod copy_up;
+mod cover;
+mod credentials;
+mod devices;
 pub mod exec;
-pub mod execve;
+mod execve;
 pub mod idmap;
-pub mod labels;
-pub mod landlock;
-pub mod listener;
+mod labels;
+mod landlock;
+mod listener;
 mod mount_call;
-pub mod mounts;
+mod mounts;
 pub mod namespaces;
 mod own;
 pub mod procfs;
-pub mod program;
-pub mod reaper;
-pub mod root;
-pub mod rootfs;
-pub mod stdio;
+mod program;
+mod reaper;
+mod root;
+mod rootfs;
+mod stdio;
 
 use crate::cgroup::{self, place::Place};
 use crate::console;
