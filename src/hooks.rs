@@ -1,6 +1,6 @@
 //! Runs the hooks of one kind, in order, with the container's state on their stdin.
 //!
-//! Works in the parent and in init's child alike. SIGPIPE must be ignored, as Rust's runtime leaves it: a hook need not
+//! Works in the parent and in init's child alike. SIGPIPE must be ignored, as `sys::entry` leaves it: a hook need not
 //! read its stdin.
 use crate::error::WithHint;
 use crate::sys::{pidfd, signal};

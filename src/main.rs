@@ -1,4 +1,5 @@
 //! rrunc: parse the command line, run the verb, print the error chain, return the exit code.
+#![no_main]
 use anyhow::{Context, Result};
 use rrunc::cli::{Cli, Global, Verb};
 use rrunc::error::{hint_of, one_line};
@@ -7,24 +8,26 @@ use rrunc::sys::exe;
 use rrunc::sys::heap::Heap;
 use rrunc::usage::{self, Refusal};
 use rrunc::verbs::{self, Outcome};
+use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
-use std::process::ExitCode;
 
 #[global_allocator]
 static HEAP: Heap = Heap::new();
 
-fn main() -> ExitCode {
+rrunc::entry!(run);
+
+fn run(arguments: Vec<OsString>) -> u8 {
     if cfg!(target_env = "musl")
         && let Err(error) = exe::finish_relocation()
     {
         return fail(&anyhow::Error::new(error).context("protect rrunc's own memory"), "", 1);
     }
-    let cli = match usage::parse(std::env::args_os().collect()) {
+    let cli = match usage::parse(arguments) {
         Ok(cli) => cli,
         Err(refusal) => return refuse(*refusal),
     };
     // `usage::parse` answers a command line without a verb by itself.
-    let Cli { global, verb: Some(verb) } = cli else { return ExitCode::SUCCESS };
+    let Cli { global, verb: Some(verb) } = cli else { return 0 };
     let quiet = matches!(verb, Verb::Create(_));
     if let Err(error) = open_log(&global, quiet) {
         return fail(&error, "", if matches!(verb, Verb::Sandbox(_)) { 125 } else { 1 });
@@ -37,7 +40,7 @@ fn main() -> ExitCode {
         _ => ("", |_| 1),
     };
     match act(&global, verb).and_then(|outcome| print(&outcome.output).map(|()| outcome.status)) {
-        Ok(status) => ExitCode::from(status),
+        Ok(status) => status,
         Err(error) => fail(&error, prefix, status(&error)),
     }
 }
@@ -72,24 +75,24 @@ fn open_log(global: &Global, quiet: bool) -> Result<()> {
 }
 
 /// Help and version go to stdout and are no failure; a mistake in the command line is logged like any other error.
-fn refuse(refusal: Refusal) -> ExitCode {
+fn refuse(refusal: Refusal) -> u8 {
     if let Err(error) = print(&refusal.output) {
         return fail(&error, "", 1);
     }
-    let Some(message) = refusal.message else { return ExitCode::from(refusal.status) };
+    let Some(message) = refusal.message else { return refusal.status };
     match open_log(&refusal.global, false) {
         Ok(()) => log::fatal(&message, refusal.hint.as_deref()),
         Err(error) => log::fatal(&one_line(&error), None),
     }
-    ExitCode::from(refusal.status)
+    refusal.status
 }
 
-fn fail(error: &anyhow::Error, prefix: &str, status: u8) -> ExitCode {
+fn fail(error: &anyhow::Error, prefix: &str, status: u8) -> u8 {
     log::fatal(&format!("{prefix}{}", one_line(error)), hint_of(error));
-    ExitCode::from(status)
+    status
 }
 
-/// Writes to stdout. A reader that has gone (`rrunc list | head -1`) is no failure: SIGPIPE is ignored, as Rust leaves it.
+/// Writes to stdout. A reader that has gone (`rrunc list | head -1`) is no failure: SIGPIPE is ignored (`sys::entry`).
 fn print(output: &str) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush()) {

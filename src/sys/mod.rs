@@ -5,6 +5,7 @@ pub mod capability;
 pub mod clone;
 pub mod descriptor;
 pub mod directory;
+pub mod entry;
 pub mod exe;
 pub mod heap;
 pub mod ioprio;

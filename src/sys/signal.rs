@@ -46,7 +46,7 @@ impl Saved {
     }
 }
 
-/// Rust's runtime ignores SIGPIPE, and an ignored signal stays ignored over execve.
+/// We ignore SIGPIPE (`entry`), and an ignored signal stays ignored over execve.
 fn default_sigpipe() -> nix::Result<()> {
     // SAFETY: SIG_DFL installs no code of ours.
     let previous = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };

@@ -1,5 +1,6 @@
 //! The six kinds of hooks: order, place, state on standard input, failures.
 use crate::support::{Bundle, Stage, namespace};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
@@ -44,6 +45,20 @@ fn each_runs_in_its_verb_in_order() {
     stage.wait_status("c", "stopped");
     stage.rrunc(&["delete", "c"]).success();
     assert_eq!(recorded(&stage), KINDS);
+}
+
+#[test]
+fn neither_they_nor_the_program_begin_with_sigpipe_ignored() {
+    let stage = Stage::new();
+    let bundle = with_hooks(&stage, "grep SigIgn /proc/self/status");
+    bundle.script("{ echo program; grep SigIgn /proc/self/status; } >>/record");
+    stage.run(&bundle).success();
+    let seen = recorded(&stage);
+    assert_eq!(seen.len(), 2 * (KINDS.len() + 1), "{seen:?}");
+    let sigpipe = 1 << (Signal::SIGPIPE as u64 - 1);
+    for ignored in seen.iter().filter_map(|line| line.strip_prefix("SigIgn:\t")) {
+        assert_eq!(u64::from_str_radix(ignored, 16).expect("a mask") & sigpipe, 0, "{seen:?}");
+    }
 }
 
 #[test]

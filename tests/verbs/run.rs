@@ -36,6 +36,24 @@ fn standard_streams_are_the_callers() {
 }
 
 #[test]
+fn a_closed_standard_stream_is_dev_null() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let seen = stage.dir().join("seen");
+    bundle.mount("/seen", "bind", seen.to_str().expect("plain"), &["bind"]);
+    bundle.script("exec 3>/seen; cd /proc/$$/fd; for fd in 0 1 2; do echo $(readlink $fd) >&3; done");
+    let other = stage.dir().join("other").display().to_string();
+    let open = format!("exec <>{other} >&0 2>&0");
+    for (closed, count) in [("", 0), ("<&-", 1), (">&- 2>&-", 2), ("<&- >&- 2>&-", 3)] {
+        fs::write(&seen, "").expect("write");
+        stage.call_after(&format!("{open}; exec {closed}"), &["run", "c"]).cwd(bundle.path()).run().success();
+        let links = fs::read_to_string(&seen).expect("the links");
+        assert_eq!(links.matches("/null\n").count(), count, "{closed}: {links}");
+        assert_eq!(links.matches("/other\n").count(), 3 - count, "{closed}: {links}");
+    }
+}
+
+#[test]
 fn the_bundle_option_and_options_behind_the_id() {
     let stage = Stage::new();
     let bundle = stage.bundle();
