@@ -2,6 +2,7 @@
 //! a unit test and nothing below the plan asks the machine again.
 use crate::error::with_hint;
 use crate::short_file;
+use crate::sys::process::{gid_at_start, uid_at_start};
 use crate::sys::{capability, landlock};
 use anyhow::{Context, Result, anyhow, bail};
 use std::fs;
@@ -107,16 +108,14 @@ impl Host {
     /// Looks at the machine. The subordinate ids are read only when `subids` says that the plan may want them.
     pub fn probe(subids: bool) -> Result<Host> {
         check_kernel(nix::sys::utsname::uname()?.release().to_string_lossy().as_ref())?;
-        let uid = nix::unistd::geteuid().as_raw();
-        let gid = nix::unistd::getegid().as_raw();
         let privileged = capability::get().context("capget")?.effective & CAP_SYS_ADMIN != 0;
         let uid_map = parse_id_map(&read("/proc/self/uid_map")?)?;
         let gid_map = if privileged { parse_id_map(&read("/proc/self/gid_map")?)? } else { uid_map.clone() };
         let rootless_namespace = privileged && !is_identity(&uid_map);
         let exe = fs::metadata("/proc/self/exe").context("/proc/self/exe")?;
         let mut host = Host {
-            uid,
-            gid,
+            uid: uid_at_start(),
+            gid: gid_at_start(),
             rootless_namespace,
             privileged,
             uid_map,

@@ -1,12 +1,13 @@
 //! Directories that only we may write to, and files in them: opened without following links, checked, replaced by rename.
 use crate::error::{WithHint, errno_of};
 use crate::short_file;
+use crate::sys::process::uid_at_start;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat};
-use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File};
 use std::io::Write;
@@ -26,8 +27,8 @@ pub fn default_root() -> Result<PathBuf> {
     if let Some(dir) = given {
         return Ok(dir.join("rrunc"));
     }
-    let uid = geteuid();
-    if uid.is_root() && in_initial_user_namespace()? {
+    let uid = uid_at_start();
+    if uid == 0 && in_initial_user_namespace()? {
         return Ok(PathBuf::from("/run/rrunc"));
     }
     let of_login = PathBuf::from(format!("/run/user/{uid}"));
@@ -62,7 +63,7 @@ pub fn open_private(path: &Path) -> Result<OwnedFd> {
 
 fn check(dir: &OwnedFd, path: &Path) -> Result<FileStat> {
     let stat = fstat(dir).with_context(|| format!("open {}", path.display()))?;
-    if stat.st_uid != geteuid().as_raw() {
+    if stat.st_uid != uid_at_start() {
         return Err(anyhow!("state directory {} belongs to uid {}", path.display(), stat.st_uid))
             .hint(|| "set --root or XDG_RUNTIME_DIR to a directory of your own");
     }

@@ -1,4 +1,4 @@
-//! Ending and setting up the calling process.
+//! Ending and setting up the calling process, and what it was started as.
 use super::check;
 use nix::errno::Errno;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -14,6 +14,20 @@ pub fn exit_now(status: i32) -> ! {
 pub fn is_set_id() -> bool {
     // SAFETY: only reads what the kernel has left on the stack.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// The effective user id that this program was started with. The kernel tells it with the arguments, and no system call is
+/// needed. It is that of now until it is changed, or another user namespace is entered. On the host's side rrunc does neither;
+/// a container's init and the process of `exec` do, and must not ask here.
+pub fn uid_at_start() -> u32 {
+    // SAFETY: getauxval only reads. The kernel gives it to every program.
+    unsafe { libc::getauxval(libc::AT_EUID) as u32 }
+}
+
+/// The same of the group.
+pub fn gid_at_start() -> u32 {
+    // SAFETY: as above.
+    unsafe { libc::getauxval(libc::AT_EGID) as u32 }
 }
 
 /// setgroups(2) by the system call: glibc's wrapper is the same for one thread, and takes no list on the heap.
@@ -61,4 +75,15 @@ pub fn setrlimit(resource: u32, soft: u64, hard: u64) -> nix::Result<()> {
     let old = std::ptr::null_mut::<libc::rlimit64>();
     // SAFETY: one rlimit64 is read, none is written.
     check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, old) }).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::unistd::{getegid, geteuid};
+
+    #[test]
+    fn the_ids_at_the_start_are_those_of_now() {
+        assert_eq!((uid_at_start(), gid_at_start()), (geteuid().as_raw(), getegid().as_raw()));
+    }
 }

@@ -15,11 +15,11 @@ use crate::notify;
 use crate::plan::{self, Options, Plan, resources};
 use crate::spawn::{self, Spawned, gate};
 use crate::state::{Container, OCI_VERSION, Root, STATE_VERSION, State};
+use crate::sys::process::{gid_at_start, uid_at_start};
 use crate::sys::signal::Saved;
 use crate::systemd;
 use anyhow::{Context, Result};
 use nix::fcntl::Flock;
-use nix::unistd::{getegid, geteuid};
 use oci_spec::runtime::Hooks;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
@@ -184,7 +184,7 @@ fn wants_subids(bundle: &Bundle) -> bool {
     };
     let uid = linux.and_then(|l| l.uid_mappings().as_ref());
     let gid = linux.and_then(|l| l.gid_mappings().as_ref());
-    !(own_only(uid, geteuid().as_raw()) && own_only(gid, getegid().as_raw()))
+    !(own_only(uid, uid_at_start()) && own_only(gid, gid_at_start()))
 }
 
 fn record(bundle: &Bundle, request: &Request) -> State {
@@ -200,7 +200,7 @@ fn record(bundle: &Bundle, request: &Request) -> State {
         rootfs,
         created: crate::clock::rfc3339_nanos(std::time::SystemTime::now()),
         annotations: spec.annotations().clone().unwrap_or_default().into_iter().collect(),
-        owner: nix::unistd::geteuid().as_raw(),
+        owner: uid_at_start(),
         cgroup: None,
         scope: None,
         resources: None,
