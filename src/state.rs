@@ -16,7 +16,7 @@ use crate::spawn::gate;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
-use nix::sys::stat::{Mode, SFlag, fstatat, mkdirat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -129,7 +129,7 @@ impl Root {
         validate(id)?;
         let root = self.dir.as_ref().ok_or_else(|| self.missing(id))?;
         match directory::open_child(root, id) {
-            Ok((dir, _)) => Ok(self.container(root, id, dir, false)),
+            Ok((dir, stat)) => Ok(self.container(root, id, dir, &stat)),
             Err(e) if is(&e, Errno::ENOENT) => Err(self.missing(id)),
             Err(e) => Err(e),
         }
@@ -162,16 +162,9 @@ impl Root {
 
     /// Opens and locks `id`; `None` when it was removed while we waited for the lock, ENOENT when it was never there.
     fn open_locked(&self, root: &Rc<OwnedFd>, id: &str) -> Result<Option<Container>> {
-        let (dir, ours) = directory::open_child(root, id)?;
-        let dir = File::from(dir);
-        dir.lock().with_context(|| format!("lock container {id}"))?;
-        match fstatat(root, id, AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(now) if (now.st_dev, now.st_ino) == (ours.st_dev, ours.st_ino) => {
-                Ok(Some(self.container(root, id, dir.into(), true)))
-            }
-            Ok(_) | Err(Errno::ENOENT) => Ok(None),
-            Err(e) => Err(e).with_context(|| format!("lock container {id}")),
-        }
+        let (dir, stat) = directory::open_child(root, id)?;
+        let mut container = self.container(root, id, dir, &stat);
+        Ok(container.lock()?.then_some(container))
     }
 
     /// The error for `id`, with the nearest that there is.
@@ -185,8 +178,10 @@ impl Root {
         with_hint(anyhow!(MISSING), hint)
     }
 
-    fn container(&self, root: &Rc<OwnedFd>, id: &str, dir: OwnedFd, locked: bool) -> Container {
-        Container { id: id.to_owned(), path: self.path.join(id), dir, root: Rc::clone(root), locked }
+    /// Without the lock.
+    fn container(&self, root: &Rc<OwnedFd>, id: &str, dir: OwnedFd, stat: &FileStat) -> Container {
+        let (path, inode) = (self.path.join(id), (stat.st_dev, stat.st_ino));
+        Container { id: id.to_owned(), path, dir: dir.into(), inode, root: Rc::clone(root), locked: false }
     }
 }
 
@@ -201,7 +196,9 @@ pub struct Container {
     /// Its directory, absolute; for messages and for the mounts that need a path.
     pub path: PathBuf,
     /// Its directory. Close-on-exec.
-    pub dir: OwnedFd,
+    pub dir: File,
+    /// Device and number of the directory: its own, and nobody else's, as long as it is open.
+    inode: (u64, u64),
     root: Rc<OwnedFd>,
     locked: bool,
 }
@@ -277,7 +274,13 @@ impl Container {
     }
 
     /// Removes the directory and everything in it, then lets go of the lock.
-    pub fn destroy(self) -> Result<()> {
+    pub fn destroy(mut self) -> Result<()> {
+        self.remove()?;
+        self.unlock()
+    }
+
+    /// Removes the directory and everything in it.
+    pub fn remove(&self) -> Result<()> {
         let context = || format!("remove {}", self.path.display());
         // As a rule nothing else is left in it, and it need not be read for that. Whatever stops this half-way, `delete`
         // clears away what is left; an error of one file shows when the directory is not empty.
@@ -288,7 +291,7 @@ impl Container {
             directory::clear(self.dir.as_fd()).with_context(context)?;
             unlinkat(&self.root, self.id.as_str(), UnlinkatFlags::RemoveDir).with_context(context)?;
         }
-        self.unlock()
+        Ok(())
     }
 
     /// Removes the directory if nothing is in it; whether it is gone now.
@@ -300,9 +303,23 @@ impl Container {
         }
     }
 
+    /// Waits for the lock and takes it; whether the container is still there, and not removed meanwhile, its id used again
+    /// or not.
+    pub fn lock(&mut self) -> Result<bool> {
+        let context = || format!("lock container {}", self.id);
+        self.dir.lock().with_context(context)?;
+        self.locked = true;
+        match fstatat(&self.root, self.id.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(now) => Ok((now.st_dev, now.st_ino) == self.inode),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(e) => Err(e).with_context(context),
+        }
+    }
+
     /// Lets go of the lock, also where a child still has the directory open.
-    pub fn unlock(self) -> Result<()> {
-        File::from(self.dir).unlock().with_context(|| format!("unlock container {}", self.id))
+    pub fn unlock(&mut self) -> Result<()> {
+        self.locked = false;
+        self.dir.unlock().with_context(|| format!("unlock container {}", self.id))
     }
 }
 

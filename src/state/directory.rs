@@ -87,7 +87,7 @@ pub fn make_private(path: &Path, explicit: bool) -> Result<OwnedFd> {
 }
 
 /// Opens a container's directory below the root, ours and no link, and tells what was opened.
-pub fn open_child(root: &OwnedFd, name: &str) -> Result<(OwnedFd, FileStat)> {
+pub fn open_child(root: impl AsFd, name: &str) -> Result<(OwnedFd, FileStat)> {
     let dir = open_directory(root, Path::new(name)).with_context(|| format!("open state directory {name}"))?;
     let stat = check(&dir, Path::new(name))?;
     Ok((dir, stat))

@@ -61,7 +61,7 @@ fn ids() {
 fn a_container_is_stored_found_and_destroyed() {
     let place = Place::new("life");
     assert_eq!(message(place.root().lock("web")), "container does not exist");
-    let web = place.root().create("web").unwrap();
+    let mut web = place.root().create("web").unwrap();
     assert_eq!(message(web.load()), "container does not exist", "half made");
     web.store(&state(0, 0)).unwrap();
     web.save_config(b"{ }\n").unwrap();
@@ -96,9 +96,23 @@ fn who_waited_for_a_container_that_is_removed_hears_that_it_is_gone() {
 }
 
 #[test]
+fn a_container_that_is_locked_again_is_the_same_or_gone() {
+    let place = Place::new("again");
+    let mut web = place.root().create("web").unwrap();
+    web.unlock().unwrap();
+    assert!(web.lock().unwrap());
+    web.unlock().unwrap();
+    place.root().lock("web").unwrap().destroy().unwrap();
+    assert!(!web.lock().unwrap(), "removed");
+    let other = place.root().create("web").unwrap();
+    assert!(!web.lock().unwrap(), "another of the same id");
+    assert!(other.path.exists());
+}
+
+#[test]
 fn the_lock_of_a_maker_shows_as_creating_and_not_to_itself() {
     let place = Place::new("maker");
-    let web = place.root().create("web").unwrap();
+    let mut web = place.root().create("web").unwrap();
     let me = std::process::id() as i32;
     let record = state(me, process::start_time(me).unwrap().unwrap());
     web.store(&record).unwrap();

@@ -98,7 +98,7 @@ pub fn end_all(container: &Container, state: &State) -> Result<()> {
 
 /// Removes the state, then runs the poststop hooks with the status `stopped`. A hook that fails is a warning
 /// (runtime-spec, runtime.md, "Lifecycle", step 13).
-pub fn remove(container: Container, state: &State) -> Result<()> {
+pub fn remove(mut container: Container, state: &State) -> Result<()> {
     let hooks = match container.config().and_then(|bytes| configured_hooks(&bytes)) {
         // It was given up before there was anything that a hook could clear away.
         _ if state.pid == 0 => None,
@@ -108,15 +108,18 @@ pub fn remove(container: Container, state: &State) -> Result<()> {
             None
         }
     };
-    remove_with(container, state, hooks.as_ref())
+    remove_with(&mut container, state, hooks.as_ref())?;
+    container.unlock()
 }
 
-/// The same for who has the hooks at hand.
-pub fn remove_with(container: Container, state: &State, hooks: Option<&Hooks>) -> Result<()> {
-    end_rest(&container, state);
+/// The same for who has the hooks at hand. The lock is let go of before they run, else it is left to the caller: nobody but
+/// who waits for it already can come upon it, since the directory has no name any more.
+pub fn remove_with(container: &mut Container, state: &State, hooks: Option<&Hooks>) -> Result<()> {
+    end_rest(container, state);
     cgroup::discard(state)?;
-    container.destroy().context("remove the container's state")?;
+    container.remove().context("remove the container's state")?;
     if let Some(hooks) = hooks.and_then(|hooks| hooks.poststop().as_ref()) {
+        container.unlock()?;
         hooks::run_all_warn("poststop", hooks, &state.oci_json(Status::Stopped, 0), Inherit::Own, &state.bundle);
     }
     Ok(())

@@ -29,7 +29,7 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
     let passed = notify::passed(args.preserve_fds, false)?;
     let request = Request { passed_fds: passed.kept.len() as u32, ..request(args)? };
 
-    let container = Root::open(global.root.as_deref())?.lock(&args.id())?;
+    let mut container = Root::open(global.root.as_deref())?.lock(&args.id())?;
     let state = container.load()?;
     match container.status(&state)? {
         Status::Created | Status::Running => {}

@@ -31,8 +31,9 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<Outcome> {
     if args.detach {
         return detached(container, bundle, &request);
     }
-    let foreground = Foreground { keep: args.keep, subreaper: !args.no_subreaper, created: &mut |_| Ok(()) };
-    let ended = foreground.run(&root, container, bundle, &request)?;
+    let foreground =
+        Foreground { keep: args.keep, subreaper: !args.no_subreaper, last: true, created: &mut |_| Ok(()) };
+    let ended = foreground.run(container, bundle, &request)?;
     if ended.excess == Some(Excess::Memory) {
         log::warn!("the container has reached its limit of memory and was ended (out of memory)");
     }
@@ -49,7 +50,7 @@ pub fn status(ended: &Ended) -> u8 {
 
 fn detached(container: Container, bundle: Bundle, request: &Request) -> Result<Outcome> {
     let created = create::create(container, bundle, request, signal::Saved::current()?)?;
-    let (created, ready) = begin(created, false, false)?;
+    let (mut created, ready) = begin(created, false, false)?;
     created.container.unlock()?;
     if let Some(ready) = ready {
         ready.wait(created.init.pidfd.as_fd(), Pid::from_raw(created.init.pid))?;
@@ -63,13 +64,15 @@ pub struct Foreground<'a> {
     pub keep: bool,
     /// Orphans of the container come to us.
     pub subreaper: bool,
+    /// rrunc ends after it, so that what is still open then is for its exit to close.
+    pub last: bool,
     /// Told the pid of the first process, before the program runs.
     pub created: &'a mut dyn FnMut(i32) -> Result<()>,
 }
 
 impl Foreground<'_> {
-    /// Runs the container of `bundle`, new in `root`, to its end.
-    pub fn run(self, root: &Root, container: Container, bundle: Bundle, request: &Request) -> Result<Ended> {
+    /// Runs the new `container` of `bundle` to its end.
+    pub fn run(self, container: Container, bundle: Bundle, request: &Request) -> Result<Ended> {
         // From before the clone on: a signal in between would end us and leave the container behind.
         let signals = signal::block_all()?;
         if self.subreaper {
@@ -81,25 +84,31 @@ impl Foreground<'_> {
             created.undo();
             return Err(error);
         }
-        let (Created { container, state, init, hooks }, notify) = begin(created, true, self.keep)?;
+        let (Created { mut container, state, mut init, hooks }, notify) = begin(created, true, self.keep)?;
         // Others may look at it, signal it, and delete it while it runs.
         container.unlock()?;
         let kills = state.cgroup.as_deref().and_then(OomKills::watch);
         let mut ended = supervise(Supervised {
             pid: Pid::from_raw(init.pid),
             pidfd: init.pidfd.as_fd(),
-            master: init.terminal,
+            master: init.terminal.take(),
             only_terminals: state.annotations.get(KEEP_STREAMS).is_some_and(|value| value == "true"),
             subreaper: self.subreaper,
             notify,
-            names: init.names.map(Nameserver::new),
+            names: init.names.take().map(Nameserver::new),
             limits,
         })?;
         if let (Some(dir), Some(kills)) = (&state.cgroup, kills) {
             count_memory(dir, kills, &mut ended);
         }
         if !self.keep {
-            remove(root, &state, hooks.as_ref());
+            remove(&mut container, &state, hooks.as_ref());
+        }
+        if self.last {
+            // And to let go of the lock: nobody shares the directory any more. A system call less for each.
+            std::mem::forget((container, init));
+        } else {
+            container.unlock()?;
         }
         Ok(ended)
     }
@@ -114,12 +123,14 @@ fn count_memory(dir: &Path, mut kills: OomKills, ended: &mut Ended) {
     }
 }
 
-/// Removes what has ended. Only ours: it may have been deleted and its id used again meanwhile.
-fn remove(root: &Root, state: &State, hooks: Option<&Hooks>) {
-    if let Ok(container) = root.lock(&state.id)
-        && container.load().is_ok_and(|now| now.pid == state.pid && now.start_time == state.start_time)
-        && let Err(e) = delete::remove_with(container, state, hooks)
-    {
+/// Removes what has ended. It may have been deleted meanwhile, and its id used again: that is another's.
+fn remove(container: &mut Container, state: &State, hooks: Option<&Hooks>) {
+    let removed = match container.lock() {
+        Ok(true) => delete::remove_with(container, state, hooks),
+        Ok(false) => Ok(()),
+        Err(e) => Err(e),
+    };
+    if let Err(e) = removed {
         log::warn!("delete {}: {}", state.id, one_line(&e));
     }
 }

@@ -79,9 +79,9 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
         }
         status.created(pid)
     };
-    let foreground = Foreground { keep: false, subreaper: true, created: &mut created };
+    let foreground = Foreground { keep: false, subreaper: true, last: false, created: &mut created };
     let ended = foreground
-        .run(&root, container, bundle, &request(id, choice.tier))
+        .run(container, bundle, &request(id, choice.tier))
         .map_err(|error| sandbox::explain(error, args, &caller))?;
     drop(network);
     let exit = run::status(&ended);

@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, OwnedFd};
 /// Runs the verb.
 pub fn run(global: &Global, args: &IdArgs) -> Result<Outcome> {
     let root = Root::open(global.root.as_deref())?;
-    let container = root.lock(&args.id)?;
+    let mut container = root.lock(&args.id)?;
     let state = container.load()?;
     match container.status(&state)? {
         Status::Created if state.has_process => {}
