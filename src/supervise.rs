@@ -62,6 +62,15 @@ pub fn supervise(supervised: Supervised<'_>) -> Result<Ended> {
     Loop { pid, pidfd, subreaper, notify, names, signals, relay, watchdog, status: None }.run()
 }
 
+/// What has ended a sleep, beside the terminal and time.
+#[derive(Default)]
+struct Woken {
+    /// A signal.
+    signal: bool,
+    /// The end of the process.
+    end: bool,
+}
+
 struct Loop<'a> {
     pid: Pid,
     pidfd: BorrowedFd<'a>,
@@ -77,7 +86,7 @@ struct Loop<'a> {
 
 impl Loop<'_> {
     fn run(mut self) -> Result<Ended> {
-        self.reap()?;
+        // Nothing is reaped before the first sleep, which who has ended by now cuts short: SIGCHLD was blocked all the time.
         // The wait may be long, and most of the program is over. Not all memory can be given back (mlock(2)).
         if let Err(e) = exe::release_pages() {
             log::debug!("keep the pages of the program: {}", e.desc());
@@ -88,14 +97,18 @@ impl Loop<'_> {
             {
                 return Ok(self.end(status));
             }
-            self.sleep()?;
-            while let Some(signal) = self.signals.read_signal().context("read signalfd")? {
-                if self.status.is_some() && ends_waiting(&signal) {
+            let woken = self.sleep()?;
+            let arrived =
+                if woken.signal { signal::arrived(&self.signals).context("read signalfd")? } else { Vec::new() };
+            for signal in &arrived {
+                if self.status.is_some() && ends_waiting(signal) {
                     return Ok(self.end(self.status.unwrap_or_default()));
                 }
-                self.on_signal(&signal)?;
+                self.on_signal(signal)?;
             }
-            self.reap()?;
+            if woken.end || arrived.iter().any(|signal| signal.ssi_signo.cast_signed() == libc::SIGCHLD) {
+                self.reap()?;
+            }
             if self.status.is_none() {
                 self.watchdog.pump(self.pidfd)?;
             }
@@ -116,9 +129,10 @@ impl Loop<'_> {
         Ended { status, excess: self.watchdog.excess, peak: self.watchdog.peak, oom_kills: 0, names_asked }
     }
 
-    fn sleep(&self) -> Result<()> {
+    fn sleep(&self) -> Result<Woken> {
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        if self.status.is_none() {
+        let runs = self.status.is_none();
+        if runs {
             fds.push(PollFd::new(self.pidfd, PollFlags::POLLIN));
             fds.extend(self.notify.as_ref().map(|n| PollFd::new(n.as_fd(), PollFlags::POLLIN)));
             fds.extend(self.names.as_ref().map(|n| PollFd::new(n.as_fd(), PollFlags::POLLIN)));
@@ -130,7 +144,8 @@ impl Loop<'_> {
         }
         let timeout = rest.map_or(PollTimeout::NONE, to_timeout);
         match poll(&mut fds, timeout) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Ok(_) => Ok(Woken { signal: is_ready(&fds[0]), end: runs && is_ready(&fds[1]) }),
+            Err(Errno::EINTR) => Ok(Woken::default()),
             Err(e) => Err(e).context("wait for the container"),
         }
     }
@@ -139,7 +154,11 @@ impl Loop<'_> {
     fn reap(&mut self) -> Result<()> {
         while self.subreaper {
             match pidfd::reap_any().context("wait for children")? {
-                Some(ended) if ended.pid == self.pid => self.ended(ended.status),
+                Some(ended) if ended.pid == self.pid => {
+                    self.ended(ended.status);
+                    // Others that have ended are reaped with the next one, or by who reaps us.
+                    break;
+                }
                 Some(_) => {}
                 None => break,
             }
@@ -204,6 +223,10 @@ impl Loop<'_> {
         stop.add(Signal::SIGTSTP);
         raise(Signal::SIGTSTP).and_then(|()| stop.thread_unblock()).and_then(|()| stop.thread_block()).context("stop")
     }
+}
+
+fn is_ready(fd: &PollFd) -> bool {
+    fd.any().unwrap_or(true)
 }
 
 /// Whether a signal means "do not wait for a reader that has stopped reading" once the process is gone.

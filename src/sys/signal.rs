@@ -2,8 +2,10 @@
 use super::descriptor;
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow};
+use nix::sys::signalfd::{SignalFd, siginfo};
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -20,6 +22,21 @@ pub fn every() -> SigSet {
         std::ptr::write_bytes(set.as_mut_ptr(), 0xff, 1);
         SigSet::from_sigset_t_unchecked(set.assume_init())
     }
+}
+
+/// The signals that `from` holds, at most eight of them: more make it ready again at once.
+pub fn arrived(from: &SignalFd) -> nix::Result<Vec<siginfo>> {
+    let mut signals = Vec::<siginfo>::with_capacity(8);
+    let space = signals.capacity() * size_of::<siginfo>();
+    // SAFETY: the kernel writes whole ones, at most as many as there is space for.
+    let read = unsafe { libc::read(from.as_fd().as_raw_fd(), signals.as_mut_ptr().cast(), space) };
+    match Errno::result(read) {
+        // SAFETY: so many have been written, and each field of bits is a valid one.
+        Ok(length) => unsafe { signals.set_len(length as usize / size_of::<siginfo>()) },
+        Err(Errno::EAGAIN | Errno::EINTR) => {}
+        Err(e) => return Err(e),
+    }
+    Ok(signals)
 }
 
 /// Blocks every signal that can be blocked. Call it before clone: a signal between clone and the signalfd would
