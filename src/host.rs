@@ -86,9 +86,10 @@ pub struct Host {
     pub rootless_namespace: bool,
     /// The caller has CAP_SYS_ADMIN where it stands, so it may write any map of ids that it sees.
     pub privileged: bool,
-    /// Ids of the caller's own user namespace.
+    /// Ids of the caller's own user namespace, in which the container stays where the caller is privileged; none else: who
+    /// is not gets a new one.
     pub uid_map: Vec<IdMap>,
-    /// Group ids of the caller's own user namespace.
+    /// Group ids, the same.
     pub gid_map: Vec<IdMap>,
     /// Ranges of /etc/subuid for the caller.
     pub subuids: Vec<Range>,
@@ -109,8 +110,8 @@ impl Host {
     pub fn probe(subids: bool) -> Result<Host> {
         check_kernel(nix::sys::utsname::uname()?.release().to_string_lossy().as_ref())?;
         let privileged = capability::get().context("capget")?.effective & CAP_SYS_ADMIN != 0;
-        let uid_map = parse_id_map(&read("/proc/self/uid_map")?)?;
-        let gid_map = if privileged { parse_id_map(&read("/proc/self/gid_map")?)? } else { uid_map.clone() };
+        let map = |file| if privileged { parse_id_map(&read(file)?) } else { Ok(Vec::new()) };
+        let (uid_map, gid_map) = (map("/proc/self/uid_map")?, map("/proc/self/gid_map")?);
         let rootless_namespace = privileged && !is_identity(&uid_map);
         let exe = fs::metadata("/proc/self/exe").context("/proc/self/exe")?;
         let mut host = Host {
