@@ -99,15 +99,26 @@ pub struct Host {
     pub map_helpers: Option<(PathBuf, PathBuf)>,
     /// Who could write to the file we run from.
     pub exe: ExeOwner,
-    /// Which security modules are on.
+    /// Which security modules are on; none when no label is wanted.
     pub modules: Modules,
-    /// Which Landlock the kernel has; 0 for none.
+    /// Which Landlock the kernel has; 0 for none, and when it is not wanted.
     pub landlock_abi: u32,
 }
 
+/// What only some plans ask of a host, and others need not wait for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// Subordinate ids.
+    pub subids: bool,
+    /// Security modules.
+    pub labels: bool,
+    /// Landlock.
+    pub landlock: bool,
+}
+
 impl Host {
-    /// Looks at the machine. The subordinate ids are read only when `subids` says that the plan may want them.
-    pub fn probe(subids: bool) -> Result<Host> {
+    /// Looks at the machine, as far as the plan `wants` it.
+    pub fn probe(wants: Wants) -> Result<Host> {
         check_kernel(nix::sys::utsname::uname()?.release().to_string_lossy().as_ref())?;
         let privileged = capability::get().context("capget")?.effective & CAP_SYS_ADMIN != 0;
         let map = |file| if privileged { parse_id_map(&read(file)?) } else { Ok(Vec::new()) };
@@ -125,10 +136,10 @@ impl Host {
             subgids: Vec::new(),
             map_helpers: None,
             exe: ExeOwner { uid: exe.uid(), gid: exe.gid(), mode: exe.mode() & 0o7777 },
-            modules: Modules::probe(),
-            landlock_abi: landlock::abi(),
+            modules: if wants.labels { Modules::probe() } else { Modules::default() },
+            landlock_abi: if wants.landlock { landlock::abi() } else { 0 },
         };
-        if subids && !privileged {
+        if wants.subids && !privileged {
             host.probe_subids()?;
         }
         Ok(host)

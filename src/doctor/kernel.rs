@@ -3,7 +3,7 @@ use super::Finding;
 use super::namespaces::unless_cloned;
 use super::probe::{Failure, Step, probe};
 use super::settings::{Settings, read, sysctl};
-use crate::host::{Host, Modules, OLDEST_KERNEL as OLDEST, kernel_version};
+use crate::host::{Host, Modules, OLDEST_KERNEL as OLDEST, Wants, kernel_version};
 use crate::init::namespaces::part_from_binary;
 use crate::seccomp::compile;
 use crate::sys::{landlock as sys_landlock, prctl, seccomp};
@@ -51,7 +51,7 @@ pub fn binary_protection(settings: &Settings) -> Finding {
         Ok(detail) => return Finding::ok(detail),
         Err(failure) => failure,
     };
-    let owner = Host::probe(false).map(|host| host.exe);
+    let owner = Host::probe(Wants::default()).map(|host| host.exe);
     if owner.is_ok_and(|exe| exe.uid != settings.uid && exe.mode & 0o022 == 0) {
         return Finding::ok(format!("not needed, since you cannot write to it ({})", failure.line()));
     }

@@ -3,7 +3,7 @@ use super::Finding;
 use super::namespaces::unless_cloned;
 use super::probe::{Failure, Probed, Step, beside, probe};
 use super::settings::{Settings, read};
-use crate::host::{Host, IdMap, Range};
+use crate::host::{Host, IdMap, Range, Wants};
 use crate::plan::ids::{Ids, Writer};
 use crate::spawn::idmap;
 use nix::sched::CloneFlags;
@@ -46,7 +46,7 @@ pub fn check(settings: &Settings) -> Finding {
 
 /// Runs in a child: getsubids and the helpers are programs of the host, which may hang.
 fn map_some() -> Probed {
-    let host = Host::probe(true).step("look at the host")?;
+    let host = Host::probe(Wants { subids: true, ..Wants::default() }).step("look at the host")?;
     if host.privileged {
         return Ok(format!(
             "{} ids, all that are here: we may write any map",

@@ -9,9 +9,10 @@ use crate::cgroup::{
 use crate::cli::{CgroupManager, CreateArgs, Global};
 use crate::console;
 use crate::error::one_line;
-use crate::host::Host;
+use crate::host::{Host, Wants};
 use crate::log::step;
 use crate::notify;
+use crate::plan::landlock::LANDLOCK;
 use crate::plan::{self, Options, Plan, resources};
 use crate::spawn::{self, Spawned, gate};
 use crate::state::{Container, OCI_VERSION, Root, STATE_VERSION, State};
@@ -20,7 +21,7 @@ use crate::sys::signal::Saved;
 use crate::systemd;
 use anyhow::{Context, Result};
 use nix::fcntl::Flock;
-use oci_spec::runtime::Hooks;
+use oci_spec::runtime::{Hooks, LinuxIdMapping, Spec};
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
@@ -128,7 +129,7 @@ pub fn create(container: Container, bundle: Bundle, request: &Request, signals: 
         let _claim = make_cgroup(&cgroup, &mut state, &container)?;
         step("create", "plan");
         let passed = notify::passed(request.preserve_fds, request.service)?;
-        let host = Host::probe(wants_subids(&bundle))?;
+        let host = Host::probe(wants(&bundle.spec))?;
         let options = Options { cgroup, ..options(&container, request, passed)? };
         let plan = plan::plan(&bundle, &host, &options)?;
         set_up(&container, &plan, &mut state, request, signals)
@@ -176,15 +177,21 @@ fn make_cgroup(cgroup: &Place, state: &mut State, container: &Container) -> Resu
     claim.map(Some)
 }
 
-/// Subordinate ids are looked up only when more than the caller's own id, or another one, may get mapped.
-fn wants_subids(bundle: &Bundle) -> bool {
-    let linux = bundle.spec.linux().as_ref();
-    let own_only = |mappings: Option<&Vec<oci_spec::runtime::LinuxIdMapping>>, own: u32| {
+/// What has to be known of the host for `spec`: subordinate ids only when more than the caller's own id, or another one, may
+/// get mapped.
+fn wants(spec: &Spec) -> Wants {
+    let (process, linux) = (spec.process().as_ref(), spec.linux().as_ref());
+    let own_only = |mappings: Option<&Vec<LinuxIdMapping>>, own: u32| {
         mappings.is_some_and(|list| matches!(list.as_slice(), [one] if one.size() == 1 && one.host_id() == own))
     };
     let uid = linux.and_then(|l| l.uid_mappings().as_ref());
     let gid = linux.and_then(|l| l.gid_mappings().as_ref());
-    !(own_only(uid, uid_at_start()) && own_only(gid, gid_at_start()))
+    Wants {
+        subids: !(own_only(uid, uid_at_start()) && own_only(gid, gid_at_start())),
+        labels: process.is_some_and(|p| p.apparmor_profile().is_some() || p.selinux_label().is_some())
+            || linux.is_some_and(|l| l.mount_label().is_some()),
+        landlock: spec.annotations().as_ref().is_some_and(|all| all.contains_key(LANDLOCK)),
+    }
 }
 
 fn record(bundle: &Bundle, request: &Request) -> State {
@@ -291,5 +298,39 @@ fn undo(container: Container, state: &State) {
     };
     if let Err(e) = undone {
         log::warn!("undo create: {}", one_line(&e));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn wanted(config: Value) -> Wants {
+        wants(&serde_json::from_value(config).expect("a configuration"))
+    }
+
+    #[test]
+    fn of_the_host_only_that_is_wanted_which_the_configuration_has_a_word_for() {
+        let own = |id: u32, size: u32| json!([{"containerID": 0, "hostID": id, "size": size}]);
+        let linux = json!({"uidMappings": own(uid_at_start(), 1), "gidMappings": own(gid_at_start(), 1)});
+        let process = json!({"cwd": "/", "user": {"uid": 0, "gid": 0}});
+        let plain = json!({"ociVersion": "1.0.2", "process": process, "linux": linux});
+        assert_eq!(wanted(plain.clone()), Wants::default());
+        let with = |at: &str, member: &str, value: Value| {
+            let mut config = plain.clone();
+            config.pointer_mut(at).expect("it is there")[member] = value;
+            wanted(config)
+        };
+        let subids = Wants { subids: true, ..Wants::default() };
+        assert_eq!(with("/linux", "gidMappings", own(gid_at_start(), 2)), subids);
+        assert_eq!(with("/linux", "uidMappings", own(uid_at_start() + 1, 1)), subids);
+        assert_eq!(with("", "linux", json!({})), subids);
+        let labels = Wants { labels: true, ..Wants::default() };
+        for (at, member) in [("/process", "apparmorProfile"), ("/process", "selinuxLabel"), ("/linux", "mountLabel")] {
+            assert_eq!(with(at, member, json!("some")), labels, "{member}");
+        }
+        let landlock = Wants { landlock: true, ..Wants::default() };
+        assert_eq!(with("", "annotations", json!({LANDLOCK: "files"})), landlock);
     }
 }

@@ -5,7 +5,7 @@ use crate::bundle::Bundle;
 use crate::cli::{ExecArgs, Global};
 use crate::console;
 use crate::error::WithHint;
-use crate::host::{Host, parse_id_map};
+use crate::host::{Host, Wants, parse_id_map};
 use crate::notify;
 use crate::plan::exec::{Ids, Request, plan};
 use crate::relay;
@@ -47,7 +47,8 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
     // Our own copy: what somebody writes into the bundle later is not the container's configuration.
     let config = Bundle::parse(state.bundle.clone(), container.config()?)?;
     let request = Request { keyring: Some(format!("_ses.{}", state.id)), ..request };
-    let plan = plan(&config, &request, &ids(state.pid)?, &Host::probe(false)?)?;
+    let host = Host::probe(Wants { subids: false, labels: true, landlock: true })?;
+    let plan = plan(&config, &request, &ids(state.pid)?, &host)?;
     for warning in &plan.warnings {
         log::warn!("{warning}");
     }
