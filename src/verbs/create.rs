@@ -206,7 +206,7 @@ fn record(bundle: &Bundle, request: &Request) -> State {
         bundle: bundle.path.clone(),
         rootfs,
         created: crate::clock::rfc3339_nanos(std::time::SystemTime::now()),
-        annotations: spec.annotations().clone().unwrap_or_default().into_iter().collect(),
+        annotations: spec.annotations().iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect(),
         owner: uid_at_start(),
         cgroup: None,
         scope: None,
