@@ -15,7 +15,8 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// No real configuration comes near it; reading more would let a hostile bundle choose our memory use.
@@ -47,8 +48,7 @@ impl Bundle {
             }
             other => other.with_context(|| path.join("config.json").display().to_string())?,
         };
-        let mut bytes = Vec::with_capacity(16 << 10);
-        file.take(MAX_CONFIG + 1).read_to_end(&mut bytes).context("config.json")?;
+        let bytes = contents(file).context("config.json")?;
         if bytes.len() as u64 > MAX_CONFIG {
             bail!("config.json: larger than {} MiB", MAX_CONFIG >> 20);
         }
@@ -67,6 +67,20 @@ impl Bundle {
         let spec = spec_of(value, &mut warnings).context("config.json")?;
         Ok(Bundle { path, bytes, spec, warnings })
     }
+}
+
+/// The whole file, as a rule in one read: a short one from a given place is the last of a file. What has no places, a pipe, is
+/// read until nothing comes.
+fn contents(file: File) -> io::Result<Vec<u8>> {
+    let mut part = [0; 8 << 10];
+    if let Ok(length) = file.read_at(&mut part, 0)
+        && length < part.len()
+    {
+        return Ok(part[..length].to_vec());
+    }
+    let mut bytes = Vec::with_capacity(16 << 10);
+    file.take(MAX_CONFIG + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn spec_of(mut value: Value, warnings: &mut Vec<String>) -> Result<Spec> {
@@ -226,6 +240,25 @@ mod tests {
     fn duplicate_members_are_refused_at_any_depth() {
         assert!(error(r#"{"ociVersion":"1.0.0","ociVersion":"1.0.0"}"#).contains("duplicate member \"ociVersion\""));
         assert!(error(r#"{"ociVersion":"1.0.0","linux":{"a":[{"b":1,"b":2}]}}"#).contains("duplicate member \"b\""));
+    }
+
+    #[test]
+    fn a_configuration_of_any_length_or_through_a_pipe_is_read_whole() {
+        let dir = std::env::temp_dir().join(format!("rrunc-bundle-{}", std::process::id()));
+        std::fs::create_dir(&dir).unwrap();
+        let config = dir.join("config.json");
+        for length in [100, 8191, 8192, 8193, 100_000] {
+            let text = format!("{:length$}", r#"{"ociVersion":"1.0.0"}"#);
+            std::fs::write(&config, &text).unwrap();
+            assert!(Bundle::load(&dir).unwrap().bytes == text.as_bytes(), "{length}");
+        }
+        std::fs::remove_file(&config).unwrap();
+        nix::unistd::mkfifo(&config, Mode::S_IRWXU).unwrap();
+        let slowly = r#"exec >"$0"; printf '{"ociVersion":'; sleep 0.1; printf '"1.0.0"}'"#;
+        let mut writer = std::process::Command::new("sh").args(["-c", slowly]).arg(&config).spawn().unwrap();
+        assert_eq!(Bundle::load(&dir).unwrap().bytes, br#"{"ociVersion":"1.0.0"}"#);
+        assert!(writer.wait().unwrap().success());
+        std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]
