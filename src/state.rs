@@ -220,13 +220,13 @@ impl Container {
     /// Replaces state.json.
     pub fn store(&self, state: &State) -> Result<()> {
         let bytes = serde_json::to_vec(state).context("write the state as JSON")?;
-        self.replace(STATE, &bytes)
+        directory::replace(self.dir.as_fd(), STATE, &bytes).with_context(|| self.writing(STATE))
     }
 
     /// Keeps our own copy of the bundle's config.json, byte for byte: later edits of the bundle do not change a
-    /// container that exists (runtime-spec, runtime.md, "Create").
+    /// container that exists (runtime-spec, runtime.md, "Create"). Once, before there is a state.json: nobody reads it yet.
     pub fn save_config(&self, bytes: &[u8]) -> Result<()> {
-        self.replace(CONFIG, bytes)
+        directory::create(self.dir.as_fd(), CONFIG, bytes).with_context(|| self.writing(CONFIG))
     }
 
     /// The copy that `save_config` made.
@@ -234,9 +234,8 @@ impl Container {
         directory::read(self.dir.as_fd(), CONFIG).with_context(|| format!("read {}", self.path.join(CONFIG).display()))
     }
 
-    fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        directory::replace(self.dir.as_fd(), name, bytes)
-            .with_context(|| format!("write {}", self.path.join(name).display()))
+    fn writing(&self, name: &str) -> String {
+        format!("write {}", self.path.join(name).display())
     }
 
     /// What the container is doing now.

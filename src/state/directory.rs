@@ -106,10 +106,19 @@ pub fn read(dir: BorrowedFd, name: &str) -> nix::Result<Vec<u8>> {
 /// Writes a file beside its place and renames it there, so that a reader sees the old or the new one, whole.
 pub fn replace(dir: BorrowedFd, name: &str, bytes: &[u8]) -> nix::Result<()> {
     let new = format!("{name}.new");
-    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let file = openat(dir, new.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
-    File::from(file).write_all(bytes).map_err(errno)?;
+    write(dir, &new, OFlag::O_TRUNC, bytes)?;
     renameat(dir, new.as_str(), dir, name)
+}
+
+/// Writes a file that does not exist yet, and that nobody reads before the whole of it is there.
+pub fn create(dir: BorrowedFd, name: &str, bytes: &[u8]) -> nix::Result<()> {
+    write(dir, name, OFlag::O_EXCL, bytes)
+}
+
+fn write(dir: BorrowedFd, name: &str, how: OFlag, bytes: &[u8]) -> nix::Result<()> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file = openat(dir, name, flags | how, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    File::from(file).write_all(bytes).map_err(errno)
 }
 
 /// The names in a directory, without `.` and `..`.
