@@ -151,6 +151,19 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
+impl Plan {
+    /// Whether init asks its parent for something before it is ready, or hands over something that the program has to wait
+    /// for.
+    pub fn init_asks(&self) -> bool {
+        let process = self.process.as_ref();
+        self.ids.as_ref().is_some_and(|ids| !ids.only_own())
+            || matches!(self.cgroup, Place::Scope(_))
+            || !(self.hooks.prestart.is_empty() && self.hooks.create_runtime.is_empty())
+            || process.is_some_and(|process| process.terminal)
+            || process.and_then(|process| process.seccomp.as_ref()).is_some_and(|filter| filter.listener.is_some())
+    }
+}
+
 /// Computes the plan.
 pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     let spec = &bundle.spec;

@@ -34,9 +34,14 @@ impl Status {
         Ok(Status { info: open("--info-fd", args.info_fd)?, status: open("--json-status-fd", args.json_status_fd)? })
     }
 
+    /// Whether anybody wants to know anything.
+    pub fn is_wanted(&self) -> bool {
+        self.info.is_some() || self.status.is_some()
+    }
+
     /// The first process, as the host counts, and its namespaces; while they can still be looked at.
     pub fn created(&mut self, pid: i32) -> Result<()> {
-        if self.info.is_none() && self.status.is_none() {
+        if !self.is_wanted() {
             return Ok(());
         }
         let mut line = Map::new();

@@ -64,7 +64,7 @@ pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: S
     };
     let agent = Agent::of(Some(&plan.process), state, Status::Running);
     match answer(&mut ours, agent.as_ref()) {
-        Ok(terminal) => Ok(Spawned { pid, pidfd: child, terminal, names: None, wire: ours, agent }),
+        Ok(terminal) => Ok(Spawned { pid, pidfd: child, terminal, names: None, wire: ours, ahead: false, agent }),
         Err(error) => {
             kill(&child)?;
             Err(error)

@@ -39,6 +39,8 @@ pub struct Spawned {
     /// Where its names are looked up.
     pub names: Option<OwnedFd>,
     wire: Wire,
+    /// It has been let go already.
+    ahead: bool,
     /// Who answers the calls of its seccomp filter.
     agent: Option<Agent>,
 }
@@ -46,7 +48,7 @@ pub struct Spawned {
 impl Spawned {
     /// Lets init go on: to its program, or to the gate where it waits for `start`.
     pub fn go(&self) -> Result<()> {
-        self.wire.go().context("container init is gone")
+        if self.ahead { Ok(()) } else { self.wire.go().context("container init is gone") }
     }
 
     /// Waits until the program runs.
@@ -101,11 +103,15 @@ fn kill(child: &OwnedFd) -> Result<()> {
 /// Makes the container's first process and brings it to the point where only its program is missing. `state` gets the
 /// process entered, and `written` stores it, as soon as there is one: whatever happens from then on can be undone from
 /// the state directory.
+///
+/// `ahead`: nothing has to be done before its program runs but what is done here. Then init, unless it has questions, finds
+/// the answer to `Ready` there and waits for nobody.
 pub fn spawn(
     plan: &Plan,
     state: &mut State,
     gate: Option<OwnedFd>,
     signals: Saved,
+    ahead: bool,
     written: impl Fn(&State) -> Result<()>,
 ) -> Result<Spawned> {
     let exe = exe_path(plan)?;
@@ -126,6 +132,7 @@ pub fn spawn(
     } else {
         join::clone_joined(start, cgroup.as_ref(), &mut ours)?
     };
+    let ahead = ahead && !plan.init_asks();
     let mut set_up = || -> Result<(Handed, Option<Agent>)> {
         state.pid = pid;
         state.start_time = process::start_time(pid)?.context("container init ended at once")?;
@@ -133,12 +140,17 @@ pub fn spawn(
         if let Some(dir) = plan.cgroup.directory() {
             cgroup::limits::apply(dir, plan.limits.iter().filter(|setting| setting.forbids_clone()))?;
         }
+        if ahead {
+            step("create", "go ahead");
+            // One that has ended before has left a report of why.
+            ours.go().ok();
+        }
         let agent = Agent::of(plan.process.as_ref(), state, Status::Creating);
         Ok((answer(plan, state, &written, &mut ours, agent.as_ref())?, agent))
     };
     match set_up() {
         Ok((Handed { terminal, names }, agent)) => {
-            Ok(Spawned { pid, pidfd: child, terminal, names, wire: ours, agent })
+            Ok(Spawned { pid, pidfd: child, terminal, names, wire: ours, ahead, agent })
         }
         Err(error) => {
             kill(&child)?;

@@ -9,7 +9,8 @@
 //! | child  | `T` and a fd      | the master of my pseudoterminal                                       |
 //! | child  | `D` and a fd      | the socket at which names are looked up inside                        |
 //! | child  | `W`, level, text  | log this                                                              |
-//! | child  | `R`               | ready: everything but the program is set up; answered by `G`          |
+//! | child  | `R`               | ready: everything but the program is set up; answered by `G`, which   |
+//! |        |                   | may be there already if nothing else is answered                      |
 //! | child  | `N`, number, fds  | I load a seccomp filter with a listener, which will have this number; |
 //! |        |                   | the fds: my pidfd and a latch; answered by `G`, when the agent is     |
 //! |        |                   | there, and by opening the latch, when it has the listener             |
@@ -219,7 +220,7 @@ pub fn receive_packet(socket: BorrowedFd) -> nix::Result<(Vec<u8>, Vec<OwnedFd>)
         let mut packet = match recv(socket.as_raw_fd(), &mut [], peek) {
             Ok(0) => return Ok((Vec::new(), Vec::new())),
             Ok(length) => vec![0; length.min(PACKET)],
-            Err(Errno::EINTR) => continue,
+            Err(Errno::EINTR | Errno::ECONNRESET) => continue,
             Err(e) => return Err(e),
         };
         let mut parts = [IoSliceMut::new(&mut packet)];
@@ -235,7 +236,8 @@ pub fn receive_packet(socket: BorrowedFd) -> nix::Result<(Vec<u8>, Vec<OwnedFd>)
                 packet.truncate(length);
                 return Ok((packet, received));
             }
-            Err(Errno::EINTR) => {}
+            // The other end has gone without reading an answer, which is told once, and before what it has said.
+            Err(Errno::EINTR | Errno::ECONNRESET) => {}
             Err(e) => return Err(e),
         }
     }
@@ -248,7 +250,6 @@ pub fn receive_from(socket: BorrowedFd) -> Result<Report> {
             Some((tag, rest)) => decode(*tag, rest, fds),
             None => Ok(Report::End),
         },
-        Err(Errno::ECONNRESET) => Ok(Report::End),
         Err(e) => Err(e).context("wait for the container"),
     }
 }
@@ -301,6 +302,19 @@ mod tests {
         assert_eq!((hint_of(&back), errno_of(&back)), (Some("look at /srv"), Some(Errno::EACCES)));
         let Report::Log(log::Level::Warn, text) = parent.receive().unwrap() else { panic!() };
         assert!(text.len() < PACKET / 2 && text.ends_with('…'));
+        assert!(matches!(parent.receive().unwrap(), Report::End));
+    }
+
+    #[test]
+    fn an_answer_may_be_there_before_the_question_and_stay_unread() {
+        let (mut parent, child) = pair().unwrap();
+        parent.go().unwrap();
+        child.ready().unwrap();
+        assert!(matches!(parent.receive().unwrap(), Report::Ready));
+        parent.go().unwrap();
+        child.failed(&Failure::new("mounts", &anyhow!("no"))).unwrap();
+        drop(child);
+        assert!(matches!(parent.receive().unwrap(), Report::Failed(_)));
         assert!(matches!(parent.receive().unwrap(), Report::End));
     }
 

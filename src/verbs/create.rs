@@ -111,7 +111,7 @@ pub fn run(global: &Global, args: &CreateArgs) -> Result<Outcome> {
     let mut root = Root::open(global.root.as_deref())?;
     let signals = Saved::current()?;
     let bundle = Bundle::load(&args.bundle)?;
-    let created = create(root.create(&request.id)?, bundle, &request, signals)?;
+    let created = create(root.create(&request.id)?, bundle, &request, signals, false)?;
     if let Err(error) = created.init.go() {
         created.undo();
         return Err(error);
@@ -119,8 +119,9 @@ pub fn run(global: &Global, args: &CreateArgs) -> Result<Outcome> {
     Ok(Outcome::default())
 }
 
-/// Makes the container in its new state directory; on failure nothing of it is left.
-pub fn create(container: Container, bundle: Bundle, request: &Request, signals: Saved) -> Result<Created> {
+/// Makes the container in its new state directory; on failure nothing of it is left. `ahead`: the caller does nothing more
+/// before its program runs, see `spawn`.
+pub fn create(container: Container, bundle: Bundle, request: &Request, signals: Saved, ahead: bool) -> Result<Created> {
     let mut state = record(&bundle, request);
     let made = (|| {
         step("create", "state");
@@ -132,7 +133,8 @@ pub fn create(container: Container, bundle: Bundle, request: &Request, signals: 
         let host = Host::probe(wants(&bundle.spec))?;
         let options = Options { cgroup, ..options(&container, request, passed)? };
         let plan = plan::plan(&bundle, &host, &options)?;
-        set_up(&container, &plan, &mut state, request, signals)
+        let told = request.pid_file.is_some() || request.pidfd_socket.is_some() || options.notify_dir.is_some();
+        set_up(&container, &plan, &mut state, request, signals, ahead && !told)
     })();
     match made {
         Ok(init) => Ok(Created { container, state, init, hooks: bundle.spec.hooks().clone() }),
@@ -237,7 +239,14 @@ fn options(container: &Container, request: &Request, passed: notify::PassedFds) 
     })
 }
 
-fn set_up(container: &Container, plan: &Plan, state: &mut State, request: &Request, signals: Saved) -> Result<Spawned> {
+fn set_up(
+    container: &Container,
+    plan: &Plan,
+    state: &mut State,
+    request: &Request,
+    signals: Saved,
+    ahead: bool,
+) -> Result<Spawned> {
     for warning in &plan.warnings {
         log::warn!("{warning}");
     }
@@ -251,7 +260,7 @@ fn set_up(container: &Container, plan: &Plan, state: &mut State, request: &Reque
         Waiting::AtGate => Some(gate::listen(container.dir.as_fd())?),
         Waiting::Nobody | Waiting::Us => None,
     };
-    let init = spawn::spawn(plan, state, gate, signals, |state| container.store(state))?;
+    let init = spawn::spawn(plan, state, gate, signals, ahead, |state| container.store(state))?;
     match announce(&init, request) {
         Ok(()) => Ok(init),
         Err(error) => {

@@ -31,8 +31,7 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<Outcome> {
     if args.detach {
         return detached(container, bundle, &request);
     }
-    let foreground =
-        Foreground { keep: args.keep, subreaper: !args.no_subreaper, last: true, created: &mut |_| Ok(()) };
+    let foreground = Foreground { keep: args.keep, subreaper: !args.no_subreaper, last: true, created: None };
     let ended = foreground.run(container, bundle, &request)?;
     if ended.excess == Some(Excess::Memory) {
         log::warn!("the container has reached its limit of memory and was ended (out of memory)");
@@ -49,7 +48,7 @@ pub fn status(ended: &Ended) -> u8 {
 }
 
 fn detached(container: Container, bundle: Bundle, request: &Request) -> Result<Outcome> {
-    let created = create::create(container, bundle, request, signal::Saved::current()?)?;
+    let created = create::create(container, bundle, request, signal::Saved::current()?, false)?;
     let (mut created, ready) = begin(created, false, false)?;
     created.container.unlock()?;
     if let Some(ready) = ready {
@@ -67,7 +66,7 @@ pub struct Foreground<'a> {
     /// rrunc ends after it, so that what is still open then is for its exit to close.
     pub last: bool,
     /// Told the pid of the first process, before the program runs.
-    pub created: &'a mut dyn FnMut(i32) -> Result<()>,
+    pub created: Option<&'a mut dyn FnMut(i32) -> Result<()>>,
 }
 
 impl Foreground<'_> {
@@ -78,9 +77,11 @@ impl Foreground<'_> {
         if self.subreaper {
             prctl::set_child_subreaper()?;
         }
-        let created = create::create(container, bundle, request, signals)?;
+        let created = create::create(container, bundle, request, signals, self.created.is_none())?;
         let limits = Limits::of(|name| created.state.annotations.get(name))?;
-        if let Err(error) = (self.created)(created.init.pid) {
+        if let Some(tell) = self.created
+            && let Err(error) = tell(created.init.pid)
+        {
             created.undo();
             return Err(error);
         }

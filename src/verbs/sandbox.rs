@@ -73,13 +73,16 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
         sandbox::write_bundle(args, &caller, &choice, dir, serde_json::to_vec)
     })?;
     let mut network = None;
+    let pasta = choice.policy.network() == Network::Pasta;
+    let told = pasta || status.is_wanted();
     let mut created = |pid| {
-        if choice.policy.network() == Network::Pasta {
+        if pasta {
             network = Some(Pasta::start(pid).context("--network pasta")?);
         }
         status.created(pid)
     };
-    let foreground = Foreground { keep: false, subreaper: true, last: false, created: &mut created };
+    let created: Option<&mut dyn FnMut(i32) -> Result<()>> = if told { Some(&mut created) } else { None };
+    let foreground = Foreground { keep: false, subreaper: true, last: false, created };
     let ended = foreground
         .run(container, bundle, &request(id, choice.tier))
         .map_err(|error| sandbox::explain(error, args, &caller))?;
