@@ -55,7 +55,7 @@ pub fn open(dir: &Path) -> Result<OwnedFd> {
 pub fn of(process: &str) -> Result<PathBuf> {
     let file = format!("/proc/{process}/cgroup");
     let text = fs::read_to_string(&file).with_context(|| format!("read {file}"))?;
-    let tree = place::Tree::find().context("this system has no cgroups of version 2")?;
+    let tree = place::Tree::find().filter(place::Tree::has_own).context("this system has no cgroups of version 2")?;
     Ok(tree.mount.join(place::own_path(&text).context("the container's cgroup is gone")?))
 }
 

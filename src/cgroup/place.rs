@@ -92,7 +92,12 @@ impl Tree {
         let mount = PathBuf::from(MOUNTS.into_iter().find(|path| is_v2(path))?);
         let text = short_file::read("/proc/self/cgroup").ok()?;
         let own = own_path(&text).map(|path| mount.join(path))?;
-        own.is_dir().then_some(Tree { mount, own })
+        Some(Tree { mount, own })
+    }
+
+    /// Whether the caller's own cgroup is in what is mounted here: a container may be shown another part of the tree.
+    pub fn has_own(&self) -> bool {
+        self.own.is_dir()
     }
 
     /// The cgroups from the caller's own upwards in which he may make others and move processes, as far as they are
@@ -115,10 +120,10 @@ pub fn choose(tree: Option<&Tree>, wanted: &Wanted, systemd: impl Fn() -> Result
         return systemd::Unit::parse(&text, wanted.id).map(Place::Scope);
     }
     // The pid, since another state directory may have a container of the same id.
-    let name = format!("{}-{}", wanted.id, std::process::id());
-    let scope = || systemd::Unit::parse("", &name).map(Place::Scope);
+    let name = || format!("{}-{}", wanted.id, std::process::id());
+    let scope = || systemd::Unit::parse("", &name()).map(Place::Scope);
     let Some(path) = named else {
-        return match unnamed(tree, wanted, &format!("rrunc-{name}")) {
+        return match unnamed(tree, wanted, || format!("rrunc-{}", name())) {
             Place::Callers { why, hint } if !wanted.controllers.is_empty() => match systemd() {
                 Ok(()) => scope(),
                 Err(e) => {
@@ -160,14 +165,14 @@ fn or_scope(unreachable: &anyhow::Error) -> String {
 }
 
 /// A directory of a name of ours.
-fn unnamed(tree: Option<&Tree>, wanted: &Wanted, name: &str) -> Place {
+fn unnamed(tree: Option<&Tree>, wanted: &Wanted, name: impl Fn() -> String) -> Place {
     let Some(tree) = tree else {
         return Place::Callers { why: "this system has no cgroups of version 2".to_owned(), hint: BOOT.to_owned() };
     };
     let mut refused = None;
     for dir in tree.delegated() {
         match obstacle(dir, &wanted.controllers) {
-            None => return Place::Directory { path: dir.join(name), top: dir.to_owned(), named: false },
+            None => return Place::Directory { path: dir.join(name()), top: dir.to_owned(), named: false },
             Some(why) => refused = refused.or(Some(why)),
         }
     }
@@ -224,7 +229,7 @@ pub fn others(dir: &Path) -> Vec<String> {
 
 /// The directory that the configuration names, if the caller may make and enter it.
 fn directory_at(tree: Option<&Tree>, path: &Path) -> Result<Option<Place>> {
-    let Some(tree) = tree else { return Ok(None) };
+    let Some(tree) = tree.filter(|tree| tree.has_own()) else { return Ok(None) };
     let path = match path.strip_prefix("/") {
         Ok(below) => tree.mount.join(below),
         Err(_) => tree.own.join(path),

@@ -16,7 +16,7 @@ const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
 /// A group made in our own one, entered by a child, and removed again.
 pub fn delegation(settings: &Settings) -> Finding {
     let unified = settings.boot_with("systemd.unified_cgroup_hierarchy=1");
-    let Some(Tree { own, .. }) = Tree::find() else {
+    let Some(Tree { own, .. }) = Tree::find().filter(Tree::has_own) else {
         return Finding::missing("no cgroup2 file system is mounted", WITHOUT, unified);
     };
     let lacking = lacking(&own, "cgroup.controllers", &CONTROLLERS).join(", ");

@@ -39,15 +39,15 @@ pub fn passed_fds(listen: RawFd, preserve: RawFd, inherited: impl Fn(RawFd) -> n
 
 /// What this process was asked to pass on: `--preserve-fds`, and socket-activation descriptors where `listen` is set.
 pub fn passed(preserve: u32, listen: bool) -> Result<PassedFds> {
-    let listen = if listen { listen_fds(|name| std::env::var_os(name), Pid::this()) } else { 0 };
+    let listen = if listen { listen_fds(|name| std::env::var_os(name), Pid::this) } else { 0 };
     passed_fds(listen, RawFd::try_from(preserve).context("--preserve-fds")?, inherited)
 }
 
 /// How many socket-activation descriptors the environment announces for process `own`; 0 when they are for another
 /// process or the values make no sense (sd_listen_fds(3)).
-fn listen_fds(variable: impl Fn(&str) -> Option<OsString>, own: Pid) -> RawFd {
+fn listen_fds(variable: impl Fn(&str) -> Option<OsString>, own: impl Fn() -> Pid) -> RawFd {
     let number = |name| variable(name)?.to_str()?.parse::<RawFd>().ok();
-    if number("LISTEN_PID") != Some(own.as_raw()) {
+    if number("LISTEN_PID").is_none_or(|pid| pid != own().as_raw()) {
         return 0;
     }
     // Beyond this no descriptor can be (fs.nr_open's highest value), and 3 + n must not overflow.
@@ -95,14 +95,14 @@ mod tests {
     fn sockets_for_another_process_are_not_ours() {
         let announced = |pid: &'static str, fds: &'static str| {
             let variable = move |name: &str| Some(OsString::from(if name == "LISTEN_PID" { pid } else { fds }));
-            listen_fds(variable, Pid::from_raw(42))
+            listen_fds(variable, || Pid::from_raw(42))
         };
         assert_eq!(announced("42", "2"), 2);
         assert_eq!(announced("43", "2"), 0);
         assert_eq!(announced("42", "-2"), 0);
         assert_eq!(announced("42", "two"), 0);
         assert_eq!(announced("42", "2147483647"), 0);
-        assert_eq!(listen_fds(|_| None, Pid::from_raw(42)), 0);
+        assert_eq!(listen_fds(|_| None, || Pid::from_raw(42)), 0);
     }
 
     #[test]
