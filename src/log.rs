@@ -38,9 +38,7 @@ impl Format {
 pub type Closure = Box<dyn Fn(Level, &str) + Send>;
 
 enum Sink {
-    /// A person reads: `rrunc: warning: …`.
-    Terminal,
-    /// A program reads stderr.
+    /// Stderr. Who reads there is asked when there is a line: a person on a terminal, `rrunc: warning: …`, or a program.
     Stderr(Format),
     File(File, Format),
     Closure(Closure),
@@ -66,18 +64,17 @@ pub fn step(part: &str, label: &str) {
 /// Sets logging up for this process; call once. `quiet` (for `create`) keeps warnings off a stderr that a program
 /// reads, since clients take any output there for a failure; the file of `--log` gets them all the same.
 pub fn open(file: Option<&Path>, format: Format, debug: bool, quiet: bool) -> Result<()> {
-    let terminal = format == Format::Text && std::io::stderr().is_terminal();
     // First of all for the failure to open the file.
-    *LOGGER.sink() = if terminal { Sink::Terminal } else { Sink::Stderr(format) };
+    *LOGGER.sink() = Sink::Stderr(format);
     let sink = match file {
         Some(path) => Sink::File(append(path)?, format),
-        None if terminal => Sink::Terminal,
         None => Sink::Stderr(format),
     };
     let level = match (&sink, debug) {
         (_, true) => LevelFilter::Debug,
-        (Sink::Stderr(_), false) if quiet => LevelFilter::Error,
-        (Sink::Terminal, false) => LevelFilter::Warn,
+        (Sink::Stderr(_), false) if quiet && !on_terminal(format) => LevelFilter::Error,
+        // What is said at all is a warning at least; a file would get the rest.
+        (Sink::Stderr(_), false) => LevelFilter::Warn,
         _ => LevelFilter::Info,
     };
     *LOGGER.sink() = sink;
@@ -98,7 +95,7 @@ pub fn redirect(sink: Closure) {
 /// last line of the file, people read stderr.
 pub fn fatal(message: &str, hint: Option<&str>) {
     match &*LOGGER.sink() {
-        Sink::Terminal => {
+        Sink::Stderr(format) if on_terminal(*format) => {
             let hint = hint.map(|hint| format!("\n  hint: {}", printable(hint))).unwrap_or_default();
             // runc's texts begin with the program's name here and there; once is enough for a person.
             let message = message.strip_prefix("rrunc: ").or(message.strip_prefix("rrunc ")).unwrap_or(message);
@@ -113,6 +110,11 @@ pub fn fatal(message: &str, hint: Option<&str>) {
         }
         Sink::Closure(sink) => sink(Level::Error, message),
     }
+}
+
+/// Whether a person reads what goes to stderr in this format.
+fn on_terminal(format: Format) -> bool {
+    format == Format::Text && std::io::stderr().is_terminal()
 }
 
 fn append(path: &Path) -> Result<File> {
@@ -135,7 +137,7 @@ impl Log for Logger {
     fn log(&self, record: &Record) {
         let message = record.args().to_string();
         match &*self.sink() {
-            Sink::Terminal => {
+            Sink::Stderr(format) if on_terminal(*format) => {
                 let text = format!("rrunc: {}: {}\n", level_name(record.level()), printable(&message));
                 write_line(&mut std::io::stderr(), text);
             }
