@@ -248,7 +248,9 @@ mod tests {
         std::fs::create_dir(&dir).unwrap();
         let config = dir.join("config.json");
         for length in [100, 8191, 8192, 8193, 100_000] {
-            let text = format!("{:length$}", r#"{"ociVersion":"1.0.0"}"#);
+            let blanks = " ".repeat(length - 22);
+            let text = format!(r#"{{"ociVersion":"1.0.0"{blanks}}}"#);
+            assert_eq!(text.len(), length);
             std::fs::write(&config, &text).unwrap();
             assert!(Bundle::load(&dir).unwrap().bytes == text.as_bytes(), "{length}");
         }

@@ -34,6 +34,7 @@ use nix::sys::socket::{
 use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Mutex;
 
 /// Longest packet; texts are cut to fit.
 const PACKET: usize = 64 * 1024;
@@ -211,19 +212,22 @@ pub fn send_to(socket: BorrowedFd, packet: &[u8], fds: &[RawFd]) -> nix::Result<
     sendmsg::<()>(socket.as_raw_fd(), &parts, control.as_slice(), MsgFlags::MSG_NOSIGNAL, None).map(drop)
 }
 
+/// Where packets arrive. Almost all have one byte, and of this memory only the pages that are written to are ever there.
+static ARRIVED: Mutex<[u8; PACKET]> = Mutex::new([0; PACKET]);
+
 /// The next packet and its descriptors, at most three; empty at the end of file.
 pub fn receive_packet(socket: BorrowedFd) -> nix::Result<(Vec<u8>, Vec<OwnedFd>)> {
+    match ARRIVED.try_lock() {
+        Ok(mut buffer) => receive_into(socket, &mut *buffer),
+        // Only tests have another thread, which waits for a packet of its own.
+        Err(_) => receive_into(socket, &mut vec![0; PACKET]),
+    }
+}
+
+fn receive_into(socket: BorrowedFd, buffer: &mut [u8]) -> nix::Result<(Vec<u8>, Vec<OwnedFd>)> {
     let mut space = cmsg_space!([RawFd; 3]);
     loop {
-        // Almost all have one byte. A buffer for the longest would be the largest part of our memory.
-        let peek = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
-        let mut packet = match recv(socket.as_raw_fd(), &mut [], peek) {
-            Ok(0) => return Ok((Vec::new(), Vec::new())),
-            Ok(length) => vec![0; length.min(PACKET)],
-            Err(Errno::EINTR | Errno::ECONNRESET) => continue,
-            Err(e) => return Err(e),
-        };
-        let mut parts = [IoSliceMut::new(&mut packet)];
+        let mut parts = [IoSliceMut::new(buffer)];
         match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
             Ok(message) => {
                 let mut received = Vec::new();
@@ -233,8 +237,7 @@ pub fn receive_packet(socket: BorrowedFd) -> nix::Result<(Vec<u8>, Vec<OwnedFd>)
                     }
                 }
                 let length = message.bytes;
-                packet.truncate(length);
-                return Ok((packet, received));
+                return Ok((buffer[..length].to_vec(), received));
             }
             // The other end has gone without reading an answer, which is told once, and before what it has said.
             Err(Errno::EINTR | Errno::ECONNRESET) => {}
