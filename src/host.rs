@@ -4,7 +4,7 @@ use crate::error::with_hint;
 use crate::short_file;
 use crate::sys::process::{gid_at_start, uid_at_start};
 use crate::sys::{capability, landlock};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -119,7 +119,6 @@ pub struct Wants {
 impl Host {
     /// Looks at the machine, as far as the plan `wants` it.
     pub fn probe(wants: Wants) -> Result<Host> {
-        check_kernel(nix::sys::utsname::uname()?.release().to_string_lossy().as_ref())?;
         let privileged = capability::get().context("capget")?.effective & CAP_SYS_ADMIN != 0;
         let map = |file| if privileged { parse_id_map(&read(file)?) } else { Ok(Vec::new()) };
         let (uid_map, gid_map) = (map("/proc/self/uid_map")?, map("/proc/self/gid_map")?);
@@ -167,11 +166,19 @@ fn read(path: &str) -> Result<String> {
     short_file::read(path).with_context(|| path.to_owned())
 }
 
-fn check_kernel(release: &str) -> Result<()> {
-    if kernel_version(release) < OLDEST_KERNEL {
-        bail!("Linux {release} is too old: rrunc needs {}.{} or newer", OLDEST_KERNEL.0, OLDEST_KERNEL.1);
+/// `error`, with the kernel's age as its reason where that is one. Asked only now: what an old kernel lacks fails by itself.
+pub fn blame_old_kernel(error: anyhow::Error) -> anyhow::Error {
+    let names = nix::sys::utsname::uname();
+    match names.map(|names| too_old(&names.release().to_string_lossy())) {
+        Ok(Some(reason)) => with_hint(error, reason),
+        _ => error,
     }
-    Ok(())
+}
+
+fn too_old(release: &str) -> Option<String> {
+    let (major, minor) = OLDEST_KERNEL;
+    let old = kernel_version(release) < OLDEST_KERNEL;
+    old.then(|| format!("Linux {release} is too old: rrunc needs {major}.{minor} or newer"))
 }
 
 /// The first two numbers of a kernel's release; zero for what is none.
@@ -272,10 +279,9 @@ mod tests {
 
     #[test]
     fn kernels_are_compared_by_number() {
-        assert!(check_kernel("6.1.0-13-amd64").is_ok());
-        assert!(check_kernel("5.14").is_ok());
-        assert!(check_kernel("5.4.0").unwrap_err().to_string().contains("5.14 or newer"));
-        assert!(check_kernel("garbage").is_err());
+        assert_eq!((too_old("6.1.0-13-amd64"), too_old("5.14")), (None, None));
+        assert!(too_old("5.4.0").is_some_and(|reason| reason.contains("5.14 or newer")));
+        assert!(too_old("garbage").is_some());
     }
 
     #[test]

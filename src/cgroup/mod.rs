@@ -12,11 +12,12 @@ use crate::state::State;
 use crate::systemd;
 use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::sys::stat::Mode;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{OpenOptionsExt, lchown};
+use std::os::unix::fs::lchown;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -47,8 +48,8 @@ pub fn claim(dir: &Path) -> Result<Flock<File>> {
 
 /// A descriptor of the directory, for CLONE_INTO_CGROUP.
 pub fn open(dir: &Path) -> Result<OwnedFd> {
-    let opened = File::options().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(dir);
-    Ok(OwnedFd::from(opened.with_context(|| format!("open the cgroup {}", dir.display()))?))
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    nix::fcntl::open(dir, flags, Mode::empty()).with_context(|| format!("open the cgroup {}", dir.display()))
 }
 
 /// The directory of the cgroup that `process` is in, a pid or `self`.
@@ -77,6 +78,11 @@ pub fn give_to(uid: u32) -> Result<()> {
 /// Ends every process in it, at once and whatever they do (cgroup.kill, Linux 5.14).
 pub fn kill(dir: &Path) -> Result<()> {
     write(dir, "cgroup.kill", "1")
+}
+
+/// Removes the container's if that is empty, as it is when its last process has ended; a scope is systemd's to end.
+pub fn remove_empty(state: &State) -> bool {
+    state.scope.is_none() && state.cgroup.as_deref().is_none_or(|dir| fs::remove_dir(dir).is_ok())
 }
 
 /// Removes the container's, if it has one.

@@ -2,7 +2,7 @@
 //! that fails costs the kernel a grace period of milliseconds.
 use super::devices;
 use super::mount_call::data;
-use super::root::{Root, is};
+use super::root::Root;
 use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
 use crate::sys::descriptor::Brief;
@@ -12,7 +12,6 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
 use nix::mount::{MsFlags, mount};
-use nix::sys::stat::{SFlag, fstat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::unistd::fchdir;
 use std::ffi::{CStr, OsStr};
@@ -41,7 +40,7 @@ pub fn make(root: &Root, plan: &Plan) -> Result<()> {
     for path in &plan.masked {
         let sure = plan.sure_masks && !["/proc", "/sys"].iter().any(|dir| path.starts_with(dir));
         let found = match sure {
-            true => root.at(path).map(Found::Open).context("it was to be hidden, and has gone or been closed since"),
+            true => open(root, path).context("it was to be hidden, and has gone or been closed since"),
             false => find(root, proc.as_ref(), path, "masked").map_err(Into::into),
         };
         found.and_then(|found| covers.put_on(found)).with_context(|| format!("mask {}", path.display()))?;
@@ -49,8 +48,8 @@ pub fn make(root: &Root, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// The root of the container's procfs, as the current directory. The names in it are the kernel's and lead nowhere else, so
-/// they can be used as they are, and are known by listing them once.
+/// The directory /proc of the container, if that is of a procfs, as the current directory. The names in it are the kernel's and
+/// those of no link lead nowhere else, so they can be used as they are, and are known by listing them once.
 struct Proc {
     root: Brief,
     entries: Vec<(Vec<u8>, u8)>,
@@ -59,9 +58,8 @@ struct Proc {
 impl Proc {
     /// None where something else is in its place.
     fn enter(root: &Root) -> nix::Result<Option<Proc>> {
-        const ROOT_INODE: u64 = 1;
         let Ok(root) = root.open(Path::new(PROC), OFlag::O_RDONLY | OFlag::O_DIRECTORY) else { return Ok(None) };
-        if fstatfs(&root)?.filesystem_type() != PROC_SUPER_MAGIC || fstat(&root)?.st_ino != ROOT_INODE {
+        if fstatfs(&root)?.filesystem_type() != PROC_SUPER_MAGIC {
             return Ok(None);
         }
         fchdir(&root)?;
@@ -89,7 +87,15 @@ enum Found<'a> {
     /// What has this name in the current directory, which is also open.
     Named { at: BorrowedFd<'a>, name: &'a OsStr, directory: bool },
     /// What is open.
-    Open(Brief),
+    Open { target: Brief, directory: bool },
+}
+
+/// Of most paths it is a directory.
+fn open<'a>(root: &Root, path: &Path) -> nix::Result<Found<'a>> {
+    match root.open(path, OFlag::O_PATH | OFlag::O_DIRECTORY) {
+        Err(Errno::ENOTDIR) => root.at(path).map(|target| Found::Open { target, directory: false }),
+        target => target.map(|target| Found::Open { target, directory: true }),
+    }
 }
 
 /// Where root of the container may not go, others hardly may; but the cover is missing.
@@ -97,13 +103,13 @@ fn find<'a>(root: &Root, proc: Option<&'a Proc>, path: &'a Path, done: &str) -> 
     if let Some(found) = proc.and_then(|proc| proc.find(path)) {
         return Ok(found);
     }
-    match root.at(path) {
+    match open(root, path) {
         Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(Found::Nothing),
         Err(Errno::EACCES) => {
             log::warn!("{} cannot be reached and is not {done}", path.display());
             Ok(Found::Nothing)
         }
-        other => other.map(Found::Open),
+        found => found,
     }
 }
 
@@ -115,7 +121,7 @@ fn make_readonly(found: Found) -> nix::Result<()> {
             mount(Some(name), name, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)?;
             mount_setattr_at(at, name, &attr)
         }
-        Found::Open(target) => {
+        Found::Open { target, .. } => {
             let tree = clone_tree(target.as_fd(), true)?;
             mount_setattr(tree.as_fd(), true, &attr)?;
             move_mount(tree.as_fd(), target.as_fd())
@@ -140,8 +146,7 @@ impl<'a> Covers<'a> {
     fn put_on(&mut self, found: Found<'a>) -> Result<()> {
         let directory = match &found {
             Found::Nothing => return Ok(()),
-            Found::Named { directory, .. } => *directory,
-            Found::Open(target) => is(&fstat(target)?, SFlag::S_IFDIR),
+            Found::Named { directory, .. } | Found::Open { directory, .. } => *directory,
         };
         if !directory {
             return self.hide_file(&found);
@@ -198,6 +203,6 @@ fn attach(tree: BorrowedFd, found: &Found) -> nix::Result<()> {
     match found {
         Found::Nothing => Ok(()),
         Found::Named { at, name, .. } => move_mount_to(tree, *at, name),
-        Found::Open(target) => move_mount(tree, target.as_fd()),
+        Found::Open { target, .. } => move_mount(tree, target.as_fd()),
     }
 }

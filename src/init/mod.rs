@@ -98,7 +98,8 @@ impl Default for Step {
 /// Runs as the container's first process; ends in the program, or in a report of why not.
 pub fn run(start: Start) -> ! {
     let Start { plan, state, wire, gate, signals, exe } = start;
-    let wire = Arc::new(wire);
+    // What a gate would have there is needed still.
+    let wire = Arc::new(if gate.is_none() { wire.lowest(3 + plan.passed_fds as RawFd) } else { wire });
     let step = Step::new();
     log_to(&wire);
     let set_up = set_up(plan, state, &wire, gate.as_ref(), exe.as_deref(), &step);

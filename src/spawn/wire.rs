@@ -24,6 +24,7 @@
 //! The child reports, the parent only answers: there is no state in which both wait.
 use super::failure::{Failure, cut};
 use super::listener::{Announced, Announcement};
+use crate::sys::descriptor;
 use anyhow::{Context, Result, bail};
 use nix::cmsg_space;
 use nix::errno::Errno;
@@ -33,7 +34,7 @@ use nix::sys::socket::{
 };
 use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Mutex;
 
 /// Longest packet; texts are cut to fit.
@@ -87,6 +88,19 @@ impl Wire {
     /// The descriptor's number, for those who close all others.
     pub fn raw(&self) -> RawFd {
         self.socket.as_raw_fd()
+    }
+
+    /// The same as the lowest descriptor of a forked child that inherits those below `first`: then all others can be closed
+    /// in one call. The old number is left to that.
+    pub fn lowest(self, first: RawFd) -> Wire {
+        match descriptor::duplicate_as(self.socket(), first) {
+            Ok(socket) if self.raw() != first => {
+                _ = self.socket.into_raw_fd();
+                Wire { socket, early: self.early }
+            }
+            // It is that already (EINVAL); and as it was it will do as well.
+            _ => self,
+        }
     }
 
     /// The descriptor itself, for what is spoken on both the wire and the gate.

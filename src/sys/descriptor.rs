@@ -9,8 +9,11 @@ use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 /// `Brief` descriptors below this number are left open.
 static LEFT_OPEN: AtomicI32 = AtomicI32::new(0);
 
-/// As many as a usual container has mounts, nodes and covers.
+/// As many as a container with some mounts, nodes and covers leaves open at most.
 const MANY: RawFd = 128;
+
+/// So few sources of mounts that together with what else is open then they are within every limit that is in use.
+const FEW: usize = 16;
 
 /// A descriptor of init that need not be closed by itself: init closes all there are, in three calls, when the container is
 /// set up. Of those that a start opens this spares most of the calls. All are close-on-exec besides.
@@ -49,6 +52,10 @@ impl Drop for Brief {
 /// Makes room for `wanted` descriptors at once by raising the soft limit (RLIMIT_NOFILE), and leaves `Brief` ones open as far
 /// as there is room. Returns the limit that was, if it was raised.
 pub fn make_room(wanted: usize) -> nix::Result<Option<(u64, u64)>> {
+    if wanted <= FEW {
+        LEFT_OPEN.store(2 * FEW as RawFd, Relaxed);
+        return Ok(None);
+    }
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     LEFT_OPEN.store(MANY.min(RawFd::try_from(soft / 2).unwrap_or(MANY)), Relaxed);
     let needed = u64::try_from(wanted).unwrap_or(u64::MAX).saturating_add(2 * MANY as u64).min(hard);
@@ -113,6 +120,12 @@ pub fn close_except(first: RawFd, keep: &[RawFd]) -> nix::Result<()> {
         from = fd + 1;
     }
     close_range(from, RawFd::MAX)
+}
+
+/// Gives `fd` the number `to` besides, close-on-exec; what has that number is closed. For the same children as `close_except`.
+pub fn duplicate_as(fd: BorrowedFd, to: RawFd) -> nix::Result<OwnedFd> {
+    // SAFETY: by that contract nobody uses what had the number.
+    super::owned(unsafe { libc::dup3(fd.as_raw_fd(), to, libc::O_CLOEXEC) }.into())
 }
 
 fn close_range(first: RawFd, last: RawFd) -> nix::Result<()> {

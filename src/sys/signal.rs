@@ -40,8 +40,13 @@ pub fn arrived(from: &SignalFd) -> nix::Result<Vec<siginfo>> {
 }
 
 /// Blocks every signal that can be blocked. Call it before clone: a signal between clone and the signalfd would
-/// otherwise end rrunc and leave the container behind.
+/// otherwise end rrunc and leave the container behind. And has those that end wait for us: a caller who ignores SIGCHLD has
+/// handed that down, and the kernel would forget their status (wait(2)).
 pub fn block_all() -> nix::Result<Saved> {
+    // SAFETY: SIG_DFL installs no code of ours.
+    if unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) } == libc::SIG_ERR {
+        return Err(Errno::last());
+    }
     every().thread_swap_mask(SigmaskHow::SIG_SETMASK).map(Saved)
 }
 

@@ -9,7 +9,7 @@ use crate::cgroup::{
 use crate::cli::{CgroupManager, CreateArgs, Global};
 use crate::console;
 use crate::error::one_line;
-use crate::host::{Host, Wants};
+use crate::host::{Host, Wants, blame_old_kernel};
 use crate::log::step;
 use crate::notify;
 use crate::plan::landlock::LANDLOCK;
@@ -140,7 +140,7 @@ pub fn create(container: Container, bundle: Bundle, request: &Request, signals: 
         Ok(init) => Ok(Created { container, state, init, hooks: bundle.spec.hooks().clone() }),
         Err(error) => {
             undo(container, &state);
-            Err(error)
+            Err(blame_old_kernel(error))
         }
     }
 }

@@ -115,8 +115,10 @@ pub fn remove(mut container: Container, state: &State) -> Result<()> {
 /// The same for who has the hooks at hand. The lock is let go of before they run, else it is left to the caller: nobody but
 /// who waits for it already can come upon it, since the directory has no name any more.
 pub fn remove_with(container: &mut Container, state: &State, hooks: Option<&Hooks>) -> Result<()> {
-    end_rest(container, state);
-    cgroup::discard(state)?;
+    if !cgroup::remove_empty(state) {
+        end_rest(container, state);
+        cgroup::discard(state)?;
+    }
     container.remove().context("remove the container's state")?;
     if let Some(hooks) = hooks.and_then(|hooks| hooks.poststop().as_ref()) {
         container.unlock()?;

@@ -17,7 +17,7 @@ use crate::sys::{prctl, signal};
 use crate::watchdog::{Excess, Limits};
 use anyhow::Result;
 use nix::unistd::Pid;
-use oci_spec::runtime::Hooks;
+use oci_spec::runtime::{Hooks, LinuxNamespace, LinuxNamespaceType, Spec};
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -74,7 +74,8 @@ impl Foreground<'_> {
     pub fn run(self, container: Container, bundle: Bundle, request: &Request) -> Result<Ended> {
         // From before the clone on: a signal in between would end us and leave the container behind.
         let signals = signal::block_all()?;
-        if self.subreaper {
+        let subreaper = self.subreaper && (self.created.is_some() || leaves_orphans(&bundle.spec));
+        if subreaper {
             prctl::set_child_subreaper()?;
         }
         let created = create::create(container, bundle, request, signals, self.created.is_none())?;
@@ -94,7 +95,7 @@ impl Foreground<'_> {
             pidfd: init.pidfd.as_fd(),
             master: init.terminal.take(),
             only_terminals: state.annotations.get(KEEP_STREAMS).is_some_and(|value| value == "true"),
-            subreaper: self.subreaper,
+            subreaper,
             notify,
             names: init.names.take().map(Nameserver::new),
             limits,
@@ -113,6 +114,14 @@ impl Foreground<'_> {
         }
         Ok(ended)
     }
+}
+
+/// Whether there may be processes whose parent has ended and that are no child of anybody in the container: its hooks', and
+/// its own where it has no pid namespace, whose first process would get them.
+fn leaves_orphans(spec: &Spec) -> bool {
+    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_deref()).unwrap_or_default();
+    let own = |one: &LinuxNamespace| one.typ() == LinuxNamespaceType::Pid && one.path().is_none();
+    spec.hooks().is_some() || !namespaces.iter().any(own)
 }
 
 /// What the cgroup `dir` tells of the memory of what has ended in it.

@@ -299,3 +299,21 @@ fn the_personality_of_the_config_is_set() {
     assert_ne!(out.stdout, plain.stdout, "a 32-bit machine is shown");
     assert!(out.line().starts_with('i') || out.line().starts_with("arm"), "{}", out.stdout);
 }
+
+#[test]
+fn a_caller_that_ignores_its_children_gets_the_status_all_the_same() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.script("exit 3");
+    for verb in ["run", "create"] {
+        let out = stage.call_after("trap '' CHLD", &[verb, "c"]).cwd(bundle.path()).run();
+        out.exits(if verb == "run" { 3 } else { 0 });
+    }
+    stage.rrunc(&["start", "c"]).success();
+    bundle.script("sleep 100");
+    stage.in_bundle(&bundle, &["run", "--detach", "d"]).success();
+    stage.call_after("trap '' CHLD", &["exec", "d", "sh", "-c", "exit 4"]).run().exits(4);
+    for id in ["c", "d"] {
+        stage.rrunc(&["delete", "--force", id]).success();
+    }
+}
