@@ -18,7 +18,7 @@ use std::process::Command;
 use support::{Lacks, Stage, find_program, skip};
 
 /// System calls of `rrunc run` and of its init up to the execve: a caller-owned binary, a network, a cgroup of its own.
-const SYSTEM_CALLS: usize = 405;
+const SYSTEM_CALLS: usize = 256;
 /// One process is made, with all its namespaces.
 const CLONES: usize = 1;
 /// rrunc itself and the program.

@@ -82,6 +82,32 @@ fn row_17_a_destination_swapped_for_a_link_during_set_up_stays_inside() {
     assert!(finished > 0, "no round got through: the race was never run");
 }
 
+/// In a tmpfs of init's own names are used as they are: those of the tmpfs, whatever is in its place in the rootfs by then.
+#[test]
+fn row_17_a_tmpfs_whose_place_is_swapped_for_a_link_keeps_what_is_made_in_it() {
+    for place in ["vol", "dev"] {
+        let stage = Stage::new();
+        let outside = outside(&stage);
+        let bundle = stage.bundle();
+        let (plain, link) = (bundle.rootfs().join(place), bundle.rootfs().join(format!("{place}-swap")));
+        fs::create_dir_all(&plain).expect("mkdir");
+        symlink(&outside, &link).expect("symlink");
+        let secret = stage.dir().join("secret");
+        fs::write(&secret, "").expect("write");
+        bundle.mount("/vol", "tmpfs", "tmpfs", &[]).mount("/vol/sub", "tmpfs", "tmpfs", &[]);
+        bundle.mount("/vol/file", "bind", secret.to_str().expect("plain"), &["bind", "ro"]);
+        let mut finished = 0;
+        while_swapping(&plain, &link, || {
+            for _ in 0..rounds() {
+                finished += usize::from(stage.run(&bundle).code == 0);
+                let strays = fs::read_dir(&outside).expect("read").count();
+                assert_eq!(strays, 0, "something was made outside the root");
+            }
+        });
+        assert!(finished > 0, "no round got through: the race was never run");
+    }
+}
+
 #[test]
 fn row_18_a_bind_source_swapped_during_set_up_is_one_or_the_other() {
     let stage = Stage::new();

@@ -174,6 +174,10 @@ fn base(pid: Pid, program: &Path) -> io::Result<u64> {
     u64::from_str_radix(start, 16).map_err(io::Error::other)
 }
 
+/// What a foreground `run` executes between giving its pages back and going to sleep. It comes first, beside what every start
+/// has there: so that a fault, which brings in 64 KiB, brings all of it back.
+const WAITING: [&str; 2] = ["_ZN5rrunc9supervise9supervise17h", ".text.__madvise"];
+
 /// The script. Rust's names end in a hash of what the compiler was told besides, its version above all. It is left out where
 /// the name says enough without it; with another compiler those that need it stay where they were.
 fn script(order: &[&str], sections: &[Section]) -> String {
@@ -186,7 +190,8 @@ fn script(order: &[&str], sections: &[Section]) -> String {
          SECTIONS {\n  .text.start : {\n",
     );
     let mut line = |name: &str| writeln!(text, "    *({name})").expect("memory");
-    for name in order {
+    let waiting = |name: &&&str| WAITING.iter().any(|part| name.contains(part));
+    for name in order.iter().filter(waiting).chain(order.iter().filter(|name| !waiting(name))) {
         match without_hash(name) {
             short if short.len() < name.len() && alike[short] == 1 => line(&format!("{short}*")),
             _ => line(name),
