@@ -74,22 +74,15 @@ fn open_source(
 }
 
 fn clone(source: &Path, no_links: bool, recursive: bool) -> nix::Result<Source> {
-    let flags = if recursive { AT_RECURSIVE } else { AtFlags::empty() };
     let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
     let file = if no_links { Some(Brief::from(openat2(AT_FDCWD, source, how)?)) } else { None };
-    let tree = match &file {
+    let tree = |recursive| match &file {
         Some(file) => clone_tree(file.as_fd(), recursive),
-        None => clone_path(AT_FDCWD, source, flags),
+        None => clone_path(AT_FDCWD, source, if recursive { AT_RECURSIVE } else { AtFlags::empty() }),
     };
-    match tree {
+    match tree(recursive) {
         // Mounts below it came with the namespace and are locked: the kernel will not show what they cover.
-        Err(Errno::EINVAL) if !recursive => {
-            let tree = match &file {
-                Some(file) => clone_tree(file.as_fd(), true),
-                None => clone_path(AT_FDCWD, source, AT_RECURSIVE),
-            };
-            Ok(Source { tree: tree?, unasked: true })
-        }
+        Err(Errno::EINVAL) if !recursive => Ok(Source { tree: tree(true)?, unasked: true }),
         tree => Ok(Source { tree: tree?, unasked: false }),
     }
 }

@@ -253,8 +253,7 @@ fn receive_into(socket: BorrowedFd, buffer: &mut [u8]) -> nix::Result<(Vec<u8>, 
                 let length = message.bytes;
                 return Ok((buffer[..length].to_vec(), received));
             }
-            // The other end has gone without reading an answer, which is told once, and before what it has said.
-            Err(Errno::EINTR | Errno::ECONNRESET) => {}
+            Err(Errno::EINTR) => {}
             Err(e) => return Err(e),
         }
     }
@@ -262,7 +261,12 @@ fn receive_into(socket: BorrowedFd, buffer: &mut [u8]) -> nix::Result<(Vec<u8>, 
 
 /// The next report.
 pub fn receive_from(socket: BorrowedFd) -> Result<Report> {
-    match receive_packet(socket) {
+    let received = match receive_packet(socket) {
+        // The other end has gone without reading an answer, which is told once, and before what it has said.
+        Err(Errno::ECONNRESET) => receive_packet(socket),
+        received => received,
+    };
+    match received {
         Ok((packet, fds)) => match packet.split_first() {
             Some((tag, rest)) => decode(*tag, rest, fds),
             None => Ok(Report::End),
