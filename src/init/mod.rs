@@ -24,7 +24,6 @@ mod stdio;
 
 use crate::cgroup::{self, place::Place};
 use crate::console;
-use crate::error::WithHint;
 use crate::hooks::{self, Inherit};
 use crate::nameserver;
 use crate::plan::Plan;
@@ -172,7 +171,7 @@ fn set_up(
 
     step.begin("oom score");
     if plan.namespaces.join.is_empty() {
-        set_oom_score(plan, &proc)?;
+        namespaces::set_oom_score(plan, &proc)?;
     }
 
     step.begin("time namespace");
@@ -293,16 +292,6 @@ fn set_up(
     }
     wire.ready()?;
     Ok(ready)
-}
-
-/// Writes the configured score. A process that joins namespaces has got it from the one that made it.
-pub fn set_oom_score(plan: &Plan, proc: &Procfs) -> Result<()> {
-    let score = plan.process.as_ref().and_then(|process| process.oom_score_adj);
-    let Some(score) = score else { return Ok(()) };
-    proc.write("self/oom_score_adj", &score.to_string()).hint(|| {
-        "process.oomScoreAdj: only root of the host may go below the caller's own value (/proc/self/oom_score_adj): name \
-         a higher one, or none to keep it"
-    })
 }
 
 /// From `start` to the program.

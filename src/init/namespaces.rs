@@ -1,4 +1,4 @@
-//! What init does in its new namespaces before anything is mounted: ids, clocks, keyring, and the parting from our own
+//! What init does in its new namespaces before anything is mounted: ids, score, clocks, keyring, and the parting from our own
 //! binary.
 use super::procfs::Procfs;
 use crate::error::WithHint;
@@ -63,6 +63,16 @@ pub fn part_from_binary(path: Option<&Path>) -> Result<()> {
             _ => "the kernel lacks CONFIG_CHECKPOINT_RESTORE: let root own the rrunc binary (install it as a package)",
         };
         crate::error::with_hint(error, hint)
+    })
+}
+
+/// Writes the configured score. A process that joins namespaces has got it from the one that made it.
+pub fn set_oom_score(plan: &Plan, proc: &Procfs) -> Result<()> {
+    let score = plan.process.as_ref().and_then(|process| process.oom_score_adj);
+    let Some(score) = score else { return Ok(()) };
+    proc.write("self/oom_score_adj", &score.to_string()).hint(|| {
+        "process.oomScoreAdj: only root of the host may go below the caller's own value (/proc/self/oom_score_adj): name \
+         a higher one, or none to keep it"
     })
 }
 

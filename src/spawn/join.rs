@@ -48,7 +48,7 @@ fn run(start: Start) -> ! {
 fn step_in(start: &Start, step: &Step) -> Result<Cloned> {
     step.begin("oom score");
     // Here, since a process that is not dumpable may not: it is inherited.
-    init::set_oom_score(start.plan, &Procfs::open()?)?;
+    init::namespaces::set_oom_score(start.plan, &Procfs::open()?)?;
     step.begin("join namespaces");
     join(start)?;
     if start.plan.namespaces.joins(Kind::Pid) {

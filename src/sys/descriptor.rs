@@ -15,7 +15,7 @@ const MANY: RawFd = 128;
 /// So few sources of mounts that together with what else is open then they are within every limit that is in use.
 const FEW: usize = 16;
 
-/// A descriptor of init that need not be closed by itself: init closes all there are, in three calls, when the container is
+/// A descriptor of init that need not be closed by itself: init closes all there are together when the container is
 /// set up. Of those that a start opens this spares most of the calls. All are close-on-exec besides.
 ///
 /// Anywhere else, and once there are many, it is closed like any other.

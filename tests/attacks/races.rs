@@ -1,6 +1,6 @@
 //! Rows 17 and 18: links in the root file system, and files swapped while the container is set up.
 use crate::support::place::SECRET;
-use crate::support::{Place, Stage};
+use crate::support::{Bundle, Place, Stage};
 use nix::fcntl::{RenameFlags, renameat2};
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -59,6 +59,19 @@ fn row_17_a_destination_through_a_link_stays_inside() {
     assert_eq!(names, ["control", "control2"]);
 }
 
+/// Starts the container again and again while a directory of its rootfs and a link to `outside` change places.
+fn nothing_gets_outside(stage: &Stage, bundle: &Bundle, (plain, link): (&Path, &Path), outside: &Path) {
+    let mut finished = 0;
+    while_swapping(plain, link, || {
+        for _ in 0..rounds() {
+            finished += usize::from(stage.run(bundle).code == 0);
+            let strays = fs::read_dir(outside).expect("read").count();
+            assert_eq!(strays, 0, "something was made outside the root");
+        }
+    });
+    assert!(finished > 0, "no round got through: the race was never run");
+}
+
 #[test]
 fn row_17_a_destination_swapped_for_a_link_during_set_up_stays_inside() {
     let stage = Stage::new();
@@ -71,15 +84,7 @@ fn row_17_a_destination_swapped_for_a_link_during_set_up_stays_inside() {
     let secret = stage.dir().join("secret");
     fs::write(&secret, "").expect("write");
     bundle.mount("/vol/file", "bind", secret.to_str().expect("plain"), &["bind", "ro"]);
-    let mut finished = 0;
-    while_swapping(&plain, &link, || {
-        for _ in 0..rounds() {
-            finished += usize::from(stage.run(&bundle).code == 0);
-            let strays = fs::read_dir(&outside).expect("read").count();
-            assert_eq!(strays, 0, "something was made outside the root");
-        }
-    });
-    assert!(finished > 0, "no round got through: the race was never run");
+    nothing_gets_outside(&stage, &bundle, (&plain, &link), &outside);
 }
 
 /// In a tmpfs of init's own names are used as they are: those of the tmpfs, whatever is in its place in the rootfs by then.
@@ -96,15 +101,7 @@ fn row_17_a_tmpfs_whose_place_is_swapped_for_a_link_keeps_what_is_made_in_it() {
         fs::write(&secret, "").expect("write");
         bundle.mount("/vol", "tmpfs", "tmpfs", &[]).mount("/vol/sub", "tmpfs", "tmpfs", &[]);
         bundle.mount("/vol/file", "bind", secret.to_str().expect("plain"), &["bind", "ro"]);
-        let mut finished = 0;
-        while_swapping(&plain, &link, || {
-            for _ in 0..rounds() {
-                finished += usize::from(stage.run(&bundle).code == 0);
-                let strays = fs::read_dir(&outside).expect("read").count();
-                assert_eq!(strays, 0, "something was made outside the root");
-            }
-        });
-        assert!(finished > 0, "no round got through: the race was never run");
+        nothing_gets_outside(&stage, &bundle, (&plain, &link), &outside);
     }
 }
 
