@@ -16,8 +16,9 @@ use crate::spawn::gate;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
-use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
+use nix::sys::stat::{FileStat, Mode, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
+use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -30,7 +31,7 @@ const STATE: &str = "state.json";
 const CONFIG: &str = "config.json";
 
 /// The name that a container's first process has in /proc/PID/comm until its program runs.
-pub const INIT_NAME: &str = "rrunc:[init]";
+pub const INIT_NAME: &CStr = c"rrunc:[init]";
 
 /// The directory that holds all containers of this user.
 #[derive(Debug)]
@@ -135,6 +136,24 @@ impl Root {
         }
     }
 
+    /// A container's record and what it is doing, with fewer calls than `find` and what follows it.
+    ///
+    /// # Errors
+    /// As those of `find` and `Container::load`.
+    pub fn look(&self, id: &str) -> Result<(State, Status)> {
+        validate(id)?;
+        let root = self.dir.as_ref().ok_or_else(|| self.missing(id))?;
+        let state = match directory::read_below(root.as_fd(), id, STATE) {
+            Err(Errno::ENOENT) => self.find(id)?.load()?,
+            read => parse_state(&self.path.join(id), read)?,
+        };
+        let status = match status_from_outside(&state)? {
+            Some(status) => status,
+            None => self.find(id)?.status(&state)?,
+        };
+        Ok((state, status))
+    }
+
     /// The ids of all containers, sorted; those half made too.
     ///
     /// # Errors
@@ -149,12 +168,9 @@ impl Root {
         let mut ids: Vec<String> = directory::entries(dir.as_fd())
             .with_context(|| format!("read {}", self.path.display()))?
             .into_iter()
-            .filter_map(|name| name.into_string().ok())
+            .filter(|entry| entry.is_directory(dir.as_fd()))
+            .filter_map(|entry| entry.name.into_string().ok())
             .filter(|name| validate(name).is_ok())
-            .filter(|name| {
-                let found = fstatat(dir, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
-                found.is_ok_and(|s| SFlag::from_bits_truncate(s.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
-            })
             .collect();
         ids.sort();
         Ok(ids)
@@ -209,12 +225,7 @@ impl Container {
     /// # Errors
     /// `container does not exist` when there is none (half made, or not yet written).
     pub fn load(&self) -> Result<State> {
-        let bytes = match directory::read(self.dir.as_fd(), STATE) {
-            Ok(bytes) => bytes,
-            Err(Errno::ENOENT) => bail!(MISSING),
-            Err(e) => return Err(e).with_context(|| format!("read {}", self.path.join(STATE).display())),
-        };
-        record::parse(&bytes).with_context(|| format!("read {}", self.path.join(STATE).display()))
+        parse_state(&self.path, directory::read(self.dir.as_fd(), STATE))
     }
 
     /// Replaces state.json.
@@ -240,24 +251,17 @@ impl Container {
 
     /// What the container is doing now.
     pub fn status(&self, state: &State) -> Result<Status> {
-        if state.pid == 0 {
-            return Ok(if self.is_being_made()? { Status::Creating } else { Status::Stopped });
-        }
-        if process::live(state.pid, state.start_time)?.is_none() {
-            return Ok(Status::Stopped);
-        }
-        if state.cgroup.as_deref().is_some_and(process::is_frozen) {
-            return Ok(Status::Paused);
-        }
-        if !gate::probe(self.dir.as_fd())? {
-            // `run` has no gate: until its program runs, the first process is ours by its name.
-            let ours = process::name(state.pid).is_some_and(|name| name == INIT_NAME) && self.is_being_made()?;
-            return Ok(if ours { Status::Creating } else { Status::Running });
-        }
-        Ok(if self.is_being_made()? { Status::Creating } else { Status::Created })
+        Ok(match status_from_outside(state)? {
+            Some(status) => status,
+            None if self.is_being_made()? => Status::Creating,
+            None if state.pid == 0 => Status::Stopped,
+            None if gate::probe(self.dir.as_fd())? => Status::Created,
+            // A program that gives itself our name.
+            None => Status::Running,
+        })
     }
 
-    /// Whether somebody else holds the lock. While the gate stands that is `create`: `start` removes the gate first.
+    /// Whether somebody else holds the lock, and with it the container before its program runs.
     fn is_being_made(&self) -> Result<bool> {
         if self.locked {
             return Ok(false);
@@ -320,6 +324,29 @@ impl Container {
         self.locked = false;
         self.dir.unlock().with_context(|| format!("unlock container {}", self.id))
     }
+}
+
+/// The record in what was read of the state.json in directory `dir`.
+fn parse_state(dir: &Path, read: nix::Result<Vec<u8>>) -> Result<State> {
+    let context = || format!("read {}", dir.join(STATE).display());
+    match read {
+        Err(Errno::ENOENT) => bail!(MISSING),
+        Err(e) => Err(e).with_context(context),
+        Ok(bytes) => record::parse(&bytes).with_context(context),
+    }
+}
+
+/// What the container is doing, as far as its process and its cgroup tell; `None` when that is for its directory to say.
+fn status_from_outside(state: &State) -> Result<Option<Status>> {
+    if state.pid == 0 {
+        return Ok(None);
+    }
+    let Some(init) = process::alive(state.pid, state.start_time)? else { return Ok(Some(Status::Stopped)) };
+    if state.cgroup.as_deref().is_some_and(process::is_frozen) {
+        return Ok(Some(Status::Paused));
+    }
+    // Since `spawn` it is called this, until its program runs.
+    Ok((init.name.as_bytes() != INIT_NAME.to_bytes()).then_some(Status::Running))
 }
 
 fn is(error: &anyhow::Error, errno: Errno) -> bool {

@@ -31,7 +31,7 @@ use crate::plan::namespaces::Kind;
 use crate::spawn::failure::Failure;
 use crate::spawn::gate::{self, Opened};
 use crate::spawn::wire::Wire;
-use crate::state::{INIT_NAME, State, Status};
+use crate::state::{State, Status};
 use crate::sys::{self, exe, netdevice, prctl, process, signal::Saved};
 use anyhow::{Context, Result, bail};
 use credentials::Rights;
@@ -45,7 +45,6 @@ use nix::unistd::{getpid, sethostname, setsid};
 use procfs::Procfs;
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -155,7 +154,6 @@ fn set_up(
 
     step.begin("arguments");
     exe::forget_arguments("rrunc init");
-    prctl::set_name(&CString::new(INIT_NAME)?)?;
     let proc = Procfs::open()?;
 
     step.begin("id maps");

@@ -13,7 +13,8 @@
 //! | init    | `F` and JSON       | the reason why there will be no program, `Failure`                 |
 //! | init    | end of file        | after `E` execve closed the connection; without it init has died   |
 //!
-//! `start` takes the gate away before it waits for the answer. A gate that nobody listens at is left by a crash.
+//! `start` connects first and looks at the rest while init wakes up; if it gives up, it was a probe. It takes the gate away
+//! before it waits for the answer. A gate that nobody listens at is left by a crash.
 use super::failure::Failure;
 use super::listener::{Announced, Announcement};
 use super::wire::receive_packet;
@@ -46,14 +47,14 @@ pub fn listen(dir: BorrowedFd) -> Result<OwnedFd> {
 /// Whether an init stands at the gate, or is on its way to it.
 pub fn probe(dir: BorrowedFd) -> Result<bool> {
     // Not waiting: an init that is held up by a hook takes no probes, and what is full of them has somebody behind it.
-    match knock(dir, SockFlag::SOCK_NONBLOCK) {
+    match connect_to(dir, SockFlag::SOCK_NONBLOCK) {
         Err(e) if crate::error::errno_of(&e) == Some(Errno::EAGAIN) => Ok(true),
         other => Ok(other?.is_some()),
     }
 }
 
 /// A connection to the gate; `None` when there is no gate, or nobody at it.
-fn knock(dir: BorrowedFd, flags: SockFlag) -> Result<Option<OwnedFd>> {
+fn connect_to(dir: BorrowedFd, flags: SockFlag) -> Result<Option<OwnedFd>> {
     let connection = open(flags).context("connect to the start gate")?;
     match connect(connection.as_raw_fd(), &address(dir)?) {
         Ok(()) => Ok(Some(connection)),
@@ -62,35 +63,61 @@ fn knock(dir: BorrowedFd, flags: SockFlag) -> Result<Option<OwnedFd>> {
     }
 }
 
-/// Lets the init at the gate go, and waits until its program runs. The caller holds the container's lock; `init` is a
-/// pidfd of the container's first process; `serve` gets a seccomp listener to its agent, over the connection.
-///
-/// # Errors
-/// init's own failure with its hint; or that the container has been started or has stopped, in runc's words.
-pub fn start(dir: BorrowedFd, init: BorrowedFd, serve: impl Fn(Announced, BorrowedFd) -> Result<()>) -> Result<()> {
-    let Some(connection) = knock(dir, SockFlag::empty())? else {
-        return Err(not_waiting(init));
-    };
-    match send(connection.as_raw_fd(), GO, MsgFlags::MSG_NOSIGNAL) {
-        Ok(_) => {}
-        Err(Errno::EPIPE | Errno::ECONNRESET) => return Err(not_waiting(init)),
-        Err(e) => return Err(e).context("open the start gate"),
+/// `start`'s side of a gate with an init behind it. Dropped, it was a probe.
+#[derive(Debug)]
+pub struct Knock {
+    connection: OwnedFd,
+}
+
+/// Knocks at the gate, which wakes the init there; `None` when there is no gate, or nobody at it.
+pub fn knock(dir: BorrowedFd) -> Result<Option<Knock>> {
+    Ok(connect_to(dir, SockFlag::empty())?.map(|connection| Knock { connection }))
+}
+
+impl Knock {
+    /// Lets the init go, and takes the gate away. The caller holds the container's lock; `init` is a pidfd of the
+    /// container's first process.
+    ///
+    /// # Errors
+    /// That the container has been started or has stopped, in runc's words.
+    pub fn open(self, dir: BorrowedFd, init: BorrowedFd) -> Result<Answer> {
+        match send(self.connection.as_raw_fd(), GO, MsgFlags::MSG_NOSIGNAL) {
+            Ok(_) => {}
+            Err(Errno::EPIPE | Errno::ECONNRESET) => return Err(not_waiting(init)),
+            Err(e) => return Err(e).context("open the start gate"),
+        }
+        remove(dir)?;
+        Ok(Answer { connection: self.connection })
     }
-    remove(dir)?;
-    let mut executing = false;
-    loop {
-        match receive(&connection) {
-            Ok((packet, fds)) => match packet.split_first() {
-                Some((&EXECUTING, _)) => executing = true,
-                Some((&ANNOUNCED, rest)) => serve(Announced::parse(rest, fds)?, connection.as_fd())?,
-                Some((&FAILED, json)) => return Err(failure(json)),
-                Some((tag, _)) => bail!("init answered with an unknown packet {tag}"),
-                // After `E` the program runs, or has been killed on the way there, which is its own affair.
-                None if executing => return Ok(()),
-                None => bail!("container init ended before its program ran"),
-            },
-            Err(Errno::ECONNRESET) => return Err(not_waiting(init)),
-            Err(e) => return Err(e).context("wait for the container's program"),
+}
+
+/// What an init that has been let go says on its way to its program.
+#[derive(Debug)]
+pub struct Answer {
+    connection: OwnedFd,
+}
+
+impl Answer {
+    /// Waits until the program runs. `serve` gets a seccomp listener to its agent, over the connection.
+    ///
+    /// # Errors
+    /// init's own failure with its hint; or as those of `open`.
+    pub fn wait(self, init: BorrowedFd, serve: impl Fn(Announced, BorrowedFd) -> Result<()>) -> Result<()> {
+        let mut executing = false;
+        loop {
+            match receive(&self.connection) {
+                Ok((packet, fds)) => match packet.split_first() {
+                    Some((&EXECUTING, _)) => executing = true,
+                    Some((&ANNOUNCED, rest)) => serve(Announced::parse(rest, fds)?, self.connection.as_fd())?,
+                    Some((&FAILED, json)) => return Err(failure(json)),
+                    Some((tag, _)) => bail!("init answered with an unknown packet {tag}"),
+                    // After `E` the program runs, or has been killed on the way there, which is its own affair.
+                    None if executing => return Ok(()),
+                    None => bail!("container init ended before its program ran"),
+                },
+                Err(Errno::ECONNRESET) => return Err(not_waiting(init)),
+                Err(e) => return Err(e).context("wait for the container's program"),
+            }
         }
     }
 }
@@ -214,13 +241,17 @@ mod tests {
         panic!("no listener was announced")
     }
 
+    fn start(dir: BorrowedFd) -> Result<()> {
+        knock(dir)?.context("nobody is at the gate")?.open(dir, me().as_fd())?.wait(me().as_fd(), nobody)
+    }
+
     /// Runs `init` against `start`, and returns what `start` says.
     fn meet(name: &str, init: impl FnOnce(OwnedFd) + Send) -> Result<()> {
         let (path, dir) = directory(name);
         let listener = listen(dir.as_fd()).unwrap();
         let said = std::thread::scope(|scope| {
             scope.spawn(|| init(listener));
-            start(dir.as_fd(), me().as_fd(), nobody)
+            start(dir.as_fd())
         });
         assert!(!path.join(GATE).exists(), "start takes the gate away");
         std::fs::remove_dir_all(path).unwrap();
@@ -275,7 +306,7 @@ mod tests {
         }
         std::thread::scope(|scope| {
             scope.spawn(|| wait(listener).unwrap().executing().unwrap());
-            start(dir.as_fd(), me().as_fd(), nobody).unwrap();
+            start(dir.as_fd()).unwrap();
         });
         std::fs::remove_dir_all(path).unwrap();
     }
@@ -291,29 +322,39 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_that_nobody_is_at_is_decided_by_the_process() {
+    fn at_a_gate_left_by_a_crash_is_nobody() {
         let (path, dir) = directory("stale");
         drop(listen(dir.as_fd()).unwrap());
         assert!(!probe(dir.as_fd()).unwrap());
-        let said = start(dir.as_fd(), me().as_fd(), nobody).unwrap_err();
-        assert_eq!(said.to_string(), "cannot start an already running container");
+        assert!(knock(dir.as_fd()).unwrap().is_none());
+        std::fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn whose_init_has_gone_is_decided_by_the_process() {
         let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
         let ended = pidfd::open(Pid::from_raw(child.id() as i32)).unwrap();
         child.wait().unwrap();
-        let said = start(dir.as_fd(), ended.as_fd(), nobody).unwrap_err();
-        assert_eq!(said.to_string(), "cannot start a container that has stopped");
-        std::fs::remove_dir_all(path).unwrap();
+        for (init, said) in [(me(), "an already running container"), (ended, "a container that has stopped")] {
+            let (path, dir) = directory("gone");
+            let listener = listen(dir.as_fd()).unwrap();
+            let knock = knock(dir.as_fd()).unwrap().unwrap();
+            drop(listener);
+            let error = knock.open(dir.as_fd(), init.as_fd()).unwrap_err();
+            assert_eq!(error.to_string(), format!("cannot start {said}"));
+            std::fs::remove_dir_all(path).unwrap();
+        }
     }
 
     #[test]
     fn who_knocks_second_hears_that_it_runs_already() {
         let (path, dir) = directory("second");
         let listener = listen(dir.as_fd()).unwrap();
-        let second = knock(dir.as_fd(), SockFlag::empty()).unwrap().unwrap();
-        let first = knock(dir.as_fd(), SockFlag::empty()).unwrap().unwrap();
+        let knocks = [knock(dir.as_fd()).unwrap().unwrap(), knock(dir.as_fd()).unwrap().unwrap()];
         drop(listener);
-        assert_eq!(receive(&second).unwrap_err(), Errno::ECONNRESET);
-        assert_eq!(receive(&first).unwrap_err(), Errno::ECONNRESET);
+        for knock in knocks {
+            assert_eq!(receive(&knock.connection).unwrap_err(), Errno::ECONNRESET);
+        }
         std::fs::remove_dir_all(path).unwrap();
     }
 }

@@ -14,12 +14,13 @@ use crate::hooks::{self, Inherit};
 use crate::init::{self, Start};
 use crate::log::step;
 use crate::plan::{Hooks, Plan};
-use crate::state::{State, Status, process};
+use crate::state::{INIT_NAME, State, Status, process};
 use crate::sys::clone::{Cloned, clone_into};
 use crate::sys::{pidfd, signal::Saved};
 use anyhow::{Context, Result, anyhow, bail};
 use listener::Agent;
 use nix::errno::Errno;
+use nix::sys::prctl;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use wire::{Report, Wire};
@@ -119,19 +120,20 @@ pub fn spawn(
     let start = Start { plan, state, wire: theirs, gate, signals, exe };
     let cgroup = plan.cgroup.directory().map(cgroup::open).transpose()?;
     step("create", "clone");
-    let (pid, child) = if plan.namespaces.join.is_empty() {
+    let (pid, child) = with_name_of_init(|| {
+        if !plan.namespaces.join.is_empty() {
+            return join::clone_joined(start, cgroup.as_ref(), &mut ours);
+        }
         let flags = plan.namespaces.clone_flags(plan.cgroup.is_own());
         match clone_into(flags, cgroup.as_ref().map(OwnedFd::as_fd)).map_err(forbidden::clone)? {
             Cloned::Child => init::run(start),
             Cloned::Parent(pid, child) => {
                 // Its end of the wire, too: else we would never see that it is gone.
                 drop(start);
-                (pid.as_raw(), child)
+                Ok((pid.as_raw(), child))
             }
         }
-    } else {
-        join::clone_joined(start, cgroup.as_ref(), &mut ours)?
-    };
+    })?;
     let ahead = ahead && !plan.init_asks();
     let mut set_up = || -> Result<(Handed, Option<Agent>)> {
         state.pid = pid;
@@ -157,6 +159,16 @@ pub fn spawn(
             Err(forbidden::set_up(error))
         }
     }
+}
+
+/// Clones with the name on by which a container's first process is told from its program (`Container::status`): it has it
+/// from its first moment on.
+fn with_name_of_init<T>(clone: impl FnOnce() -> Result<T>) -> Result<T> {
+    let ours = prctl::get_name()?;
+    prctl::set_name(INIT_NAME)?;
+    let cloned = clone();
+    prctl::set_name(&ours)?;
+    cloned
 }
 
 /// Our own path, when the container must not reach it. A deleted binary has none that could be opened.

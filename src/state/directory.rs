@@ -3,12 +3,12 @@ use crate::error::{WithHint, errno_of};
 use crate::short_file;
 use crate::sys::process::uid_at_start;
 use anyhow::{Context, Result, anyhow, bail};
-use nix::dir::Dir;
+use nix::dir::{Dir, Type};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, openat, renameat};
-use nix::sys::stat::{FileStat, Mode, fchmod, fstat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, renameat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File};
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -103,6 +103,12 @@ pub fn read(dir: BorrowedFd, name: &str) -> nix::Result<Vec<u8>> {
     short_file::rest(file)
 }
 
+/// The same of one in directory `child` of `dir`, which is ours alone: no link is followed.
+pub fn read_below(dir: BorrowedFd, child: &str, name: &str) -> nix::Result<Vec<u8>> {
+    let how = OpenHow::new().flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    short_file::rest(openat2(dir, format!("{child}/{name}").as_str(), how)?)
+}
+
 /// Writes a file beside its place and renames it there, so that a reader sees the old or the new one, whole.
 pub fn replace(dir: BorrowedFd, name: &str, bytes: &[u8]) -> nix::Result<()> {
     let new = format!("{name}.new");
@@ -121,24 +127,44 @@ fn write(dir: BorrowedFd, name: &str, how: OFlag, bytes: &[u8]) -> nix::Result<(
     File::from(file).write_all(bytes).map_err(errno)
 }
 
-/// The names in a directory, without `.` and `..`.
-pub fn entries(dir: BorrowedFd) -> nix::Result<Vec<OsString>> {
+/// What a directory has under one name.
+pub struct Entry {
+    /// The name.
+    pub name: OsString,
+    /// Its type, where the file system tells it with the name.
+    kind: Option<Type>,
+}
+
+impl Entry {
+    /// Whether it is a directory, in `dir`, from which it was read.
+    pub fn is_directory(&self, dir: BorrowedFd) -> bool {
+        let Some(kind) = self.kind else {
+            let found = fstatat(dir, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
+            return found.is_ok_and(|s| SFlag::from_bits_truncate(s.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR);
+        };
+        kind == Type::Directory
+    }
+}
+
+/// What is in a directory, without `.` and `..`.
+pub fn entries(dir: BorrowedFd) -> nix::Result<Vec<Entry>> {
     // A descriptor of its own: reading moves the offset that a duplicate would share.
     let mut dir = Dir::from_fd(open_directory(dir, Path::new("."))?)?;
-    let mut names = Vec::new();
+    let mut entries = Vec::new();
     for entry in dir.iter() {
-        let name = entry?.file_name().to_bytes().to_owned();
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {
-            names.push(std::ffi::OsStr::from_bytes(&name).to_owned());
+            entries.push(Entry { name: OsStr::from_bytes(name).to_owned(), kind: entry.file_type() });
         }
     }
-    Ok(names)
+    Ok(entries)
 }
 
 /// Removes everything below `dir`, following no link. state.json goes last: a kill half-way leaves a directory that is
 /// either still a container or an empty one, and `delete` clears both.
 pub fn clear(dir: BorrowedFd) -> Result<()> {
-    let mut names = entries(dir)?;
+    let mut names: Vec<OsString> = entries(dir)?.into_iter().map(|entry| entry.name).collect();
     names.sort_by_key(|name| name == super::STATE);
     for name in names {
         match unlinkat(dir, name.as_os_str(), UnlinkatFlags::NoRemoveDir) {

@@ -1,4 +1,5 @@
 //! Whether a recorded process is still the same one and alive.
+use crate::short_file;
 use crate::sys::pidfd;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -9,8 +10,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// What /proc/PID/stat says of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stat {
+    /// Its name, of up to 15 bytes (field 2).
+    pub name: String,
     /// Its state, `Z` when nobody has waited for it yet (field 3).
     pub state: char,
     /// Its parent (field 4).
@@ -36,25 +39,20 @@ pub fn stat(pid: i32) -> Result<Option<Stat>> {
     }
 }
 
-/// The name of process `pid`, of up to 15 bytes; `None` when there is no such process.
-pub fn name(pid: i32) -> Option<String> {
-    let name = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
-    Some(String::from_utf8_lossy(&name).trim_end().to_owned())
-}
-
 /// When process `pid` started, in clock ticks after boot; `None` when there is no such process.
 pub fn start_time(pid: i32) -> Result<Option<u64>> {
     Ok(stat(pid)?.map(|stat| stat.start_time))
 }
 
-/// The command in field 2 may hold blanks and brackets: count from the last bracket, behind which is field 3.
+/// The name in field 2 may hold blanks and brackets: count from the last bracket, behind which is field 3.
 fn parse_stat(text: &str) -> Option<Stat> {
-    let (_, fields) = text.rsplit_once(')')?;
+    let (name, fields) = text.rsplit_once(')')?;
+    let name = name.split_once('(')?.1.to_owned();
     let mut fields = fields.split_whitespace();
     let state = fields.next()?.chars().next()?;
     let parent = fields.next()?.parse().ok()?;
     let start_time = fields.nth(22 - 5)?.parse().ok()?;
-    Some(Stat { state, parent, start_time })
+    Some(Stat { name, state, parent, start_time })
 }
 
 /// A pidfd of process `pid`, if it is the one that started at `start` and has not ended. The pidfd is opened before the
@@ -79,10 +77,21 @@ pub fn live(pid: i32, start: u64) -> Result<Option<OwnedFd>> {
     Ok(Some(fd))
 }
 
+/// What there is to read of process `pid`, if it is the one that started at `start` and has not ended: as `live`, where
+/// nothing is to be done to it, and with fewer calls.
+pub fn alive(pid: i32, start: u64) -> Result<Option<Stat>> {
+    if pid <= 0 {
+        return Ok(None);
+    }
+    let Some(stat) = stat(pid)?.filter(|stat| stat.start_time == start) else { return Ok(None) };
+    // `Z` and `X` may be its first thread's alone.
+    Ok(if "ZX".contains(stat.state) { live(pid, start)?.map(|_| stat) } else { Some(stat) })
+}
+
 /// Whether the cgroup2 directory is frozen (cgroup.events, Documentation/admin-guide/cgroup-v2.rst). One that is gone
 /// is not.
 pub fn is_frozen(cgroup: &Path) -> bool {
-    std::fs::read_to_string(cgroup.join("cgroup.events")).is_ok_and(|text| text.lines().any(|l| l == "frozen 1"))
+    short_file::read(cgroup.join("cgroup.events")).is_ok_and(|text| text.lines().any(|l| l == "frozen 1"))
 }
 
 #[cfg(test)]
@@ -92,7 +101,8 @@ mod tests {
     #[test]
     fn the_command_may_hold_anything() {
         let stat = "7 (a ) b (c) 1 S) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0";
-        assert_eq!(parse_stat(stat), Some(Stat { state: 'S', parent: 1, start_time: 4711 }));
+        let parsed = Stat { name: "a ) b (c) 1 S".into(), state: 'S', parent: 1, start_time: 4711 };
+        assert_eq!(parse_stat(stat), Some(parsed));
         assert_eq!(parse_stat("7 (a) S 1"), None);
     }
 

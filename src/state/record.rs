@@ -120,10 +120,15 @@ pub fn parse(bytes: &[u8]) -> Result<State> {
     struct Version {
         version: u32,
     }
-    let Version { version } = serde_json::from_slice(bytes).context("not a state file").hint(damaged)?;
+    let parsed: serde_json::Result<State> = serde_json::from_slice(bytes);
+    let version = match &parsed {
+        Ok(state) => state.version,
+        // What cannot be read may be of a newer one.
+        Err(_) => serde_json::from_slice::<Version>(bytes).context("not a state file").hint(damaged)?.version,
+    };
     if version > STATE_VERSION {
         return Err(anyhow!("state version {version} is newer than this rrunc knows ({STATE_VERSION})"))
             .hint(|| "use the rrunc that made the container");
     }
-    serde_json::from_slice(bytes).context("damaged state file").hint(damaged)
+    parsed.context("damaged state file").hint(damaged)
 }

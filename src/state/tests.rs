@@ -117,8 +117,9 @@ fn the_lock_of_a_maker_shows_as_creating_and_not_to_itself() {
     let record = state(me, process::start_time(me).unwrap().unwrap());
     web.store(&record).unwrap();
     let seen = place.root().find("web").unwrap();
-    assert_eq!(seen.status(&record).unwrap(), Status::Running, "alive and no gate");
     let gate = gate::listen(web.dir.as_fd()).unwrap();
+    assert_eq!(seen.status(&record).unwrap(), Status::Running, "alive under a name of its own");
+    std::fs::write("/proc/self/comm", INIT_NAME.to_bytes()).unwrap();
     assert_eq!(seen.status(&record).unwrap(), Status::Creating);
     assert_eq!(web.status(&record).unwrap(), Status::Created);
     web.unlock().unwrap();

@@ -3,8 +3,9 @@ use super::Outcome;
 use super::state::Summary;
 use crate::cli::{Global, ListArgs};
 use crate::error::WithHint;
-use crate::state::Root;
+use crate::state::{MISSING, Root};
 use anyhow::{Context, Result, anyhow};
+use std::collections::BTreeMap;
 
 /// Runs the verb. A container that cannot be read is an error line, and the others are shown all the same.
 pub fn run(global: &Global, args: &ListArgs) -> Result<Outcome> {
@@ -32,24 +33,16 @@ pub fn run(global: &Global, args: &ListArgs) -> Result<Outcome> {
 
 fn summaries(root: &Root) -> Result<Vec<Summary>> {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let mut owners = BTreeMap::new();
     let mut all = Vec::new();
     for id in root.list()? {
-        let container = match root.find(&id) {
-            Ok(container) => container,
-            // Deleted since the directory was read.
-            Err(_) if !root.path().join(&id).exists() => continue,
-            Err(e) => {
-                log::error!("load container {id}: {}", crate::error::one_line(&e));
-                continue;
+        match root.look(&id) {
+            Ok((state, status)) => {
+                let owner = owners.entry(state.owner).or_insert_with_key(|uid| owner(&passwd, *uid)).clone();
+                all.push(Summary::new(state, status, owner));
             }
-        };
-        match Summary::of(&container) {
-            Ok((mut summary, state)) => {
-                summary.owner = owner(&passwd, state.owner);
-                all.push(summary);
-            }
-            // Half made or half removed: it has no state to show.
-            Err(_) if !container.path.join("state.json").exists() => {}
+            // Half made or half removed, so that it has no state to show; or removed since the directory was read.
+            Err(e) if e.to_string() == MISSING => {}
             Err(e) => log::error!("load container {id}: {}", crate::error::one_line(&e)),
         }
     }

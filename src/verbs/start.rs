@@ -9,7 +9,9 @@ use crate::seccomp::Listener;
 use crate::spawn::gate;
 use crate::spawn::listener::{self, Agent};
 use crate::state::{Container, Root, State, Status, process};
+use crate::sys::pidfd;
 use anyhow::{Context, Result, anyhow};
+use nix::errno::Errno;
 use nix::unistd::Pid;
 use oci_spec::runtime::Hooks;
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,14 +21,27 @@ pub fn run(global: &Global, args: &IdArgs) -> Result<Outcome> {
     let root = Root::open(global.root.as_deref())?;
     let mut container = root.lock(&args.id)?;
     let state = container.load()?;
-    match container.status(&state)? {
-        Status::Created if state.has_process => {}
-        status => return Err(refused(status, &args.id)),
+    // At once: init wakes up while we look at the rest.
+    let Some(knock) = gate::knock(container.dir.as_fd())? else {
+        return Err(refused(container.status(&state)?, &args.id));
+    };
+    if state.cgroup.as_deref().is_some_and(process::is_frozen) {
+        return Err(refused(Status::Paused, &args.id));
     }
-    let init = process::live(state.pid, state.start_time)?.context("cannot start a container that has stopped")?;
+    if !state.has_process {
+        return Err(refused(Status::Created, &args.id));
+    }
+    // Whom we have knocked at has not ended, so that the pid is his. If he ends now `open` notices.
+    let init = match pidfd::open(Pid::from_raw(state.pid)) {
+        Err(Errno::ESRCH) => return Err(refused(Status::Stopped, &args.id)),
+        other => other.with_context(|| format!("open a pidfd of process {}", state.pid))?,
+    };
     let ready = notify_proxy(&container)?;
     let bytes = container.config()?;
-    let started = gate::start(container.dir.as_fd(), init.as_fd(), |announced, connection| {
+    let answer = knock.open(container.dir.as_fd(), init.as_fd())?;
+    // While init is on its way to its program.
+    let hooks = configured_hooks(&bytes);
+    let started = answer.wait(init.as_fd(), |announced, connection| {
         let listener = configured_listener(&state, &bytes)?;
         let agent = listener.map(|listener| Agent::new(listener, &state, Status::Creating));
         let Err(error) = listener::hand_over(&announced, agent.as_ref(), connection) else { return Ok(()) };
@@ -35,7 +50,7 @@ pub fn run(global: &Global, args: &IdArgs) -> Result<Outcome> {
     });
     // Hooks may call back into us, and a container may take its time to be ready.
     container.unlock()?;
-    match started.and_then(|()| poststart(&state, configured_hooks(&bytes)?.as_ref(), &init)) {
+    match started.and_then(|()| poststart(&state, hooks?.as_ref(), &init)) {
         Err(e) if is_hooks(&e) => return Err(undone(e, &root, &args.id)),
         other => other?,
     }

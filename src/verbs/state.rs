@@ -1,7 +1,7 @@
 //! `state`: what one container is doing, as JSON.
 use super::Outcome;
 use crate::cli::{Global, IdArgs};
-use crate::state::{Container, Root, State, Status};
+use crate::state::{Root, State, Status};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,28 +29,25 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Looks at a container, without its lock.
-    pub fn of(container: &Container) -> Result<(Summary, State)> {
-        let state = container.load()?;
-        let status = container.status(&state)?;
-        let summary = Summary {
-            oci_version: state.oci_version.clone(),
-            id: state.id.clone(),
+    /// What there is to show of a container, with its owner's name.
+    pub fn new(state: State, status: Status, owner: String) -> Summary {
+        Summary {
+            oci_version: state.oci_version,
+            id: state.id,
             pid: if status == Status::Stopped { 0 } else { state.pid },
             status: status.to_string(),
             bundle: state.bundle.to_string_lossy().into_owned(),
             rootfs: state.rootfs.to_string_lossy().into_owned(),
-            created: state.created.clone(),
-            annotations: state.annotations.clone(),
-            owner: String::new(),
-        };
-        Ok((summary, state))
+            created: state.created,
+            annotations: state.annotations,
+            owner,
+        }
     }
 }
 
 /// Runs the verb. The output has no newline at its end, as runc's.
 pub fn run(global: &Global, args: &IdArgs) -> Result<Outcome> {
-    let container = Root::open(global.root.as_deref())?.find(&args.id)?;
-    let (summary, _) = Summary::of(&container)?;
+    let (state, status) = Root::open(global.root.as_deref())?.look(&args.id)?;
+    let summary = Summary::new(state, status, String::new());
     Ok(serde_json::to_string_pretty(&summary).context("write the state as JSON")?.into())
 }
