@@ -90,6 +90,14 @@ pub fn redirect(sink: Closure) {
     *LOGGER.sink() = Sink::Closure(sink);
 }
 
+/// Calls `act` with every line of it handed to `sink`, and then goes on as before.
+pub fn redirected<T>(sink: Closure, act: impl FnOnce() -> T) -> T {
+    let before = std::mem::replace(&mut *LOGGER.sink(), Sink::Closure(sink));
+    let result = act();
+    *LOGGER.sink() = before;
+    result
+}
+
 /// Reports the failure that ends the process: in runc's line format with the hint as a field of its own, or on a
 /// terminal as a sentence with the hint below it. With `--log` the bare text goes to stderr as well: clients read the
 /// last line of the file, people read stderr.

@@ -24,7 +24,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlink};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::Mode;
-use nix::unistd::setsid;
+use nix::unistd::{Pid, setsid};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
@@ -38,40 +38,63 @@ pub struct Join<'a> {
     /// What to do.
     pub plan: &'a Plan,
     /// To the parent.
-    pub wire: Wire,
+    pub wire: Arc<Wire>,
     /// A pidfd of the container's first process.
     pub init: OwnedFd,
-    /// It waits until systemd has moved it into the container's cgroup.
-    pub needs_cgroup: bool,
     /// CLONE_NEW* of the namespaces in which it differs from us: one that is shared fails the whole call.
     pub namespaces: i32,
     /// The caller's signal mask, for the program.
     pub signals: Saved,
 }
 
-/// Runs in the process that joins; ends in the program, or in a report of why not.
-pub fn run(join: Join) -> ! {
-    let Join { plan, wire, init, needs_cgroup, namespaces, signals } = join;
-    let wire = Arc::new(wire);
+/// What the arguments are overwritten with.
+pub const TITLE: &str = "rrunc exec";
+
+/// Runs in the process that joins; ends in the program, or in a report of why not. `needs_cgroup`: it waits until systemd has
+/// moved it into the container's cgroup.
+pub fn run(join: &Join, needs_cgroup: bool) -> ! {
+    log_to(&join.wire);
+    exe::forget_arguments(TITLE);
     let step = Step::new();
-    log_to(&wire);
     step.begin("cgroup");
-    let moved = if needs_cgroup { wire.need_cgroup() } else { Ok(()) };
-    if let Err(error) = moved.and_then(|()| enter(plan, &wire, &init, namespaces, &step)) {
-        give_up(&wire, &step, &error, 1);
+    let moved = if needs_cgroup { join.wire.need_cgroup() } else { Ok(()) };
+    match moved.and_then(|()| enter(join, &step)) {
+        Ok(Cloned::Child) => become_program(join, &step),
+        Ok(Cloned::Parent(pid, child)) => {
+            let told = join.wire.process(pid.as_raw(), child.as_fd());
+            process::exit_now(i32::from(told.is_err()));
+        }
+        Err(error) => give_up(&join.wire, &step, &error, 1),
     }
-    let Err(error) = set_up_and_execute(plan, &wire, namespaces, &signals, &step);
-    let told = wire.failed(&Failure::new(step.0.get(), &error));
+}
+
+/// The same in a process on its parent's memory, which logs to the wire and has forgotten its arguments: the pid of what it
+/// has forked to become the program. `None` when it has reported why not.
+pub fn run_on_parents_memory(join: &Join) -> Option<Pid> {
+    let step = Step::new();
+    match enter(join, &step) {
+        Ok(Cloned::Child) => become_program(join, &step),
+        Ok(Cloned::Parent(pid, _)) => Some(pid),
+        Err(error) => {
+            // A parent that is gone hears nothing.
+            join.wire.failed(&Failure::new(step.0.get(), &error)).ok();
+            None
+        }
+    }
+}
+
+fn become_program(join: &Join, step: &Step) -> ! {
+    let Err(error) = set_up_and_execute(join, step);
+    let told = join.wire.failed(&Failure::new(step.0.get(), &error));
     process::exit_now(if told.is_ok() { NOT_EXECUTED } else { 1 })
 }
 
-/// Joins the namespaces and becomes a process of the container's pid namespace.
-fn enter(plan: &Plan, wire: &Wire, init: &OwnedFd, namespaces: i32, step: &Step) -> Result<()> {
+/// Joins the namespaces and, in a fork where there is one to join, becomes a process of the container's pid namespace.
+fn enter(join: &Join, step: &Step) -> Result<Cloned> {
+    let Join { plan, wire, init, namespaces, .. } = join;
     step.begin("descriptors");
     descriptor::close_except(3 + plan.passed_fds as RawFd, &[wire.raw(), init.as_raw_fd()])?;
 
-    step.begin("arguments");
-    exe::forget_arguments("rrunc exec");
     prctl::set_name(c"rrunc:[exec]")?;
 
     let proc = Procfs::open()?;
@@ -100,7 +123,7 @@ fn enter(plan: &Plan, wire: &Wire, init: &OwnedFd, namespaces: i32, step: &Step)
     prctl::set_dumpable(false)?;
     let (user, mounts) = (libc::CLONE_NEWUSER, libc::CLONE_NEWNS);
     if plan.replace_exe && namespaces & user != 0 && namespaces & mounts != 0 {
-        join(init, user)?;
+        join_namespaces(init, user)?;
 
         step.begin("own binary");
         // From here on there is the right to do it, and the host's mounts are still in reach: as copies of our own.
@@ -109,9 +132,9 @@ fn enter(plan: &Plan, wire: &Wire, init: &OwnedFd, namespaces: i32, step: &Step)
         part_from_binary(path.as_deref().map(Path::new))?;
 
         step.begin("join namespaces");
-        join(init, namespaces & !user)?;
+        join_namespaces(init, namespaces & !user)?;
     } else {
-        join(init, namespaces)?;
+        join_namespaces(init, *namespaces)?;
 
         step.begin("own binary");
         if plan.replace_exe {
@@ -120,20 +143,14 @@ fn enter(plan: &Plan, wire: &Wire, init: &OwnedFd, namespaces: i32, step: &Step)
     }
 
     step.begin("pid namespace");
-    if namespaces & libc::CLONE_NEWPID != 0 {
-        // A pid namespace is joined for children only; this one is our parent's child, who waits for it.
-        match clone(CloneFlags::CLONE_PARENT).map_err(not_forked)? {
-            Cloned::Child => {}
-            Cloned::Parent(pid, child) => {
-                let told = wire.process(pid.as_raw(), child.as_fd());
-                process::exit_now(i32::from(told.is_err()));
-            }
-        }
+    if namespaces & libc::CLONE_NEWPID == 0 {
+        return Ok(Cloned::Child);
     }
-    Ok(())
+    // A pid namespace is joined for children only; this one is our parent's child, who waits for it.
+    clone(CloneFlags::CLONE_PARENT).map_err(not_forked)
 }
 
-fn join(init: &OwnedFd, namespaces: i32) -> Result<()> {
+fn join_namespaces(init: &OwnedFd, namespaces: i32) -> Result<()> {
     process::setns(init.as_fd(), namespaces).map_err(|e| {
         let error = anyhow::Error::new(e).context("join the container's namespaces");
         match e {
@@ -143,7 +160,8 @@ fn join(init: &OwnedFd, namespaces: i32) -> Result<()> {
     })
 }
 
-fn set_up_and_execute(plan: &Plan, wire: &Wire, namespaces: i32, signals: &Saved, step: &Step) -> Result<Infallible> {
+fn set_up_and_execute(join: &Join, step: &Step) -> Result<Infallible> {
+    let Join { plan, wire, namespaces, signals, .. } = join;
     let own_ids = namespaces & libc::CLONE_NEWUSER != 0;
 
     step.begin("session");

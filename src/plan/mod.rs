@@ -159,8 +159,7 @@ impl Plan {
         self.ids.as_ref().is_some_and(|ids| !ids.only_own())
             || matches!(self.cgroup, Place::Scope(_))
             || !(self.hooks.prestart.is_empty() && self.hooks.create_runtime.is_empty())
-            || process.is_some_and(|process| process.terminal)
-            || process.and_then(|process| process.seccomp.as_ref()).is_some_and(|filter| filter.listener.is_some())
+            || process.is_some_and(Process::asks)
     }
 }
 

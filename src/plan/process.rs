@@ -60,6 +60,13 @@ pub struct Process {
     pub seccomp: Option<Filter>,
 }
 
+impl Process {
+    /// Whether rrunc has to hand on what is its own, a terminal or a seccomp listener, before its program runs.
+    pub fn asks(&self) -> bool {
+        self.terminal || self.seccomp.as_ref().is_some_and(|filter| filter.listener.is_some())
+    }
+}
+
 /// Capability sets as bit masks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CapabilitySets {

@@ -5,50 +5,82 @@ use super::wire::{self, Report, Wire};
 use super::{KILLED, Spawned, kill, not_forked};
 use crate::cgroup::{self, place::SCOPE};
 use crate::error::{WithHint, errno_of};
-use crate::init::exec::{Join, run};
+use crate::init::exec::{Join, TITLE, run, run_on_parents_memory};
 use crate::plan::exec::Plan;
 use crate::plan::namespaces::KINDS;
 use crate::state::{State, Status};
 use crate::sys::clone::{Cloned, clone_into};
-use crate::sys::{pidfd, signal::Saved};
+use crate::sys::{exe, pidfd, prctl, signal::Saved, vfork::vfork};
 use crate::systemd;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
 use nix::sched::CloneFlags;
-use nix::sys::stat::stat;
-use std::os::fd::{AsFd, OwnedFd};
+use nix::sys::stat::{Mode, fstatat};
+use nix::unistd::Pid;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
 /// CLONE_NEW* flags of the namespaces in which process `pid` differs from us.
 fn differing_namespaces(pid: i32) -> Result<i32> {
+    let open = |path: String| {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        openat(AT_FDCWD, path.as_str(), flags, Mode::empty()).with_context(|| format!("look at {path}"))
+    };
+    let (theirs, ours) = (open(format!("/proc/{pid}/ns"))?, open("/proc/self/ns".into())?);
     let mut flags = 0;
     for kind in KINDS {
-        let inode = |pid: &str| {
-            let path = format!("/proc/{pid}/ns/{}", kind.file());
-            match stat(path.as_str()) {
-                Ok(stat) => Ok(Some((stat.st_dev, stat.st_ino))),
-                // A kernel without this type.
-                Err(Errno::ENOENT) => Ok(None),
-                Err(e) => Err(e).with_context(|| format!("look at {path}")),
-            }
+        let inode = |dir: &OwnedFd| match fstatat(dir, kind.file(), AtFlags::empty()) {
+            Ok(stat) => Ok(Some((stat.st_dev, stat.st_ino))),
+            // A kernel without this type.
+            Err(Errno::ENOENT) => Ok(None),
+            Err(e) => Err(e).with_context(|| format!("look at the {} namespace of process {pid}", kind.name())),
         };
-        if inode(&pid.to_string())? != inode("self")? {
+        if inode(&theirs)? != inode(&ours)? {
             flags |= kind.flag();
         }
     }
     Ok(flags)
 }
 
+/// What joined, or is about to.
+enum Born {
+    /// The process itself, from an intermediate one that has ended. `None`: that has reported why not.
+    Inside(Option<Pid>),
+    /// A process that joins, and may fork once more; whether it has to be moved into the container's cgroup first.
+    Beside(Pid, OwnedFd, bool),
+}
+
 /// Adds a process to the container of `state`, whose first process has the pidfd `init`; in its cgroup, or in the one
-/// that `below` names there.
-pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: Saved) -> Result<Spawned> {
+/// that `below` names there. `ahead`: nothing has to be done before its program runs but what is done here; then it finds the
+/// answer to `Ready` there and waits for nobody.
+pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: Saved, ahead: bool) -> Result<Spawned> {
     let namespaces = differing_namespaces(state.pid)?;
     let (mut ours, theirs) = wire::pair().context("make a socket pair")?;
-    let (cloned, needs_cgroup) = clone_beside(state, below)?;
-    let (pid, child) = match cloned {
-        Cloned::Child => run(Join { plan, wire: theirs, init, needs_cgroup, namespaces, signals }),
-        Cloned::Parent(pid, child) => {
-            drop((theirs, init));
+    let join = Join { plan, wire: Arc::new(theirs), init, namespaces, signals };
+    let born = clone_beside(state, below, |cgroup, needs_cgroup| {
+        if !needs_cgroup && may_share_memory(plan, namespaces) {
+            return join_on_our_memory(&join, cgroup).map(Born::Inside);
+        }
+        match clone_into(CloneFlags::empty(), cgroup)? {
+            Cloned::Child => run(&join, needs_cgroup),
+            Cloned::Parent(pid, child) => Ok(Born::Beside(pid, child, needs_cgroup)),
+        }
+    })?;
+    // Its end of the wire, too: else we would never see that it is gone.
+    drop(join);
+    let ahead = ahead && !plan.process.asks() && !matches!(born, Born::Beside(.., true));
+    if ahead {
+        // One that has ended before has left a report of why.
+        ours.go().ok();
+    }
+    let (pid, child) = match born {
+        Born::Inside(Some(pid)) => {
+            (pid.as_raw(), pidfd::open(pid).with_context(|| format!("open a pidfd of process {pid}"))?)
+        }
+        Born::Inside(None) => return Err(failure(&mut ours)),
+        Born::Beside(pid, child, needs_cgroup) => {
             if needs_cgroup {
                 attach(state, below, pid.as_raw(), &mut ours).or_else(|error| kill(&child).and(Err(error)))?;
             }
@@ -64,7 +96,7 @@ pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: S
     };
     let agent = Agent::of(Some(&plan.process), state, Status::Running);
     match answer(&mut ours, agent.as_ref()) {
-        Ok(terminal) => Ok(Spawned { pid, pidfd: child, terminal, names: None, wire: ours, ahead: false, agent }),
+        Ok(terminal) => Ok(Spawned { pid, pidfd: child, terminal, names: None, wire: ours, ahead, agent }),
         Err(error) => {
             kill(&child)?;
             Err(error)
@@ -72,37 +104,61 @@ pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: S
     }
 }
 
+/// Whether the process that joins and forks may do it on our memory. Not if its binary is exchanged, which would be ours as
+/// well; and the kernel lets nobody enter a time namespace who shares his memory.
+fn may_share_memory(plan: &Plan, namespaces: i32) -> bool {
+    !plan.replace_exe && namespaces & libc::CLONE_NEWPID != 0 && namespaces & libc::CLONE_NEWTIME == 0
+}
+
+/// Whatever the process does to memory it does to ours, so what is not to last is undone here.
+fn join_on_our_memory(join: &Join, cgroup: Option<BorrowedFd>) -> nix::Result<Option<Pid>> {
+    let dumpable = prctl::dumpable()?;
+    let wire = Arc::clone(&join.wire);
+    let sink = Box::new(move |level, text: &str| {
+        wire.log(level, text).ok();
+    });
+    let pid = crate::log::redirected(sink, || {
+        exe::without_arguments(TITLE, || vfork(cgroup, || run_on_parents_memory(join)))
+    });
+    prctl::set_dumpable(dumpable)?;
+    pid.map(Option::flatten)
+}
+
 /// In the container's cgroup, if it has one and we may enter it from where we are. From outside of the tree of the
-/// user's systemd we may not, but it may: then the second value is true, and the process waits to be moved.
-fn clone_beside(state: &State, below: &Path) -> Result<(Cloned, bool)> {
+/// user's systemd we may not, but it may: then the second argument is true, and the process waits to be moved.
+fn clone_beside(
+    state: &State,
+    below: &Path,
+    clone: impl Fn(Option<BorrowedFd>, bool) -> nix::Result<Born>,
+) -> Result<Born> {
     let named = below != Path::new("");
-    let here = || clone_into(CloneFlags::empty(), None).map_err(not_forked);
+    let here = |needs_cgroup| clone(None, needs_cgroup).map_err(not_forked);
     let Some(own) = state.cgroup.as_deref().filter(|dir| dir.is_dir()) else {
         if named {
             return Err(anyhow!("invalid --cgroup argument: the container has no cgroup of its own"))
                 .hint(|| "leave --cgroup out: its processes are in the cgroup of whoever started it");
         }
-        return Ok((here()?, false));
+        return here(false);
     };
     if named && !own.join(below).is_dir() {
         return Err(anyhow!("invalid --cgroup argument: there is no {} in {}", below.display(), own.display()))
             .hint(|| "name a cgroup that the container has made below its own, in its /sys/fs/cgroup");
     }
-    let born_in = |dir: &Path| clone_into(CloneFlags::empty(), Some(cgroup::open(dir)?.as_fd())).map_err(not_forked);
+    let born_in = |dir: &Path| clone(Some(cgroup::open(dir)?.as_fd()), false).map_err(not_forked);
     let born = match born_in(&own.join(below)) {
         // The container gives controllers to cgroups of its own, so that none but those may have processes.
         Err(e) if errno_of(&e) == Some(Errno::EBUSY) && !named => born_in(&cgroup::of(&state.pid.to_string())?),
         born => born,
     };
     match born.map_err(|e| (errno_of(&e), e)) {
-        Ok(cloned) => Ok((cloned, false)),
-        Err((Some(Errno::EACCES | Errno::EPERM), _)) if state.scope.is_some() => Ok((here()?, true)),
+        Ok(born) => Ok(born),
+        Err((Some(Errno::EACCES | Errno::EPERM), _)) if state.scope.is_some() => here(true),
         Err((Some(Errno::EACCES | Errno::EPERM), error)) if named => {
             Err(error).context("enter the cgroup that --cgroup names").hint(|| SCOPE)
         }
         Err((Some(Errno::EACCES | Errno::EPERM), _)) => {
             log::warn!("the process stays in the caller's cgroup: the container's cannot be entered from there");
-            Ok((here()?, false))
+            here(false)
         }
         Err((_, error)) => Err(error),
     }
@@ -119,6 +175,14 @@ fn attach(state: &State, below: &Path, pid: i32, wire: &mut Wire) -> Result<()> 
     let unit = state.scope.as_deref().context("the container has no scope")?;
     systemd::attach(unit, below, &[pid]).context("enter the container's cgroup")?;
     wire.go().context("the new process is gone")
+}
+
+/// Why there is no process in the container.
+fn failure(wire: &mut Wire) -> anyhow::Error {
+    match answer(wire, None) {
+        Err(error) => error,
+        Ok(_) => anyhow!("the process is ready and not there"),
+    }
 }
 
 fn answer(wire: &mut Wire, agent: Option<&Agent>) -> Result<Option<OwnedFd>> {

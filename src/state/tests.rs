@@ -1,4 +1,6 @@
 use super::*;
+use crate::spawn::gate;
+use std::fs::File;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 /// A directory of the test's own, gone at its end.
@@ -72,6 +74,7 @@ fn a_container_is_stored_found_and_destroyed() {
 
     let root = place.root();
     assert_eq!(root.list().unwrap(), ["web"]);
+    assert_eq!(root.look("web").unwrap(), (state(0, 0), Status::Stopped));
     assert_eq!(message(place.root().create("web")), "container with given ID already exists");
     let web = root.lock("web").unwrap();
     assert_eq!(web.load().unwrap(), state(0, 0));
@@ -122,7 +125,9 @@ fn the_lock_of_a_maker_shows_as_creating_and_not_to_itself() {
     std::fs::write("/proc/self/comm", INIT_NAME.to_bytes()).unwrap();
     assert_eq!(seen.status(&record).unwrap(), Status::Creating);
     assert_eq!(web.status(&record).unwrap(), Status::Created);
+    assert_eq!(place.root().look("web").unwrap(), (record.clone(), Status::Creating));
     web.unlock().unwrap();
+    assert_eq!(place.root().look("web").unwrap(), (record.clone(), Status::Created));
     assert_eq!(seen.status(&record).unwrap(), Status::Created);
     drop(gate);
     assert_eq!(seen.status(&record).unwrap(), Status::Running, "a gate that nobody is at");
@@ -141,6 +146,7 @@ fn a_link_or_a_directory_open_to_others_is_refused() {
     let root = Root::open(Some(&place.0.join("real"))).unwrap();
     symlink("..", place.0.join("real/web")).unwrap();
     assert!(message(root.lock("web")).contains("open state directory web"));
+    assert!(is(&root.look("web").unwrap_err(), Errno::ELOOP));
     assert!(root.list().unwrap().is_empty());
     assert_eq!(message(Root::open(Some(Path::new("/")))), "Option --root argument should not be set to /");
 }

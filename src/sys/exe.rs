@@ -121,6 +121,19 @@ pub fn forget_arguments(title: &str) {
     }
 }
 
+/// Calls `act` with the arguments and the environment forgotten, which it must not read, and then remembers them: a process
+/// that shares our memory meanwhile, and all that it forks, show nothing but `title`.
+pub fn without_arguments<T>(title: &str, act: impl FnOnce() -> T) -> T {
+    let (start, len) = argument_memory();
+    // SAFETY: the strings' memory is ours, and nobody writes to it now.
+    let kept = unsafe { std::slice::from_raw_parts(start, len) }.to_vec();
+    forget_arguments(title);
+    let result = act();
+    // SAFETY: as above; what was there goes back to where it was.
+    unsafe { std::ptr::copy_nonoverlapping(kept.as_ptr(), start, len) };
+    result
+}
+
 /// Where the kernel put the strings of argv and envp: one block, from `argv[0]` to the name the program was started by.
 fn argument_memory() -> (*mut u8, usize) {
     unsafe extern "C" {

@@ -22,6 +22,7 @@ pub mod sched;
 pub mod seccomp;
 pub mod signal;
 pub mod terminal;
+pub mod vfork;
 
 use nix::errno::Errno;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};

@@ -13,6 +13,11 @@ pub fn set_dumpable(dumpable: bool) -> nix::Result<()> {
     prctl(libc::PR_SET_DUMPABLE, u64::from(dumpable), 0).map(drop)
 }
 
+/// Whether they may now.
+pub fn dumpable() -> nix::Result<bool> {
+    Ok(prctl(libc::PR_GET_DUMPABLE, 0, 0)? == 1)
+}
+
 /// Keeps the permitted capabilities over the next change of the user id.
 pub fn set_keepcaps(keep: bool) -> nix::Result<()> {
     prctl(libc::PR_SET_KEEPCAPS, u64::from(keep), 0).map(drop)

@@ -9,10 +9,11 @@ use crate::host::{Host, Wants, parse_id_map};
 use crate::notify;
 use crate::plan::exec::{Ids, Request, plan};
 use crate::relay;
+use crate::short_file;
 use crate::spawn::{Spawned, exec as spawn};
-use crate::state::{Root, Status, process};
+use crate::state::{Root, Status};
 use crate::supervise::{Supervised, supervise};
-use crate::sys::signal;
+use crate::sys::{pidfd, signal};
 use crate::watchdog::Limits;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::unistd::Pid;
@@ -31,6 +32,8 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
 
     let mut container = Root::open(global.root.as_deref())?.lock(&args.id())?;
     let state = container.load()?;
+    // Before the status says that he who has the pid is the container's first process, so that it is his for certain.
+    let init = pidfd::open(Pid::from_raw(state.pid));
     match container.status(&state)? {
         Status::Created | Status::Running => {}
         Status::Paused if args.ignore_paused => {}
@@ -43,7 +46,7 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
         }
         Status::Stopped => return stopped(),
     }
-    let Some(init) = process::live(state.pid, state.start_time)? else { return stopped() };
+    let init = init.with_context(|| format!("open a pidfd of process {}", state.pid))?;
     // Our own copy: what somebody writes into the bundle later is not the container's configuration.
     let config = Bundle::parse(state.bundle.clone(), container.config()?)?;
     let request = Request { keyring: Some(format!("_ses.{}", state.id)), ..request };
@@ -59,7 +62,8 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
 
     // From before the clone on: see `run`.
     let signals = if args.detach { signal::Saved::current()? } else { signal::block_all()? };
-    let mut process = spawn::spawn(&plan, &state, &below, init, signals)?;
+    let ahead = pidfd_socket.is_none() && pid_file.is_none();
+    let mut process = spawn::spawn(&plan, &state, &below, init, signals, ahead)?;
     let begun = (|| {
         if let (Some(path), Some(master)) = (&console_socket, &process.terminal) {
             console::send(path, master.as_fd(), console::MASTER_NAME)?;
@@ -170,7 +174,7 @@ fn parse_user(text: &str) -> Result<(u32, Option<u32>)> {
 fn ids(pid: i32) -> Result<Ids> {
     let read = |file: &str| {
         let path = format!("/proc/{pid}/{file}");
-        std::fs::read_to_string(&path).with_context(|| path)
+        short_file::read(&path).with_context(|| path)
     };
     Ok(Ids {
         uid: parse_id_map(&read("uid_map")?)?,

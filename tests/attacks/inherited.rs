@@ -1,5 +1,5 @@
 //! Rows 2, 4, 7, 20: what comes along from the caller, and what stays behind of the container.
-use super::payloads;
+use super::payloads::{self, SECRET};
 use crate::support::{Lacks, Place, Stage, find_program, skip, wait_for};
 use serde_json::json;
 use std::fs;
@@ -83,8 +83,6 @@ fn row_2_a_container_that_waits_for_its_start_holds_nothing_of_the_host() {
     assert!(held.iter().all(|to| to.starts_with("socket:")), "{held:?}");
 }
 
-const SECRET: &str = "hunter2-the-secret";
-
 fn spills(pid: &str) -> Vec<String> {
     let files = ["environ", "cmdline"].map(|name| format!("/proc/{pid}/{name}"));
     let spilt = |file: &String| String::from_utf8_lossy(&fs::read(file).expect(file)).contains(SECRET);
@@ -122,6 +120,28 @@ fn row_4_the_callers_environment_and_arguments_are_not_to_be_read_in_pid_1() {
     let out = stage.call(&["exec", "c", "cat", "/proc/self/environ"]).env("TOKEN", SECRET).run().success();
     assert!(!out.stdout.contains(SECRET), "{}", out.stdout);
     stage.remove("c");
+}
+
+#[test]
+fn row_4_the_arguments_of_exec_are_not_to_be_read_while_it_joins() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    payloads::run(&bundle, "read_arguments");
+    let mut watcher = stage.call(&["run", "c"]).cwd(bundle.path()).spawn();
+    watcher.wait_stdout("watching\n");
+    let log = stage.dir().join(SECRET);
+    let log = log.to_str().expect("plain");
+    for _ in 0..50 {
+        stage.call(&["--log", log, "exec", "c", "true"]).run().success();
+    }
+    assert!(!watcher.stdout().contains("spilt"), "{}", watcher.stdout());
+    // What the program itself is given is seen.
+    wait_for("the control to be seen", || {
+        stage.rrunc(&["exec", "c", "true", SECRET]).success();
+        watcher.stdout().contains("spilt").then_some(())
+    });
+    stage.remove("c");
+    watcher.wait();
 }
 
 #[test]

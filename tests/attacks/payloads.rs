@@ -65,6 +65,34 @@ fn say(text: impl std::fmt::Display) {
     println!("payload: {text}");
 }
 
+/// What a test hides from the container.
+pub const SECRET: &str = "hunter2-the-secret";
+
+/// Reads the arguments of each process that comes after this one, from its first moment to its last, and says so when the
+/// secret is among them. Works until it is killed.
+#[test]
+#[ignore = "runs inside a container"]
+fn read_arguments() {
+    // The last that the container has given away, to a thread of ours as well (proc(5)).
+    let last = || {
+        let text = fs::read_to_string("/proc/loadavg").expect("/proc/loadavg");
+        text.split_whitespace().last().and_then(|pid| pid.parse::<u32>().ok()).expect("a pid")
+    };
+    let mut seen = last();
+    say("watching");
+    loop {
+        let newest = last();
+        for pid in seen + 1..=newest {
+            while let Ok(arguments) = fs::read(format!("/proc/{pid}/cmdline")) {
+                if arguments.windows(SECRET.len()).any(|part| part == SECRET.as_bytes()) {
+                    say("spilt");
+                }
+            }
+        }
+        seen = newest;
+    }
+}
+
 /// CVE-2019-5736: takes hold of every foreign program file that shows up as some /proc/PID/exe, and writes to it as soon as
 /// nobody runs it any more. Works until `/tmp/stop` or /stop shows up.
 #[test]

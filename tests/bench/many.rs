@@ -19,10 +19,17 @@ pub fn run(dir: &Path, _: usize) -> io::Result<()> {
     let cases: Vec<Case> = cases.into_iter().filter(|case| case.bundle == "plain" && case.name != "runc").collect();
     println!("medians of {REPEATED} in ms, and as multiples of the floor\n");
     println!("{:<28} {:>10} {:>8} {:>12} {:>8}", "", "50 at once", "x floor", "200 in a row", "x floor");
+    // In turns, so that noise hits all alike.
+    let mut figures = vec![(Vec::new(), Vec::new()); cases.len()];
+    for _ in 0..REPEATED {
+        for (case, (together, one_by_one)) in cases.iter().zip(&mut figures) {
+            together.push(at_once(case, 50)?);
+            one_by_one.push(in_a_row(case, 200)?);
+        }
+    }
     let mut floor = None;
-    for case in &cases {
-        let at_once = median_of(|| at_once(case, 50))?;
-        let in_a_row = median_of(|| in_a_row(case, 200))?;
+    for (case, (together, one_by_one)) in cases.iter().zip(figures) {
+        let (at_once, in_a_row) = (measure::median(together), measure::median(one_by_one));
         let (first, second) = *floor.get_or_insert((at_once, in_a_row));
         let name = case.name;
         let (x, y) = (at_once / first, in_a_row / second);
@@ -38,10 +45,6 @@ pub fn run(dir: &Path, _: usize) -> io::Result<()> {
         quietly(call(&place, &bundle, &["delete", "--force", &format!("c{number}")]))?;
     }
     result
-}
-
-fn median_of(mut figure: impl FnMut() -> io::Result<f64>) -> io::Result<f64> {
-    (0..REPEATED).map(|_| figure()).collect::<io::Result<Vec<f64>>>().map(measure::median)
 }
 
 fn at_once(case: &Case, count: usize) -> io::Result<f64> {
@@ -87,7 +90,7 @@ fn beside(floor: &Case, place: &Place, bundle: &Path, running: &mut usize) -> io
             quietly(call(place, bundle, &["run", "-d", "--no-new-keyring", &format!("c{running}")]))?;
             *running += 1;
         }
-        // In turns, so that noise hits both alike; the floor tells what of it is the kernel's.
+        // In turns, too; the floor tells what of it is the kernel's.
         let (mut creates, mut floors) = (Vec::new(), Vec::new());
         for round in 0..4 * REPEATED {
             creates.push(measure::timed(call(place, bundle, &["create", "--no-new-keyring", "new"]))?.0);
@@ -96,12 +99,14 @@ fn beside(floor: &Case, place: &Place, bundle: &Path, running: &mut usize) -> io
         }
         let (create, own) = (measure::median(creates), measure::median(floors));
         let (first, first_own) = *none.get_or_insert((create, own));
-        let list = median_of(|| measure::timed(call(place, bundle, &["list"])).map(|(milliseconds, _)| milliseconds))?;
-        let spawn = median_of(|| {
+        let (mut lists, mut spawned) = (Vec::new(), Vec::new());
+        for _ in 0..REPEATED {
+            lists.push(measure::timed(call(place, bundle, &["list"]))?.0);
             let mut spawn = Command::new(&place.busybox);
             spawn.arg("true");
-            measure::timed(spawn).map(|(milliseconds, _)| milliseconds)
-        })?;
+            spawned.push(measure::timed(spawn)?.0);
+        }
+        let (list, spawn) = (measure::median(lists), measure::median(spawned));
         let (more, floor_more, spawns) = (create / first, own / first_own, list / spawn);
         println!("{count:<10} {create:>12.2} {more:>8.2} {own:>12.2} {floor_more:>8.2} {list:>12.2} {spawns:>8.1}");
     }

@@ -37,6 +37,20 @@ fn own_failures_are_255() {
 }
 
 #[test]
+fn outside_it_is_seen_as_it_was_called() {
+    let (stage, _bundle) = running();
+    let mut exec = stage.call(&["exec", "c", "sh", "-c", "echo here; cat"]).env("TOKEN", "seen").stdin_pipe().spawn();
+    exec.wait_stdout("here\n");
+    let own = |file: &str| fs::read(format!("/proc/{}/{file}", exec.pid())).expect(file);
+    let (arguments, environment) = (own("cmdline"), own("environ"));
+    assert!(arguments.ends_with(b"\0exec\0c\0sh\0-c\0echo here; cat\0"), "{}", String::from_utf8_lossy(&arguments));
+    assert!(environment.windows(11).any(|part| part == b"TOKEN=seen\0"), "{}", String::from_utf8_lossy(&environment));
+    drop(exec.child.stdin.take());
+    exec.wait().success();
+    stage.remove("c");
+}
+
+#[test]
 fn shares_every_namespace_and_the_root_of_the_container() {
     let (stage, bundle) = running();
     fs::write(bundle.rootfs().join("mark"), "inside").expect("write");

@@ -51,3 +51,15 @@ fn no_annotations_no_key() {
     assert!(stage.state("c").get("annotations").is_none());
     stage.remove("c");
 }
+
+#[test]
+fn a_program_with_our_name_is_running() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.script("echo -n 'rrunc:[init]' >/proc/self/comm; echo named; read line");
+    let mut run = stage.call(&["run", "c"]).cwd(bundle.path()).stdin_pipe().spawn();
+    run.wait_stdout("named\n");
+    assert_eq!(stage.status("c"), "running");
+    stage.remove("c");
+    run.wait();
+}

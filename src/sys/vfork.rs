@@ -1,0 +1,187 @@
+//! A child on our memory: clone3(2) with CLONE_VM and CLONE_VFORK. Nothing is copied for it, and nothing freed when it ends;
+//! until then the caller sleeps. For what has to be done by another process, and is soon done.
+//!
+//! The child has a stack of its own: on ours it would overwrite what we come back to.
+use super::clone::{CLONE_INTO_CGROUP, CloneArgs};
+use nix::errno::Errno;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+use std::ffi::c_void;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// As much as is reserved; what is not touched is never there.
+const STACK: usize = 1 << 20;
+
+struct Task<F, T> {
+    act: Option<F>,
+    result: Option<T>,
+}
+
+/// Calls `act` in a child, born in the cgroup whose directory is given, and returns what it returned; `None` when the child
+/// ended otherwise. All that it does to memory is done to ours; its descriptors, its working directory and whatever else a
+/// process has are its own.
+///
+/// `act` may fork in turn: of two that return from a fork, the new one must never return from `act`.
+///
+/// # Errors
+/// Those of clone3(2); ENOSYS on a processor for which this is not written.
+pub fn vfork<T>(cgroup: Option<BorrowedFd>, act: impl FnOnce() -> T) -> nix::Result<Option<T>> {
+    let mut task = Task { act: Some(act), result: None };
+    let stack = Stack::new()?;
+    let args = CloneArgs {
+        flags: (libc::CLONE_VM | libc::CLONE_VFORK) as u64 | cgroup.map_or(0, |_| CLONE_INTO_CGROUP),
+        // No signal: nobody is told of it but us, who wait.
+        exit_signal: 0,
+        stack: stack.0 as u64,
+        stack_size: STACK as u64,
+        cgroup: cgroup.map_or(0, |dir| dir.as_raw_fd() as u64),
+        ..CloneArgs::default()
+    };
+    // SAFETY: `args` and `task` outlive the child, since CLONE_VFORK keeps us here until it has ended: it executes nothing.
+    // Nobody else uses `stack`. `begin` does not return.
+    let pid = unsafe { clone3(&args, begin_of(&task), (&raw mut task).cast()) };
+    let pid = match pid {
+        ..0 => return Err(Errno::from_raw(-pid as i32)),
+        pid => Pid::from_raw(pid as i32),
+    };
+    // `__WALL`: one that sends no signal is not waited for without.
+    while waitpid(pid, Some(WaitPidFlag::__WALL)) == Err(Errno::EINTR) {}
+    Ok(task.result)
+}
+
+type Begin = unsafe extern "C" fn(*mut c_void) -> !;
+
+fn begin_of<F: FnOnce() -> T, T>(_: &Task<F, T>) -> Begin {
+    begin::<F, T>
+}
+
+/// First function of the child.
+///
+/// # Safety
+/// `task` points to a `Task<F, T>` that nobody else uses as long as the child lives.
+unsafe extern "C" fn begin<F: FnOnce() -> T, T>(task: *mut c_void) -> ! {
+    // SAFETY: by this function's contract.
+    let task = unsafe { &mut *task.cast::<Task<F, T>>() };
+    task.result = task.act.take().map(|act| act());
+    super::process::exit_now(0)
+}
+
+/// clone3(2) whose child begins with `begin(task)` on the stack of `args`. The child's pid, or an error number below 0.
+///
+/// # Safety
+/// `args` has a stack whose ends are multiples of 16, and both it and `task` are the child's as long as it lives.
+#[cfg(target_arch = "x86_64")]
+unsafe fn clone3(args: &CloneArgs, begin: Begin, task: *mut c_void) -> isize {
+    let mut pid = libc::SYS_clone3 as isize;
+    // SAFETY: in the parent this is a system call, which leaves all but rax, rcx and r11 as they are. The child comes out of it
+    // on its own stack and never goes beyond the call.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            // The end of the chain of frames.
+            "xor ebp, ebp",
+            "mov rdi, r8",
+            "call r9",
+            "ud2",
+            "2:",
+            inlateout("rax") pid,
+            in("rdi") args,
+            in("rsi") size_of::<CloneArgs>(),
+            in("r8") task,
+            in("r9") begin,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    pid
+}
+
+/// The same.
+///
+/// # Safety
+/// As above.
+#[cfg(target_arch = "aarch64")]
+unsafe fn clone3(args: &CloneArgs, begin: Begin, task: *mut c_void) -> isize {
+    let pid: isize;
+    // SAFETY: in the parent this is a system call, which leaves all but x0 as it is. The child comes out of it on its own stack
+    // and never goes beyond the call.
+    unsafe {
+        std::arch::asm!(
+            "svc 0",
+            "cbnz x0, 2f",
+            "mov x29, xzr",
+            "mov x0, x4",
+            "blr x5",
+            "brk 1",
+            "2:",
+            inlateout("x0") args => pid,
+            in("x1") size_of::<CloneArgs>(),
+            in("x8") libc::SYS_clone3,
+            in("x4") task,
+            in("x5") begin,
+            options(nostack),
+        );
+    }
+    pid
+}
+
+/// Not written for this processor.
+///
+/// # Safety
+/// It does nothing.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+unsafe fn clone3(_: &CloneArgs, _: Begin, _: *mut c_void) -> isize {
+    -(libc::ENOSYS as isize)
+}
+
+/// Memory for a stack.
+struct Stack(*mut c_void);
+
+impl Stack {
+    fn new() -> nix::Result<Stack> {
+        let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let flags = flags | libc::MAP_STACK | libc::MAP_NORESERVE;
+        // SAFETY: a new mapping, wherever there is room.
+        match unsafe { libc::mmap(std::ptr::null_mut(), STACK, protection, flags, -1, 0) } {
+            libc::MAP_FAILED => Err(Errno::last()),
+            start => Ok(Stack(start)),
+        }
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: it is ours, and who was on it has ended.
+        unsafe { libc::munmap(self.0, STACK) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::unistd::{chdir, getpid, getppid};
+    use std::path::Path;
+
+    #[test]
+    fn the_child_writes_to_our_memory_and_keeps_the_rest_to_itself() {
+        let before = std::env::current_dir().unwrap();
+        let mut list = vec![1];
+        let us = getpid();
+        let said = vfork(None, || {
+            list.extend(0..5000);
+            chdir(Path::new("/")).unwrap();
+            (getpid() != us, getppid() == us)
+        });
+        assert_eq!(said, Ok(Some((true, true))));
+        assert_eq!(list.len(), 5001);
+        assert_eq!(std::env::current_dir().unwrap(), before);
+    }
+
+    #[test]
+    fn one_that_ends_otherwise_returns_nothing() {
+        assert_eq!(vfork(None, || super::super::process::exit_now(3)), Ok(None::<()>));
+    }
+}
