@@ -24,7 +24,7 @@ const CLONES: usize = 1;
 /// rrunc itself and the program.
 const EXECS: usize = 2;
 /// Instructions outside the kernel of `rrunc state` of a created container.
-const INSTRUCTIONS_OF_STATE: u64 = 180_000;
+const INSTRUCTIONS_OF_STATE: u64 = 190_000;
 /// Instructions of the default profile for x86_64, x86 and x32.
 const INSTRUCTIONS_OF_FILTER: usize = 274;
 /// Bytes of the stripped binary.
@@ -104,9 +104,8 @@ fn state_takes_few_instructions() {
     let bundle = stage.bundle();
     stage.call_program(&release, &["create", "c"]).cwd(bundle.path()).run().success();
     let options = ["--tool=callgrind", "--callgrind-out-file=/dev/null"];
-    let out = traced(&stage, &valgrind, &options, &release, &["state", "c"]).run();
-    // Valgrind 3.19 has no pidfd_open(2), with which `state` begins to look at the process: then it is counted up to there.
-    assert!(out.code == 0 || out.stderr.contains("open a pidfd of process"), "{}", out.stderr);
+    // Valgrind 3.19 has no openat2(2): `state` goes the longer way then.
+    let out = traced(&stage, &valgrind, &options, &release, &["state", "c"]).run().success();
     stage.call_program(&release, &["delete", "c"]).run().success();
     let line = out.stderr.lines().find_map(|line| line.split_once("Collected :")).expect("callgrind's figure");
     let instructions: u64 = line.1.trim().parse().expect("a number");

@@ -42,7 +42,11 @@ impl Container {
     /// # Errors
     /// `container does not exist` when there is none (half made, or not yet written).
     pub fn load(&self) -> Result<State> {
-        parse(&self.path, directory::read(self.dir.as_fd(), STATE))
+        match directory::read(self.dir.as_fd(), STATE) {
+            Ok(bytes) => parse(&self.path, &bytes),
+            Err(Errno::ENOENT) => bail!(MISSING),
+            Err(e) => Err(e).with_context(|| format!("read {}", self.path.join(STATE).display())),
+        }
     }
 
     /// Replaces state.json.
@@ -143,14 +147,9 @@ impl Container {
     }
 }
 
-/// The record in what was read of the state.json in directory `dir`.
-pub(super) fn parse(dir: &Path, read: nix::Result<Vec<u8>>) -> Result<State> {
-    let context = || format!("read {}", dir.join(STATE).display());
-    match read {
-        Err(Errno::ENOENT) => bail!(MISSING),
-        Err(e) => Err(e).with_context(context),
-        Ok(bytes) => record::parse(&bytes).with_context(context),
-    }
+/// The record in `bytes`, the state.json of directory `dir`.
+pub(super) fn parse(dir: &Path, bytes: &[u8]) -> Result<State> {
+    record::parse(bytes).with_context(|| format!("read {}", dir.join(STATE).display()))
 }
 
 /// What the container is doing, as far as its process and its cgroup tell; `None` when that is for its directory to say.

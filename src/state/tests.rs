@@ -146,7 +146,7 @@ fn a_link_or_a_directory_open_to_others_is_refused() {
     let root = Root::open(Some(&place.0.join("real"))).unwrap();
     symlink("..", place.0.join("real/web")).unwrap();
     assert!(message(root.lock("web")).contains("open state directory web"));
-    assert!(is(&root.look("web").unwrap_err(), Errno::ELOOP));
+    assert!(message(root.look("web")).contains("open state directory web"));
     assert!(root.list().unwrap().is_empty());
     assert_eq!(message(Root::open(Some(Path::new("/")))), "Option --root argument should not be set to /");
 }
