@@ -148,7 +148,7 @@ impl Root {
         };
         let status = match container::seen_from_outside(&state)? {
             Some(status) => status,
-            None => self.find(id)?.status(&state)?,
+            None => self.find(id)?.seen_from_inside(&state)?,
         };
         Ok((state, status))
     }
@@ -192,6 +192,11 @@ impl Root {
         };
         with_hint(anyhow!(MISSING), hint)
     }
+}
+
+/// Whether `error` says that there is no such container, or none with a record.
+pub fn is_missing(error: &anyhow::Error) -> bool {
+    error.to_string() == MISSING
 }
 
 fn is(error: &anyhow::Error, errno: Errno) -> bool {

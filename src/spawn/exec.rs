@@ -10,7 +10,7 @@ use crate::plan::exec::Plan;
 use crate::plan::namespaces::KINDS;
 use crate::state::{State, Status};
 use crate::sys::clone::{Cloned, clone_into};
-use crate::sys::{exe, pidfd, prctl, signal::Saved, vfork::vfork};
+use crate::sys::{exe, pidfd, prctl, signal::Saved, vfork};
 use crate::systemd;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
@@ -47,7 +47,7 @@ fn differing_namespaces(pid: i32) -> Result<i32> {
 /// What joined, or is about to.
 enum Born {
     /// The process itself, from an intermediate one that has ended. `None`: that has reported why not.
-    Inside(Option<Pid>),
+    Inside(Option<(Pid, OwnedFd)>),
     /// A process that joins, and may fork once more; whether it has to be moved into the container's cgroup first.
     Beside(Pid, OwnedFd, bool),
 }
@@ -76,9 +76,7 @@ pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: S
         ours.go().ok();
     }
     let (pid, child) = match born {
-        Born::Inside(Some(pid)) => {
-            (pid.as_raw(), pidfd::open(pid).with_context(|| format!("open a pidfd of process {pid}"))?)
-        }
+        Born::Inside(Some((pid, child))) => (pid.as_raw(), child),
         Born::Inside(None) => return Err(failure(&mut ours)),
         Born::Beside(pid, child, needs_cgroup) => {
             if needs_cgroup {
@@ -107,21 +105,25 @@ pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: S
 /// Whether the process that joins and forks may do it on our memory. Not if its binary is exchanged, which would be ours as
 /// well; and the kernel lets nobody enter a time namespace who shares his memory.
 fn may_share_memory(plan: &Plan, namespaces: i32) -> bool {
-    !plan.replace_exe && namespaces & libc::CLONE_NEWPID != 0 && namespaces & libc::CLONE_NEWTIME == 0
+    vfork::AVAILABLE
+        && !plan.replace_exe
+        && namespaces & libc::CLONE_NEWPID != 0
+        && namespaces & libc::CLONE_NEWTIME == 0
 }
 
 /// Whatever the process does to memory it does to ours, so what is not to last is undone here.
-fn join_on_our_memory(join: &Join, cgroup: Option<BorrowedFd>) -> nix::Result<Option<Pid>> {
+fn join_on_our_memory(join: &Join, cgroup: Option<BorrowedFd>) -> nix::Result<Option<(Pid, OwnedFd)>> {
     let dumpable = prctl::dumpable()?;
     let wire = Arc::clone(&join.wire);
     let sink = Box::new(move |level, text: &str| {
         wire.log(level, text).ok();
     });
     let pid = crate::log::redirected(sink, || {
-        exe::without_arguments(TITLE, || vfork(cgroup, || run_on_parents_memory(join)))
+        exe::without_arguments(TITLE, || vfork::vfork(cgroup, || run_on_parents_memory(join)))
     });
     prctl::set_dumpable(dumpable)?;
-    pid.map(Option::flatten)
+    // Our child, so that nobody else can be the one of that number.
+    pid?.flatten().map(|pid| Ok((pid, pidfd::open(pid)?))).transpose()
 }
 
 /// In the container's cgroup, if it has one and we may enter it from where we are. From outside of the tree of the

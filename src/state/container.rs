@@ -72,14 +72,19 @@ impl Container {
 
     /// What the container is doing now.
     pub fn status(&self, state: &State) -> Result<Status> {
-        Ok(match seen_from_outside(state)? {
-            Some(status) => status,
-            None if self.is_being_made()? => Status::Creating,
-            None if state.pid == 0 => Status::Stopped,
-            None if gate::probe(self.dir.as_fd())? => Status::Created,
-            // A program that gives itself our name.
-            None => Status::Running,
-        })
+        seen_from_outside(state)?.map_or_else(|| self.seen_from_inside(state), Ok)
+    }
+
+    /// The same where `seen_from_outside` does not tell.
+    pub(super) fn seen_from_inside(&self, state: &State) -> Result<Status> {
+        if self.is_being_made()? {
+            return Ok(Status::Creating);
+        }
+        if state.pid == 0 {
+            return Ok(Status::Stopped);
+        }
+        // Else it is a program that gives itself our name.
+        Ok(if gate::probe(self.dir.as_fd())? { Status::Created } else { Status::Running })
     }
 
     /// Whether somebody else holds the lock, and with it the container before its program runs.

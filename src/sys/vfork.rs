@@ -9,6 +9,9 @@ use nix::unistd::Pid;
 use std::ffi::c_void;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+/// Whether it is written for this processor.
+pub const AVAILABLE: bool = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+
 /// As much as is reserved; what is not touched is never there.
 const STACK: usize = 1 << 20;
 
@@ -24,7 +27,7 @@ struct Task<F, T> {
 /// `act` may fork in turn: of two that return from a fork, the new one must never return from `act`.
 ///
 /// # Errors
-/// Those of clone3(2); ENOSYS on a processor for which this is not written.
+/// Those of clone3(2); ENOSYS where it is not `AVAILABLE`.
 pub fn vfork<T>(cgroup: Option<BorrowedFd>, act: impl FnOnce() -> T) -> nix::Result<Option<T>> {
     let mut task = Task { act: Some(act), result: None };
     let stack = Stack::new()?;
@@ -99,10 +102,10 @@ unsafe fn clone3(args: &CloneArgs, begin: Begin, task: *mut c_void) -> isize {
     pid
 }
 
-/// The same.
+/// clone3(2), as on x86_64.
 ///
 /// # Safety
-/// As above.
+/// As there.
 #[cfg(target_arch = "aarch64")]
 unsafe fn clone3(args: &CloneArgs, begin: Begin, task: *mut c_void) -> isize {
     let pid: isize;
@@ -128,7 +131,7 @@ unsafe fn clone3(args: &CloneArgs, begin: Begin, task: *mut c_void) -> isize {
     pid
 }
 
-/// Not written for this processor.
+/// For want of one: see `AVAILABLE`.
 ///
 /// # Safety
 /// It does nothing.

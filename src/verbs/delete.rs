@@ -5,7 +5,7 @@ use crate::cli::{DeleteArgs, Global};
 use crate::error::{WithHint, one_line};
 use crate::hooks::{self, Inherit};
 use crate::state::members::Bond;
-use crate::state::{Container, MISSING, Root, State, Status, process};
+use crate::state::{Container, Root, State, Status, is_missing, process};
 use anyhow::{Context, Result, anyhow};
 use oci_spec::runtime::Hooks;
 
@@ -67,10 +67,6 @@ pub fn force(root: &Root, id: &str) -> Result<()> {
             container.destroy()
         }
     }
-}
-
-fn is_missing(error: &anyhow::Error) -> bool {
-    error.to_string() == MISSING
 }
 
 /// Ends every process of the container: with its pid namespace where it has one, else one by one as long as the first

@@ -3,7 +3,7 @@ use super::Outcome;
 use super::state::Summary;
 use crate::cli::{Global, ListArgs};
 use crate::error::WithHint;
-use crate::state::{MISSING, Root};
+use crate::state::{Root, is_missing};
 use anyhow::{Context, Result, anyhow};
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ fn summaries(root: &Root) -> Result<Vec<Summary>> {
                 all.push(Summary::new(state, status, owner));
             }
             // Half made or half removed, so that it has no state to show; or removed since the directory was read.
-            Err(e) if e.to_string() == MISSING => {}
+            Err(e) if is_missing(&e) => {}
             Err(e) => log::error!("load container {id}: {}", crate::error::one_line(&e)),
         }
     }

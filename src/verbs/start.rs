@@ -21,16 +21,18 @@ pub fn run(global: &Global, args: &IdArgs) -> Result<Outcome> {
     let root = Root::open(global.root.as_deref())?;
     let mut container = root.lock(&args.id)?;
     let state = container.load()?;
-    // At once: init wakes up while we look at the rest.
+    // Asked first: one that is frozen answers no knock and keeps each, until the next has to wait.
+    if !state.has_process || state.cgroup.as_deref().is_some_and(process::is_frozen) {
+        match container.status(&state)? {
+            // It goes on by now.
+            Status::Created if state.has_process => {}
+            status => return Err(refused(status, &args.id)),
+        }
+    }
+    // Now: init wakes up while we look at the rest.
     let Some(knock) = gate::knock(container.dir.as_fd())? else {
         return Err(refused(container.status(&state)?, &args.id));
     };
-    if state.cgroup.as_deref().is_some_and(process::is_frozen) {
-        return Err(refused(Status::Paused, &args.id));
-    }
-    if !state.has_process {
-        return Err(refused(Status::Created, &args.id));
-    }
     // Whom we have knocked at has not ended, so that the pid is his. If he ends now `open` notices.
     let init = match pidfd::open(Pid::from_raw(state.pid)) {
         Err(Errno::ESRCH) => return Err(refused(Status::Stopped, &args.id)),

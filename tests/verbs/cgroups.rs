@@ -208,6 +208,26 @@ fn a_paused_container_stands_still_until_it_is_resumed() {
 }
 
 #[test]
+fn a_paused_container_refuses_every_start_until_it_is_resumed() {
+    if delegated().is_none() {
+        return;
+    }
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.args(&["sleep", "3600"]);
+    stage.in_bundle(&bundle, &["create", "c"]).success();
+    stage.rrunc(&["pause", "c"]).success();
+    // More than the gate has room for.
+    for _ in 0..70 {
+        stage.rrunc(&["start", "c"]).fails(1, &["cannot start a container in the paused state"]);
+    }
+    stage.rrunc(&["resume", "c"]).success();
+    stage.rrunc(&["start", "c"]).success();
+    assert_eq!(stage.status("c"), "running");
+    stage.remove("c");
+}
+
+#[test]
 fn a_named_cgroup_is_used_where_it_is_delegated_and_empty() {
     let Some(directory) = delegated() else { return };
     let stage = Stage::new();
