@@ -22,6 +22,10 @@ fn main() {
         // 2 KiB rather than 140 to be read before main.
         println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }
+    if set_to("CARGO_CFG_TARGET_ARCH", "x86_64") {
+        // See `sys/entry.rs`.
+        println!("cargo::rustc-link-arg-bins=-Wl,-e,rrunc_entry");
+    }
     if set_to("PROFILE", "release") {
         // Functions of a start side by side.
         let directory = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");

@@ -31,6 +31,12 @@ const CONFIG: &str = "config.json";
 /// The name that a container's first process has in /proc/PID/comm until its program runs.
 pub const INIT_NAME: &CStr = c"rrunc:[init]";
 
+/// Whether `path`, which may be a link, leads to `/`.
+fn is_file_system_root(path: &Path) -> bool {
+    let place = |path: &Path| nix::sys::stat::stat(path).map(|stat| (stat.st_dev, stat.st_ino));
+    place(path).is_ok_and(|there| place(Path::new("/")) == Ok(there))
+}
+
 /// The directory that holds all containers of this user.
 #[derive(Debug)]
 pub struct Root {
@@ -51,7 +57,7 @@ impl Root {
         let (path, explicit) = match flag {
             Some(path) => {
                 let path = std::path::absolute(path).with_context(|| format!("--root {}", path.display()))?;
-                if std::fs::canonicalize(&path).is_ok_and(|real| real == Path::new("/")) {
+                if is_file_system_root(&path) {
                     bail!("Option --root argument should not be set to /");
                 }
                 (path, true)
