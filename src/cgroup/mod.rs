@@ -12,7 +12,7 @@ use crate::state::State;
 use crate::systemd;
 use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::Mode;
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -49,7 +49,7 @@ pub fn claim(dir: &Path) -> Result<Flock<File>> {
 /// A descriptor of the directory, for CLONE_INTO_CGROUP.
 pub fn open(dir: &Path) -> Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    nix::fcntl::open(dir, flags, Mode::empty()).with_context(|| format!("open the cgroup {}", dir.display()))
+    openat(AT_FDCWD, dir, flags, Mode::empty()).with_context(|| format!("open the cgroup {}", dir.display()))
 }
 
 /// The directory of the cgroup that `process` is in, a pid or `self`.

@@ -14,11 +14,12 @@ use super::stdio::take_terminal;
 use super::{Step, give_up, log_to};
 use crate::console;
 use crate::plan::exec::Plan;
+use crate::plan::labels::Labels;
 use crate::spawn::failure::Failure;
 use crate::spawn::not_forked;
 use crate::spawn::wire::Wire;
 use crate::sys::clone::{Cloned, clone};
-use crate::sys::{descriptor, exe, prctl, process, sched, signal::Saved};
+use crate::sys::{descriptor, exe, prctl, process, sched, signal::Saved, vfork::Vforked};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlink};
@@ -45,6 +46,8 @@ pub struct Join<'a> {
     pub namespaces: i32,
     /// The caller's signal mask, for the program.
     pub signals: Saved,
+    /// The parent does nothing more before the program runs, so that nobody waits for it.
+    pub ahead: bool,
 }
 
 /// What the arguments are overwritten with.
@@ -58,7 +61,11 @@ pub fn run(join: &Join, needs_cgroup: bool) -> ! {
     let step = Step::new();
     step.begin("cgroup");
     let moved = if needs_cgroup { join.wire.need_cgroup() } else { Ok(()) };
-    match moved.and_then(|()| enter(join, &step)) {
+    let entered = moved.and_then(|()| enter(join, &step)).and_then(|()| {
+        // A pid namespace is joined for children only.
+        if join.namespaces & libc::CLONE_NEWPID == 0 { Ok(Cloned::Child) } else { fork_inside(&step) }
+    });
+    match entered {
         Ok(Cloned::Child) => become_program(join, &step),
         Ok(Cloned::Parent(pid, child)) => {
             let told = join.wire.process(pid.as_raw(), child.as_fd());
@@ -70,17 +77,28 @@ pub fn run(join: &Join, needs_cgroup: bool) -> ! {
 
 /// The same in a process on its parent's memory, which logs to the wire and has forgotten its arguments: the pid of what it
 /// has forked to become the program. `None` when it has reported why not.
-pub fn run_on_parents_memory(join: &Join) -> Option<Pid> {
+///
+/// What is forked is on that memory, too, if it has nothing to wait for.
+pub fn run_on_parents_memory(join: &Join, vforked: &Vforked) -> Option<Pid> {
     let step = Step::new();
-    match enter(join, &step) {
-        Ok(Cloned::Child) => become_program(join, &step),
-        Ok(Cloned::Parent(pid, _)) => Some(pid),
-        Err(error) => {
-            // A parent that is gone hears nothing.
-            join.wire.failed(&Failure::new(step.0.get(), &error)).ok();
-            None
+    let forked = enter(join, &step).and_then(|()| {
+        if join.ahead {
+            step.begin("pid namespace");
+            return vforked.sibling(|| become_program(join, &step)).map_err(not_forked);
         }
-    }
+        match fork_inside(&step)? {
+            Cloned::Child => become_program(join, &step),
+            Cloned::Parent(pid, _) => Ok(pid),
+        }
+    });
+    // A parent that is gone hears nothing.
+    forked.map_err(|error| join.wire.failed(&Failure::new(step.0.get(), &error)).ok()).ok()
+}
+
+/// A process of the pid namespace that this one has joined for its children. It is our parent's child, who waits for it.
+fn fork_inside(step: &Step) -> Result<Cloned> {
+    step.begin("pid namespace");
+    clone(CloneFlags::CLONE_PARENT).map_err(not_forked)
 }
 
 fn become_program(join: &Join, step: &Step) -> ! {
@@ -89,32 +107,34 @@ fn become_program(join: &Join, step: &Step) -> ! {
     process::exit_now(if told.is_ok() { NOT_EXECUTED } else { 1 })
 }
 
-/// Joins the namespaces and, in a fork where there is one to join, becomes a process of the container's pid namespace.
-fn enter(join: &Join, step: &Step) -> Result<Cloned> {
+/// Joins the namespaces.
+fn enter(join: &Join, step: &Step) -> Result<()> {
     let Join { plan, wire, init, namespaces, .. } = join;
     step.begin("descriptors");
     descriptor::close_except(3 + plan.passed_fds as RawFd, &[wire.raw(), init.as_raw_fd()])?;
 
     prctl::set_name(c"rrunc:[exec]")?;
 
-    let proc = Procfs::open()?;
-
-    step.begin("oom score");
-    if let Some(score) = plan.process.oom_score_adj {
-        proc.write("self/oom_score_adj", &score.to_string())?;
+    let process = &plan.process;
+    if process.oom_score_adj.is_some() || process.labels != Labels::default() {
+        // No descriptor of the host goes into the container: it is closed here.
+        let proc = Procfs::open()?;
+        step.begin("oom score");
+        if let Some(score) = process.oom_score_adj {
+            proc.write("self/oom_score_adj", &score.to_string())?;
+        }
+        step.begin("labels");
+        labels::at_execve(&process.labels, &proc)?;
     }
-
-    step.begin("labels");
-    labels::at_execve(&plan.process.labels, &proc)?;
-    // No descriptor of the host goes into the container.
-    drop(proc);
 
     step.begin("processors");
     if let Some(set) = &plan.initial_affinity {
         set_affinity("initial", set)?;
     }
     // In runc's words, which its test suite looks for.
-    if let Ok(processors) = sched::getaffinity() {
+    if log::log_enabled!(log::Level::Debug)
+        && let Ok(processors) = sched::getaffinity()
+    {
         log::debug!("nsexec: affinity: 0x{processors:x}");
     }
 
@@ -141,13 +161,11 @@ fn enter(join: &Join, step: &Step) -> Result<Cloned> {
             part_from_binary(None)?;
         }
     }
-
-    step.begin("pid namespace");
-    if namespaces & libc::CLONE_NEWPID == 0 {
-        return Ok(Cloned::Child);
+    if namespaces & user != 0 {
+        // What one has in a new user namespace may count as a gain of rights, which falls back to fs.suid_dumpable.
+        prctl::set_dumpable(false)?;
     }
-    // A pid namespace is joined for children only; this one is our parent's child, who waits for it.
-    clone(CloneFlags::CLONE_PARENT).map_err(not_forked)
+    Ok(())
 }
 
 fn join_namespaces(init: &OwnedFd, namespaces: i32) -> Result<()> {
@@ -163,12 +181,13 @@ fn join_namespaces(init: &OwnedFd, namespaces: i32) -> Result<()> {
 fn set_up_and_execute(join: &Join, step: &Step) -> Result<Infallible> {
     let Join { plan, wire, namespaces, signals, .. } = join;
     let own_ids = namespaces & libc::CLONE_NEWUSER != 0;
+    let only_id = own_ids && plan.only_id && !process::is_set_id();
 
     step.begin("session");
     setsid()?;
 
     step.begin("ids");
-    if own_ids {
+    if own_ids && !only_id {
         become_root()?;
     }
 
@@ -186,8 +205,12 @@ fn set_up_and_execute(join: &Join, step: &Step) -> Result<Infallible> {
     }
 
     step.begin("process");
-    let ready = become_process(&plan.process, Rights { own_ids, only_id: false, dumpable: false }, &Host::Exec(wire))?;
-    wire.ready()?;
+    let ready = become_process(&plan.process, Rights { own_ids, only_id, dumpable: false }, &Host::Exec(wire))?;
+    if join.ahead {
+        wire.ready_ahead()?
+    } else {
+        wire.ready()?
+    }
 
     step.begin("landlock");
     if let Some(landlock) = &plan.landlock {

@@ -12,17 +12,22 @@ use std::os::fd::{AsRawFd, RawFd};
 /// Puts this process under `plan`. The descriptors below `streams` are the program's.
 pub fn confine(plan: &Landlock, streams: RawFd) -> Result<()> {
     let ruleset = Ruleset::new(plan.handled, plan.scoped).context("make a Landlock ruleset")?;
+    let mut left_out = Vec::new();
     for path in &plan.writable {
         let place = match openat(AT_FDCWD, path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
             Ok(place) => place,
             // What a later mount has covered, or this user cannot get at, is not for the program either.
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES | Errno::ELOOP) => {
-                log::debug!("landlock: {} is not there for the program, nor to be written", path.display());
+                left_out.push(path.display().to_string());
                 continue;
             }
             Err(e) => return Err(e).with_context(|| path.display().to_string()),
         };
         ruleset.keep(place.as_raw_fd()).with_context(|| format!("keep {} writable", path.display()))?;
+    }
+    if !left_out.is_empty() {
+        // One line, however many there are: who reads them may be asleep until the program runs (`spawn::exec`).
+        log::debug!("landlock: not there for the program, nor to be written: {}", left_out.join(", "));
     }
     if plan.handled != 0 {
         keep_streams(&ruleset, streams)?;

@@ -2,6 +2,7 @@
 //! configuration and what the command line changes of it; or from a whole process document.
 use super::ids::View;
 use super::landlock::{self, Landlock};
+use super::namespaces::{Kind, made};
 use super::{Findings, Process, process, scheduling};
 use crate::bundle::{self, Bundle};
 use crate::cpulist::Set;
@@ -53,6 +54,15 @@ pub struct Ids {
     pub setgroups: bool,
 }
 
+impl Ids {
+    /// Whether `uid` and `gid` of the host are all that there is.
+    fn are_only(&self, uid: u32, gid: u32) -> bool {
+        [(&self.uid, uid), (&self.gid, gid)]
+            .iter()
+            .all(|(map, id)| matches!(map.as_slice(), [one] if one.size == 1 && one.outside == *id))
+    }
+}
+
 /// A process to be added, and what should be logged of it.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -64,6 +74,10 @@ pub struct Plan {
     pub landlock: Option<Landlock>,
     /// A session keyring of this name is joined.
     pub keyring: Option<String>,
+    /// Types of namespaces that were made for the container.
+    pub made: Vec<Kind>,
+    /// There is one id of each kind in the container, the caller's own.
+    pub only_id: bool,
     /// Our binary is writable by an id of the container.
     pub replace_exe: bool,
     /// How many descriptors from 3 on are passed.
@@ -102,6 +116,8 @@ pub fn plan(container: &Bundle, request: &Request, ids: &Ids, host: &Host) -> Re
         initial_affinity,
         landlock,
         keyring: request.keyring.clone(),
+        made: made(&container.spec).collect(),
+        only_id: ids.are_only(host.uid, host.gid),
         replace_exe: view.may_write(&host.exe),
         passed_fds: request.passed_fds,
         warnings: findings.warnings,

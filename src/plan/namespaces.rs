@@ -91,6 +91,12 @@ impl Kind {
     }
 }
 
+/// Types that are made for a container of `spec`, so that nobody outside of it is in them.
+pub fn made(spec: &Spec) -> impl Iterator<Item = Kind> {
+    let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_deref()).unwrap_or_default();
+    listed.iter().filter(|one| one.path().is_none()).map(|one| Kind::of(one.typ()))
+}
+
 /// Offset of a clock in a new time namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClockOffset {

@@ -4,40 +4,46 @@ use super::listener::{self, Agent};
 use super::wire::{self, Report, Wire};
 use super::{KILLED, Spawned, kill, not_forked};
 use crate::cgroup::{self, place::SCOPE};
-use crate::error::{WithHint, errno_of};
+use crate::error::{WithHint, errno_of, with_hint};
 use crate::init::exec::{Join, TITLE, run, run_on_parents_memory};
 use crate::plan::exec::Plan;
-use crate::plan::namespaces::KINDS;
+use crate::plan::namespaces::{KINDS, Kind};
 use crate::state::{State, Status};
 use crate::sys::clone::{Cloned, clone_into};
 use crate::sys::{exe, pidfd, prctl, signal::Saved, vfork};
 use crate::systemd;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
+use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
 use nix::sched::CloneFlags;
-use nix::sys::stat::{Mode, fstatat};
+use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
-/// CLONE_NEW* flags of the namespaces in which process `pid` differs from us.
-fn differing_namespaces(pid: i32) -> Result<i32> {
+/// CLONE_NEW* flags of the namespaces in which process `pid` differs from us. Those that were `made` for it need not be compared,
+/// unless we are in its user namespace already.
+fn differing_namespaces(pid: i32, made: &[Kind]) -> Result<i32> {
     let open = |path: String| {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         openat(AT_FDCWD, path.as_str(), flags, Mode::empty()).with_context(|| format!("look at {path}"))
     };
     let (theirs, ours) = (open(format!("/proc/{pid}/ns"))?, open("/proc/self/ns".into())?);
-    let mut flags = 0;
-    for kind in KINDS {
-        let inode = |dir: &OwnedFd| match fstatat(dir, kind.file(), AtFlags::empty()) {
-            Ok(stat) => Ok(Some((stat.st_dev, stat.st_ino))),
+    let differs = |kind: Kind| {
+        // `pid:[4026531836]`: type and inode. To follow the link would take three times as long.
+        let name = |dir: &OwnedFd| match readlinkat(dir, kind.file()) {
+            Ok(name) => Ok(Some(name)),
             // A kernel without this type.
             Err(Errno::ENOENT) => Ok(None),
             Err(e) => Err(e).with_context(|| format!("look at the {} namespace of process {pid}", kind.name())),
         };
-        if inode(&theirs)? != inode(&ours)? {
+        Ok::<_, anyhow::Error>(name(&theirs)? != name(&ours)?)
+    };
+    let outside = differs(Kind::User)?;
+    let mut flags = if outside { Kind::User.flag() } else { 0 };
+    for kind in KINDS.into_iter().filter(|kind| *kind != Kind::User) {
+        if (outside && made.contains(&kind)) || differs(kind)? {
             flags |= kind.flag();
         }
     }
@@ -53,14 +59,15 @@ enum Born {
 }
 
 /// Adds a process to the container of `state`, whose first process has the pidfd `init`; in its cgroup, or in the one
-/// that `below` names there. `ahead`: nothing has to be done before its program runs but what is done here; then it finds the
-/// answer to `Ready` there and waits for nobody.
+/// that `below` names there. `ahead`: nothing has to be done before its program runs but what is done here; then, unless it has
+/// questions, it waits for nobody.
 pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: Saved, ahead: bool) -> Result<Spawned> {
-    let namespaces = differing_namespaces(state.pid)?;
+    let namespaces = differing_namespaces(state.pid, &plan.made)?;
     let (mut ours, theirs) = wire::pair().context("make a socket pair")?;
-    let join = Join { plan, wire: Arc::new(theirs), init, namespaces, signals };
+    let ahead = ahead && !plan.process.asks();
+    let join = Join { plan, wire: Arc::new(theirs), init, namespaces, signals, ahead };
     let born = clone_beside(state, below, |cgroup, needs_cgroup| {
-        if !needs_cgroup && may_share_memory(plan, namespaces) {
+        if !needs_cgroup && may_share_memory(namespaces) {
             return join_on_our_memory(&join, cgroup).map(Born::Inside);
         }
         match clone_into(CloneFlags::empty(), cgroup)? {
@@ -70,11 +77,6 @@ pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: S
     })?;
     // Its end of the wire, too: else we would never see that it is gone.
     drop(join);
-    let ahead = ahead && !plan.process.asks() && !matches!(born, Born::Beside(.., true));
-    if ahead {
-        // One that has ended before has left a report of why.
-        ours.go().ok();
-    }
     let (pid, child) = match born {
         Born::Inside(Some((pid, child))) => (pid.as_raw(), child),
         Born::Inside(None) => return Err(failure(&mut ours)),
@@ -102,16 +104,14 @@ pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: S
     }
 }
 
-/// Whether the process that joins and forks may do it on our memory. Not if its binary is exchanged, which would be ours as
-/// well; and the kernel lets nobody enter a time namespace who shares his memory.
-fn may_share_memory(plan: &Plan, namespaces: i32) -> bool {
-    vfork::AVAILABLE
-        && !plan.replace_exe
-        && namespaces & libc::CLONE_NEWPID != 0
-        && namespaces & libc::CLONE_NEWTIME == 0
+/// Whether the process that joins and forks may do it on our memory: the kernel lets nobody enter a time namespace who shares
+/// his.
+fn may_share_memory(namespaces: i32) -> bool {
+    vfork::AVAILABLE && namespaces & libc::CLONE_NEWPID != 0 && namespaces & libc::CLONE_NEWTIME == 0
 }
 
-/// Whatever the process does to memory it does to ours, so what is not to last is undone here.
+/// Whatever the process does to memory it does to ours, so what is not to last is undone here. That our binary is exchanged
+/// lasts.
 fn join_on_our_memory(join: &Join, cgroup: Option<BorrowedFd>) -> nix::Result<Option<(Pid, OwnedFd)>> {
     let dumpable = prctl::dumpable()?;
     let wire = Arc::clone(&join.wire);
@@ -119,7 +119,7 @@ fn join_on_our_memory(join: &Join, cgroup: Option<BorrowedFd>) -> nix::Result<Op
         wire.log(level, text).ok();
     });
     let pid = crate::log::redirected(sink, || {
-        exe::without_arguments(TITLE, || vfork::vfork(cgroup, || run_on_parents_memory(join)))
+        exe::without_arguments(TITLE, || vfork::vfork(cgroup, |vforked| run_on_parents_memory(join, vforked)))
     });
     prctl::set_dumpable(dumpable)?;
     // Our child, so that nobody else can be the one of that number.
@@ -135,7 +135,7 @@ fn clone_beside(
 ) -> Result<Born> {
     let named = below != Path::new("");
     let here = |needs_cgroup| clone(None, needs_cgroup).map_err(not_forked);
-    let Some(own) = state.cgroup.as_deref().filter(|dir| dir.is_dir()) else {
+    let Some(own) = state.cgroup.as_deref().filter(|dir| !named || dir.is_dir()) else {
         if named {
             return Err(anyhow!("invalid --cgroup argument: the container has no cgroup of its own"))
                 .hint(|| "leave --cgroup out: its processes are in the cgroup of whoever started it");
@@ -154,6 +154,8 @@ fn clone_beside(
     };
     match born.map_err(|e| (errno_of(&e), e)) {
         Ok(born) => Ok(born),
+        // It has been removed, which somebody may do as long as nobody is in it.
+        Err((Some(Errno::ENOENT), _)) if !named => here(false),
         Err((Some(Errno::EACCES | Errno::EPERM), _)) if state.scope.is_some() => here(true),
         Err((Some(Errno::EACCES | Errno::EPERM), error)) if named => {
             Err(error).context("enter the cgroup that --cgroup names").hint(|| SCOPE)
@@ -183,7 +185,7 @@ fn attach(state: &State, below: &Path, pid: i32, wire: &mut Wire) -> Result<()> 
 fn failure(wire: &mut Wire) -> anyhow::Error {
     match answer(wire, None) {
         Err(error) => error,
-        Ok(_) => anyhow!("the process is ready and not there"),
+        Ok(_) => killed(),
     }
 }
 
@@ -196,8 +198,12 @@ fn answer(wire: &mut Wire, agent: Option<&Agent>) -> Result<Option<OwnedFd>> {
             Report::Announced(filter) => listener::hand_over(&filter, agent, wire.socket())?,
             Report::Ready => return Ok(terminal),
             Report::Failed(failure) => return Err(failure.into_error()),
-            Report::End => return Err(anyhow!("the process was killed while it was set up")).hint(|| KILLED),
+            Report::End => return Err(killed()),
             other => bail!("the process reports {other:?} out of turn"),
         }
     }
+}
+
+fn killed() -> anyhow::Error {
+    with_hint(anyhow!("the process was killed while it was set up"), KILLED)
 }

@@ -10,7 +10,8 @@
 //! | child  | `D` and a fd      | the socket at which names are looked up inside                        |
 //! | child  | `W`, level, text  | log this                                                              |
 //! | child  | `R`               | ready: everything but the program is set up; answered by `G`, which   |
-//! |        |                   | may be there already if nothing else is answered                      |
+//! |        |                   | may be there already if nothing else is answered; (`exec`) not at all |
+//! |        |                   | if the parent has nothing to do in between                            |
 //! | child  | `N`, number, fds  | I load a seccomp filter with a listener, which will have this number; |
 //! |        |                   | the fds: my pidfd and a latch; answered by `G`, when the agent is     |
 //! |        |                   | there, and by opening the latch, when it has the listener             |
@@ -158,6 +159,11 @@ impl Wire {
     /// Child: is set up; returns when the parent has written down what it must.
     pub fn ready(&self) -> Result<()> {
         self.ask(b'R')
+    }
+
+    /// Child: is set up; the parent has nothing to write down.
+    pub fn ready_ahead(&self) -> Result<()> {
+        self.send(b"R", None).context("rrunc is gone")
     }
 
     /// Intermediate process: the pid and pidfd of init.

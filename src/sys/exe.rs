@@ -9,6 +9,7 @@
 use super::{check, owned, prctl};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 const F_SEAL_ALL: libc::c_int = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
 
@@ -39,6 +40,9 @@ struct Segment {
     protection: i32,
 }
 
+/// Whether read-only segments are copies, which have no file to come back from.
+static COPIED: AtomicBool = AtomicBool::new(false);
+
 /// Where the read-only-after-relocation part starts, and its length.
 type Relro = Option<(usize, usize)>;
 
@@ -50,6 +54,9 @@ type Relro = Option<(usize, usize)>;
 pub fn replace(file: Option<BorrowedFd>) -> nix::Result<()> {
     let sealed = sealed_empty_file()?;
     let (segments, relro) = segments()?;
+    if file.is_none() {
+        COPIED.store(true, Relaxed);
+    }
     for segment in &segments {
         match file {
             Some(file) if segment.protection & libc::PROT_WRITE == 0 => map_again(segment, file)?,
@@ -61,8 +68,10 @@ pub fn replace(file: Option<BorrowedFd>) -> nix::Result<()> {
     let last = segments.last().ok_or(Errno::ENOEXEC)?;
     // SAFETY: brk(0) only asks.
     let brk = check(unsafe { libc::syscall(libc::SYS_brk, 0) })? as u64;
-    let (args, args_len) = argument_memory();
-    let (args, args_end) = (args as u64, (args as usize + args_len) as u64);
+    let (args, len) = argument_memory();
+    let (args, end) = (args as u64, (args as usize + len) as u64);
+    // Everybody may read what counts as arguments (/proc/PID/cmdline), and the environment only who may look into the process.
+    let environment = environment_start().unwrap_or(end);
     prctl::set_mm_map(&MmMap {
         start_code: first.start as u64,
         end_code: (last.start) as u64,
@@ -73,9 +82,9 @@ pub fn replace(file: Option<BorrowedFd>) -> nix::Result<()> {
         brk,
         start_stack: args,
         arg_start: args,
-        arg_end: args_end,
-        env_start: args_end,
-        env_end: args_end,
+        arg_end: environment,
+        env_start: environment,
+        env_end: end,
         auxv: 0,
         auxv_size: 0,
         exe_fd: sealed.as_raw_fd() as u32,
@@ -95,6 +104,9 @@ fn make_readonly(relro: Relro) -> nix::Result<()> {
 
 /// Lets go of the pages of this program, for a long wait: what is needed again comes back from the file.
 pub fn release_pages() -> nix::Result<()> {
+    if COPIED.load(Relaxed) {
+        return Ok(());
+    }
     let (segments, _) = segments()?;
     let read_only: Vec<_> = segments.iter().filter(|segment| segment.protection & libc::PROT_WRITE == 0).collect();
     // Those that lie side by side, as a rule all, in one call.
@@ -143,6 +155,17 @@ fn argument_memory() -> (*mut u8, usize) {
     // SAFETY: set before main and never changed; getauxval only reads.
     let (start, end) = unsafe { (program_invocation_name.cast::<u8>(), libc::getauxval(libc::AT_EXECFN) as usize) };
     (start, end.saturating_sub(start as usize))
+}
+
+/// Where the strings of envp begin in that block; none if there is no variable.
+fn environment_start() -> Option<u64> {
+    unsafe extern "C" {
+        /// environ(7): what the kernel has made, since nobody sets a variable here.
+        static environ: *const *const libc::c_char;
+    }
+    // SAFETY: set before main and never changed; it ends with a null pointer.
+    let first = unsafe { *environ };
+    (!first.is_null()).then_some(first as u64)
 }
 
 fn sealed_empty_file() -> nix::Result<OwnedFd> {

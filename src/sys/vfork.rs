@@ -1,23 +1,32 @@
-//! A child on our memory: clone3(2) with CLONE_VM and CLONE_VFORK. Nothing is copied for it, and nothing freed when it ends;
-//! until then the caller sleeps. For what has to be done by another process, and is soon done.
+//! A child on our memory: clone3(2) with CLONE_VM and CLONE_VFORK. Nothing is copied for it, and nothing freed when it ends or
+//! executes a program; until then the caller sleeps. For what has to be done by another process, and is soon done.
 //!
 //! The child has a stack of its own: on ours it would overwrite what we come back to.
 use super::clone::{CLONE_INTO_CGROUP, CloneArgs};
 use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
+use std::convert::Infallible;
 use std::ffi::c_void;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 /// Whether it is written for this processor.
 pub const AVAILABLE: bool = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
 
-/// As much as is reserved; what is not touched is never there.
+/// In bytes.
 const STACK: usize = 1 << 20;
 
 struct Task<F, T> {
     act: Option<F>,
     result: Option<T>,
+}
+
+/// The child of `vfork`, in itself.
+pub struct Vforked {
+    /// Its sibling. Written by the kernel before that takes its first step.
+    sibling: AtomicI32,
 }
 
 /// Calls `act` in a child, born in the cgroup whose directory is given, and returns what it returned; `None` when the child
@@ -28,28 +37,65 @@ struct Task<F, T> {
 ///
 /// # Errors
 /// Those of clone3(2); ENOSYS where it is not `AVAILABLE`.
-pub fn vfork<T>(cgroup: Option<BorrowedFd>, act: impl FnOnce() -> T) -> nix::Result<Option<T>> {
-    let mut task = Task { act: Some(act), result: None };
-    let stack = Stack::new()?;
+pub fn vfork<T>(cgroup: Option<BorrowedFd>, act: impl FnOnce(&Vforked) -> T) -> nix::Result<Option<T>> {
+    let vforked = Vforked { sibling: AtomicI32::new(0) };
     let args = CloneArgs {
-        flags: (libc::CLONE_VM | libc::CLONE_VFORK) as u64 | cgroup.map_or(0, |_| CLONE_INTO_CGROUP),
-        // No signal: nobody is told of it but us, who wait.
-        exit_signal: 0,
-        stack: stack.0 as u64,
-        stack_size: STACK as u64,
+        flags: cgroup.map_or(0, |_| CLONE_INTO_CGROUP),
         cgroup: cgroup.map_or(0, |dir| dir.as_raw_fd() as u64),
         ..CloneArgs::default()
     };
-    // SAFETY: `args` and `task` outlive the child, since CLONE_VFORK keeps us here until it has ended: it executes nothing.
-    // Nobody else uses `stack`. `begin` does not return.
-    let pid = unsafe { clone3(&args, begin_of(&task), (&raw mut task).cast()) };
-    let pid = match pid {
-        ..0 => return Err(Errno::from_raw(-pid as i32)),
-        pid => Pid::from_raw(pid as i32),
-    };
+    let (pid, result) = clone_on_our_memory(args, || act(&vforked))?;
+    reap(pid);
+    let sibling = Pid::from_raw(vforked.sibling.load(Relaxed));
+    if result.is_none() && sibling.as_raw() > 0 {
+        // It was killed, so it no longer waits for its sibling, which may be on this memory still.
+        kill(sibling, Signal::SIGKILL).ok();
+        reap(sibling);
+    }
+    Ok(result)
+}
+
+impl Vforked {
+    /// Calls `act` in another child of our parent's, on the same memory, and sleeps until that has executed a program or has
+    /// ended. Its pid is of our own pid namespace. To be called once.
+    ///
+    /// # Errors
+    /// Those of clone3(2).
+    pub fn sibling(&self, act: impl FnOnce() -> Infallible) -> nix::Result<Pid> {
+        let args = CloneArgs {
+            flags: (libc::CLONE_PARENT | libc::CLONE_PARENT_SETTID) as u64,
+            parent_tid: self.sibling.as_ptr() as u64,
+            ..CloneArgs::default()
+        };
+        clone_on_our_memory(args, act).map(|(pid, _)| pid)
+    }
+}
+
+/// Waits for a child of ours to end.
+fn reap(pid: Pid) {
     // `__WALL`: one that sends no signal is not waited for without.
     while waitpid(pid, Some(WaitPidFlag::__WALL)) == Err(Errno::EINTR) {}
-    Ok(task.result)
+}
+
+/// Clones with `args`, to which the memory and the stack are added, and sleeps until the child is no longer on our memory.
+fn clone_on_our_memory<T>(args: CloneArgs, act: impl FnOnce() -> T) -> nix::Result<(Pid, Option<T>)> {
+    let mut task = Task { act: Some(act), result: None };
+    let args = CloneArgs {
+        flags: args.flags | (libc::CLONE_VM | libc::CLONE_VFORK) as u64,
+        // No signal: nobody is told of its end but who waits for it.
+        exit_signal: 0,
+        stack: new_stack()? as u64,
+        stack_size: STACK as u64,
+        ..args
+    };
+    // SAFETY: `args` and `task` outlive the child's use of them, since CLONE_VFORK keeps us here until it has executed a program
+    // or ended. If we are killed meanwhile, nobody comes back to this stack; who waits for us sees to the child (`vfork`). The
+    // child's stack is new. `begin` does not return.
+    let pid = unsafe { clone3(&args, begin_of(&task), (&raw mut task).cast()) };
+    match pid {
+        ..0 => Err(Errno::from_raw(-pid as i32)),
+        pid => Ok((Pid::from_raw(pid as i32), task.result)),
+    }
 }
 
 type Begin = unsafe extern "C" fn(*mut c_void) -> !;
@@ -140,32 +186,23 @@ unsafe fn clone3(_: &CloneArgs, _: Begin, _: *mut c_void) -> isize {
     -(libc::ENOSYS as isize)
 }
 
-/// Memory for a stack.
-struct Stack(*mut c_void);
-
-impl Stack {
-    fn new() -> nix::Result<Stack> {
-        let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-        let flags = flags | libc::MAP_STACK | libc::MAP_NORESERVE;
-        // SAFETY: a new mapping, wherever there is room.
-        match unsafe { libc::mmap(std::ptr::null_mut(), STACK, protection, flags, -1, 0) } {
-            libc::MAP_FAILED => Err(Errno::last()),
-            start => Ok(Stack(start)),
-        }
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        // SAFETY: it is ours, and who was on it has ended.
-        unsafe { libc::munmap(self.0, STACK) };
+/// Memory for a stack, of which only what is touched is ever there. It is left to our exit: taking it away takes as long as all
+/// else here, where the child has been on another processor.
+fn new_stack() -> nix::Result<*mut c_void> {
+    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    let flags = flags | libc::MAP_STACK | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping, wherever there is room.
+    match unsafe { libc::mmap(std::ptr::null_mut(), STACK, protection, flags, -1, 0) } {
+        libc::MAP_FAILED => Err(Errno::last()),
+        start => Ok(start),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::unistd::{chdir, getpid, getppid};
+    use nix::sys::wait::WaitStatus;
+    use nix::unistd::{chdir, execv, getpid, getppid};
     use std::path::Path;
 
     #[test]
@@ -173,7 +210,7 @@ mod tests {
         let before = std::env::current_dir().unwrap();
         let mut list = vec![1];
         let us = getpid();
-        let said = vfork(None, || {
+        let said = vfork(None, |_| {
             list.extend(0..5000);
             chdir(Path::new("/")).unwrap();
             (getpid() != us, getppid() == us)
@@ -185,6 +222,40 @@ mod tests {
 
     #[test]
     fn one_that_ends_otherwise_returns_nothing() {
-        assert_eq!(vfork(None, || super::super::process::exit_now(3)), Ok(None::<()>));
+        assert_eq!(vfork(None, |_| super::super::process::exit_now(3)), Ok(None::<()>));
+    }
+
+    #[test]
+    fn a_sibling_is_our_child_and_becomes_a_program() {
+        let us = getpid();
+        let mut parent = None;
+        let pid = vfork(None, |vforked| {
+            vforked.sibling(|| {
+                parent = Some(getppid());
+                let Err(errno) = execv(c"/bin/sh", &[c"sh", c"-c", c"exit 7"]);
+                super::super::process::exit_now(errno as i32)
+            })
+        });
+        let pid = pid.unwrap().unwrap().unwrap();
+        assert_eq!(parent, Some(us));
+        assert_eq!(waitpid(pid, Some(WaitPidFlag::__WALL)), Ok(WaitStatus::Exited(pid, 7)));
+    }
+
+    #[test]
+    fn no_sibling_is_left_on_our_memory_by_one_that_is_killed() {
+        let count = AtomicI32::new(0);
+        let said = vfork(None, |vforked| {
+            let vforked_pid = getpid();
+            vforked.sibling(|| {
+                kill(vforked_pid, Signal::SIGKILL).unwrap();
+                loop {
+                    count.fetch_add(1, Relaxed);
+                }
+            })
+        });
+        assert_eq!(said, Ok(None));
+        let counted = count.load(Relaxed);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert_eq!(count.load(Relaxed), counted, "somebody counts still");
     }
 }

@@ -181,7 +181,7 @@ fn make_cgroup(cgroup: &Place, state: &mut State, container: &Container) -> Resu
 
 /// What has to be known of the host for `spec`: subordinate ids only when more than the caller's own id, or another one, may
 /// get mapped.
-fn wants(spec: &Spec) -> Wants {
+pub fn wants(spec: &Spec) -> Wants {
     let (process, linux) = (spec.process().as_ref(), spec.linux().as_ref());
     let own_only = |mappings: Option<&Vec<LinuxIdMapping>>, own: u32| {
         mappings.is_some_and(|list| matches!(list.as_slice(), [one] if one.size() == 1 && one.host_id() == own))

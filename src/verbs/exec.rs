@@ -17,6 +17,7 @@ use crate::sys::{pidfd, signal};
 use crate::watchdog::Limits;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::unistd::Pid;
+use oci_spec::runtime::Spec;
 use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::path::{Component, Path, PathBuf};
@@ -50,7 +51,7 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
     // Our own copy: what somebody writes into the bundle later is not the container's configuration.
     let config = Bundle::parse(state.bundle.clone(), container.config()?)?;
     let request = Request { keyring: Some(format!("_ses.{}", state.id)), ..request };
-    let host = Host::probe(Wants { subids: false, labels: true, landlock: true })?;
+    let host = Host::probe(wants(&config.spec, &request))?;
     let plan = plan(&config, &request, &ids(state.pid)?, &host)?;
     for warning in &plan.warnings {
         log::warn!("{warning}");
@@ -83,14 +84,17 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
         return Err(error);
     }
     container.unlock()?;
-    if args.detach { Ok(Outcome::default()) } else { wait(process) }
+    let outcome = if args.detach { Outcome::default() } else { wait(&mut process)? };
+    // What is open and what memory holds is for the exit to take, all at once.
+    std::mem::forget((container, process, plan, config));
+    Ok(outcome)
 }
 
-fn wait(process: Spawned) -> Result<Outcome> {
+fn wait(process: &mut Spawned) -> Result<Outcome> {
     let ended = supervise(Supervised {
         pid: Pid::from_raw(process.pid),
         pidfd: process.pidfd.as_fd(),
-        master: process.terminal,
+        master: process.terminal.take(),
         only_terminals: false,
         subreaper: false,
         notify: None,
@@ -103,6 +107,13 @@ fn wait(process: Spawned) -> Result<Outcome> {
 fn stopped() -> Result<Outcome> {
     Err(anyhow!("cannot exec in a stopped container"))
         .hint(|| "its first process has ended: `rrunc delete` it, and `rrunc run` it anew")
+}
+
+/// What has to be known of the host: as for `create`, but that labels may be of the command line.
+fn wants(spec: &Spec, request: &Request) -> Wants {
+    let given = request.document.is_some() || request.apparmor.is_some() || request.selinux.is_some();
+    let wants = super::create::wants(spec);
+    Wants { subids: false, labels: wants.labels || given, ..wants }
 }
 
 /// The cgroup below the container's own, as a relative path: one, without the controllers that cgroup v1 has before it.
@@ -176,9 +187,8 @@ fn ids(pid: i32) -> Result<Ids> {
         let path = format!("/proc/{pid}/{file}");
         short_file::read(&path).with_context(|| path)
     };
-    Ok(Ids {
-        uid: parse_id_map(&read("uid_map")?)?,
-        gid: parse_id_map(&read("gid_map")?)?,
-        setgroups: read("setgroups")?.trim() == "allow",
-    })
+    let (uid, gid) = (parse_id_map(&read("uid_map")?)?, parse_id_map(&read("gid_map")?)?);
+    // With a single group there are no others to be set, whatever the kernel would allow.
+    let single = matches!(gid.as_slice(), [one] if one.size == 1);
+    Ok(Ids { setgroups: !single && read("setgroups")?.trim() == "allow", uid, gid })
 }
