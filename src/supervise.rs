@@ -13,9 +13,6 @@ use nix::unistd::{Pid, getpid};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-/// Who sleeps so long waits for a long time, as a rule, and has use for little of his own program meanwhile.
-const A_SHORT_WAIT: Duration = Duration::from_millis(100);
-
 /// A process that was started and is waited for.
 #[derive(Debug)]
 pub struct Supervised<'a> {
@@ -62,7 +59,7 @@ pub fn supervise(supervised: Supervised<'_>) -> Result<Ended> {
     let signals = SignalFd::with_flags(&signal::every(), flags).context("create signalfd")?;
     let relay = master.map(|master| Relay::start(master, only_terminals)).transpose()?;
     let watchdog = Watchdog::start(limits, pid.as_raw());
-    Loop { pid, pidfd, subreaper, notify, names, signals, relay, watchdog, status: None, lean: false }.run()
+    Loop { pid, pidfd, subreaper, notify, names, signals, relay, watchdog, status: None }.run()
 }
 
 /// What has ended a sleep, beside the terminal and time.
@@ -85,13 +82,15 @@ struct Loop<'a> {
     watchdog: Watchdog,
     /// Set once the process has been reaped; what is left then is to bring out the rest of its output.
     status: Option<i32>,
-    /// The pages of our own program have been given back.
-    lean: bool,
 }
 
 impl Loop<'_> {
     fn run(mut self) -> Result<Ended> {
         // Nothing is reaped before the first sleep, which who has ended by now cuts short: SIGCHLD was blocked all the time.
+        // The wait may be long, and most of the program is over. Not all memory can be given back (mlock(2)).
+        if let Err(e) = exe::release_pages() {
+            log::debug!("keep the pages of the program: {}", e.desc());
+        }
         loop {
             if let Some(status) = self.status
                 && self.relay.as_ref().is_none_or(Relay::is_drained)
@@ -130,7 +129,7 @@ impl Loop<'_> {
         Ended { status, excess: self.watchdog.excess, peak: self.watchdog.peak, oom_kills: 0, names_asked }
     }
 
-    fn sleep(&mut self) -> Result<Woken> {
+    fn sleep(&self) -> Result<Woken> {
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         let runs = self.status.is_none();
         if runs {
@@ -139,23 +138,12 @@ impl Loop<'_> {
             fds.extend(self.names.as_ref().map(|n| PollFd::new(n.as_fd(), PollFlags::POLLIN)));
         }
         let mut rest = self.watchdog.rest().filter(|_| self.status.is_none());
-        if !self.lean {
-            rest = rest.into_iter().chain([A_SHORT_WAIT]).min();
-        }
         if let Some(relay) = &self.relay {
             relay.add_to(&mut fds);
             rest = rest.into_iter().chain(relay.look_again()).min();
         }
         let timeout = rest.map_or(PollTimeout::NONE, to_timeout);
         match poll(&mut fds, timeout) {
-            Ok(0) if !self.lean => {
-                self.lean = true;
-                // Not all memory can be given back (mlock(2)).
-                if let Err(e) = exe::release_pages() {
-                    log::debug!("keep the pages of the program: {}", e.desc());
-                }
-                Ok(Woken::default())
-            }
             Ok(_) => Ok(Woken { signal: is_ready(&fds[0]), end: runs && is_ready(&fds[1]) }),
             Err(Errno::EINTR) => Ok(Woken::default()),
             Err(e) => Err(e).context("wait for the container"),

@@ -7,6 +7,8 @@ use super::abi::{self, ARM_PRIVATE, Abi, X32_BIT};
 
 /// Upper bound of distinct calls, over all architectures; the table's construction fails to compile when it is short.
 const MAX_CALLS: usize = 720;
+/// Upper bound of the bytes of all names.
+const MAX_TEXT: usize = 10240;
 /// Slots of the hash table, a power of two and well above [`MAX_CALLS`].
 const SLOTS: usize = 2048;
 /// Upper bound of calls in one ABI.
@@ -21,9 +23,13 @@ struct Numbers {
     of: [(u32, Call); MAX_NUMBERS],
 }
 
+/// Without a pointer in it: the program would have to write them all when it starts, whether there is a profile or not.
 struct Table {
     count: usize,
-    names: [&'static str; MAX_CALLS],
+    /// The names, one after the other.
+    text: [u8; MAX_TEXT],
+    /// Where each one ends.
+    ends: [u16; MAX_CALLS],
     /// The call itself, or for an alias the call it stands for.
     meaning: [Call; MAX_CALLS],
     /// Call + 1 and the name's hash by hash slot, 0 = free; collisions go to the next slot.
@@ -99,7 +105,7 @@ pub fn numbers(abi: Abi) -> &'static [(u32, Call)] {
 
 /// The name of a call.
 pub fn name(call: Call) -> &'static str {
-    TABLE.names[usize::from(call)]
+    std::str::from_utf8(TABLE.name(call)).unwrap_or_default()
 }
 
 impl Abi {
@@ -119,12 +125,17 @@ impl Abi {
 }
 
 impl Table {
+    const fn name(&self, call: Call) -> &[u8] {
+        let start = if call == 0 { 0 } else { self.ends[call as usize - 1] };
+        self.text.split_at(self.ends[call as usize] as usize).0.split_at(start as usize).1
+    }
+
     const fn find(&self, name: &str) -> Option<Call> {
         let hash = hash(name);
         let mut slot = hash as usize % SLOTS;
         while self.slots[slot].0 != 0 {
             let (call, other) = self.slots[slot];
-            if other == hash && same(self.names[call as usize - 1], name) {
+            if other == hash && same(self.name(call - 1), name.as_bytes()) {
                 return Some(self.meaning[call as usize - 1]);
             }
             slot = (slot + 1) % SLOTS;
@@ -133,12 +144,18 @@ impl Table {
     }
 
     /// The call of that name, made when it is new.
-    const fn add(&mut self, name: &'static str) -> Call {
+    const fn add(&mut self, name: &str) -> Call {
         if let Some(call) = self.find(name) {
             return call;
         }
         let call = self.count as Call;
-        self.names[self.count] = name;
+        let mut end = if self.count == 0 { 0 } else { self.ends[self.count - 1] as usize };
+        let mut i = 0;
+        while i < name.len() {
+            self.text[end] = name.as_bytes()[i];
+            (end, i) = (end + 1, i + 1);
+        }
+        self.ends[self.count] = end as u16;
         self.meaning[self.count] = call;
         self.count += 1;
         let hash = hash(name);
@@ -170,8 +187,7 @@ const fn hash(name: &str) -> u32 {
     hash ^ hash >> 15
 }
 
-const fn same(a: &str, b: &str) -> bool {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
+const fn same(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
@@ -210,7 +226,8 @@ const fn build() -> Table {
     const NONE: Numbers = Numbers { length: 0, of: [(0, 0); MAX_NUMBERS] };
     let mut table = Table {
         count: 0,
-        names: [""; MAX_CALLS],
+        text: [0; MAX_TEXT],
+        ends: [0; MAX_CALLS],
         meaning: [0; MAX_CALLS],
         slots: [(0, 0); SLOTS],
         numbers: [NONE; abi::COUNT],
@@ -251,7 +268,7 @@ const fn add_x32(table: &mut Table) {
         let mut own = false;
         let mut j = 0;
         while j < X32_OWN.len() {
-            own = own || same(X32_OWN[j], table.names[call as usize]);
+            own = own || same(X32_OWN[j].as_bytes(), table.name(call));
             j += 1;
         }
         if !own {
