@@ -84,7 +84,7 @@ pub fn run_on_parents_memory(join: &Join, vforked: &Vforked) -> Option<Pid> {
     let forked = enter(join, &step).and_then(|()| {
         if join.ahead {
             step.begin("pid namespace");
-            return vforked.sibling(|| become_program(join, &step)).map_err(not_forked);
+            return vforked.sibling(|| become_program(join, &step)).map_err(not_forked_inside);
         }
         match fork_inside(&step)? {
             Cloned::Child => become_program(join, &step),
@@ -98,7 +98,15 @@ pub fn run_on_parents_memory(join: &Join, vforked: &Vforked) -> Option<Pid> {
 /// A process of the pid namespace that this one has joined for its children. It is our parent's child, who waits for it.
 fn fork_inside(step: &Step) -> Result<Cloned> {
     step.begin("pid namespace");
-    clone(CloneFlags::CLONE_PARENT).map_err(not_forked)
+    clone(CloneFlags::CLONE_PARENT).map_err(not_forked_inside)
+}
+
+fn not_forked_inside(errno: Errno) -> anyhow::Error {
+    match errno {
+        // What the kernel says of a pid namespace whose first process has ended (clone(2)), and of nothing likelier here.
+        Errno::ENOMEM => anyhow::Error::new(errno).context("fork").context("the container has stopped"),
+        errno => not_forked(errno),
+    }
 }
 
 fn become_program(join: &Join, step: &Step) -> ! {
