@@ -18,7 +18,7 @@ pub use sandbox::{
 
 use lazy::Lazy;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -69,7 +69,7 @@ pub struct Global {
     #[arg(long, value_name = "NAME", hide = true)]
     pub cgroup_manager: Option<CgroupManager>,
     /// Show the version of rrunc and of the OCI runtime specification
-    #[arg(short = 'v', short_alias = 'V', long, global = true, display_order = 1000, action = clap::ArgAction::Version)]
+    #[arg(short = 'v', short_alias = 'V', long, display_order = 1000, action = clap::ArgAction::Version)]
     version: Option<bool>,
 }
 
@@ -103,6 +103,15 @@ impl Global {
         let systemd = if self.systemd_cgroup { CgroupManager::Systemd } else { CgroupManager::Cgroupfs };
         self.cgroup_manager.unwrap_or(systemd)
     }
+}
+
+/// Of a verb without arguments.
+#[derive(Debug, Args)]
+pub struct NoArgs {}
+
+/// `--version` after the verb. Not simply a global option: clap would make one for each verb, half of all its definitions.
+fn version() -> Arg {
+    sandbox::version().short('v').short_alias('V')
 }
 
 /// The verbs.
@@ -190,10 +199,9 @@ pub enum Verb {
     Spec(Lazy<SpecArgs>),
     /// Show what this runtime supports, as OCI features JSON
     #[command(after_help = "Example:\n  rrunc features | jq .linux.seccomp")]
-    Features,
+    Features(Lazy<NoArgs>),
     /// Run a command with the host's tools but none of its secrets
     #[command(
-        arg = sandbox::version(),
         override_usage = "rrunc sandbox [OPTIONS] [--] CMD...",
         after_help = "Examples:\n  rrunc sandbox -- npm test         the project is writable, HOME is empty, no network\n  \
                       rrunc sandbox --network host -- npm install\n  \
@@ -204,6 +212,7 @@ pub enum Verb {
     Sandbox(Lazy<Box<SandboxArgs>>),
     /// Show and check profiles of the sandbox and of seccomp
     #[command(
+        arg = version(),
         after_help = "Examples:\n  rrunc profile ls\n  rrunc profile show untrusted > ~/.config/rrunc/profiles/mine.toml\n  \
                       rrunc profile check mine\n  rrunc profile show seccomp/default | jq '.syscalls[].comment'\n\n\
                       base is what every sandbox starts from. Profiles of your own are TOML files in\n\

@@ -61,7 +61,7 @@ fn act(global: &Global, verb: Verb) -> Result<Outcome> {
         Verb::Kill(args) => verbs::kill::run(global, &args),
         Verb::Delete(args) => verbs::delete::run(global, &args),
         Verb::Spec(args) => verbs::spec::run(&args),
-        Verb::Features => Ok(verbs::features::run()),
+        Verb::Features(_) => Ok(verbs::features::run()),
         Verb::Sandbox(args) => verbs::sandbox::run(global, &args),
         Verb::Profile(args) => verbs::profile::run(&args),
         Verb::Trust(args) => verbs::trust::run(&args),

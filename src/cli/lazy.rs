@@ -27,12 +27,14 @@ impl<T: Args> Args for Lazy<T> {
     }
 }
 
-/// The verb keeps its own description: that of `T` comes later than it otherwise would.
+/// The verb keeps its own description: that of `T` comes later than it otherwise would. And it gets a `--version`.
 fn define<T: Args>(command: Command) -> Command {
     let about = command.get_about().cloned().unwrap_or_default();
     let long_about = command.get_long_about().cloned();
     let command = T::augment_args(command).about(about).long_about(None::<&str>);
-    long_about.into_iter().fold(command, Command::long_about)
+    let command = long_about.into_iter().fold(command, Command::long_about);
+    let has_version = command.get_arguments().any(|argument| argument.get_id() == "version");
+    if has_version { command } else { command.arg(super::version()) }
 }
 
 impl<T: FromArgMatches> FromArgMatches for Lazy<T> {

@@ -1,5 +1,7 @@
 //! The command lines of `sandbox`, `profile` and `trust`. Flags have the names that bubblewrap, docker and firejail
 //! gave them.
+use super::NoArgs;
+use super::lazy::Lazy;
 use crate::sandbox::profile::{Cache, Network};
 use clap::{Arg, ArgAction, Args, Subcommand};
 use std::ffi::OsString;
@@ -7,6 +9,7 @@ use std::path::PathBuf;
 
 /// `sandbox`.
 #[derive(Debug, Default, Args)]
+#[command(arg = version())]
 pub struct SandboxArgs {
     /// The command and its arguments
     #[arg(value_name = "CMD", required = true, trailing_var_arg = true, num_args = 1..)]
@@ -215,8 +218,7 @@ pub struct RunningArgs {
     pub rm: bool,
 }
 
-/// Takes the place of the option that all verbs have: here -v is docker's. Beside the others, since it has to be there
-/// before that one comes along.
+/// `--version`; of `sandbox` without a letter, since there -v is docker's.
 pub(super) fn version() -> Arg {
     let help = "Show the version of rrunc and of the OCI runtime specification";
     Arg::new("version").long("version").display_order(1000).action(ArgAction::Version).help(help)
@@ -234,17 +236,18 @@ pub struct ProfileArgs {
 #[derive(Debug, Subcommand)]
 pub enum ProfileAction {
     /// List the profiles, those of the user first
-    Ls,
+    Ls(Lazy<NoArgs>),
     /// Print the text of a profile
-    Show {
-        /// A name that `ls` lists, or a file whose path holds a slash
-        name: String,
-    },
+    Show(Lazy<ProfileName>),
     /// Read a profile and all that it extends, and tell what is wrong with it
-    Check {
-        /// A name that `ls` lists, or a file whose path holds a slash
-        name: String,
-    },
+    Check(Lazy<ProfileName>),
+}
+
+/// `profile show` and `profile check`.
+#[derive(Debug, Args)]
+pub struct ProfileName {
+    /// A name that `ls` lists, or a file whose path holds a slash
+    pub name: String,
 }
 
 /// `trust`.

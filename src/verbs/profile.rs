@@ -21,9 +21,9 @@ const APPARMOR: (&str, &str) = ("apparmor", include_str!("../../profiles/apparmo
 /// Runs the verb.
 pub fn run(args: &ProfileArgs) -> Result<Outcome> {
     match &args.action {
-        ProfileAction::Ls => Ok(list().into()),
-        ProfileAction::Show { name } => text(name).map(|text| shown(text, std::io::stdout().is_terminal()).into()),
-        ProfileAction::Check { name } => check(name).map(Outcome::from),
+        ProfileAction::Ls(_) => Ok(list().into()),
+        ProfileAction::Show(args) => text(&args.name).map(|text| shown(text, std::io::stdout().is_terminal()).into()),
+        ProfileAction::Check(args) => check(&args.name).map(Outcome::from),
     }
 }
 

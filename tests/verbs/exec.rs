@@ -41,10 +41,16 @@ fn outside_it_is_seen_as_it_was_called() {
     let (stage, _bundle) = running();
     let mut exec = stage.call(&["exec", "c", "sh", "-c", "echo here; cat"]).env("TOKEN", "seen").stdin_pipe().spawn();
     exec.wait_stdout("here\n");
-    let own = |file: &str| fs::read(format!("/proc/{}/{file}", exec.pid())).expect(file);
-    let (arguments, environment) = (own("cmdline"), own("environ"));
-    assert!(arguments.ends_with(b"\0exec\0c\0sh\0-c\0echo here; cat\0"), "{}", String::from_utf8_lossy(&arguments));
-    assert!(environment.windows(11).any(|part| part == b"TOKEN=seen\0"), "{}", String::from_utf8_lossy(&environment));
+    // Until rrunc has woken up again it is seen as the process that was on its memory.
+    let own = |file: &str, part: &[u8]| {
+        wait_for(file, || {
+            let text = fs::read(format!("/proc/{}/{file}", exec.pid())).ok()?;
+            text.windows(part.len()).any(|at| at == part).then_some(text)
+        })
+    };
+    let arguments = own("cmdline", b"\0exec\0c\0sh\0-c\0echo here; cat\0");
+    assert!(arguments.ends_with(b"cat\0"), "nothing of the environment: {}", String::from_utf8_lossy(&arguments));
+    own("environ", b"TOKEN=seen\0");
     drop(exec.child.stdin.take());
     exec.wait().success();
     stage.remove("c");
