@@ -210,7 +210,7 @@ _rrunc() {
             return 0
             ;;
         rrunc__subcmd__create)
-            opts="-v -b -h --version --bundle --console-socket --pid-file --pidfd-socket --no-pivot --no-new-keyring --preserve-fds --help"
+            opts="-b -v -h --bundle --console-socket --pid-file --pidfd-socket --no-pivot --no-new-keyring --preserve-fds --version --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -248,7 +248,7 @@ _rrunc() {
             return 0
             ;;
         rrunc__subcmd__delete)
-            opts="-v -f -h --version --force --help"
+            opts="-f -v -h --force --version --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -262,7 +262,7 @@ _rrunc() {
             return 0
             ;;
         rrunc__subcmd__doctor)
-            opts="-v -h --version --json --require --attack --payload --bait --help"
+            opts="-v -h --json --require --attack --payload --bait --version --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -288,7 +288,7 @@ _rrunc() {
             return 0
             ;;
         rrunc__subcmd__events)
-            opts="-v -h --version --interval --stats --help"
+            opts="-v -h --interval --stats --version --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -306,7 +306,7 @@ _rrunc() {
             return 0
             ;;
         rrunc__subcmd__exec)
-            opts="-v -e -t -u -g -p -d -c -h --version --console-socket --pidfd-socket --cwd --env --tty --user --additional-gids --process --detach --pid-file --process-label --apparmor --no-new-privs --cap --preserve-fds --cgroup --ignore-paused --help"
+            opts="-e -t -u -g -p -d -c -v -h --console-socket --pidfd-socket --cwd --env --tty --user --additional-gids --process --detach --pid-file --process-label --apparmor --no-new-privs --cap --preserve-fds --cgroup --ignore-paused --version --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -742,7 +742,7 @@ _rrunc() {
             return 0
             ;;
         rrunc__subcmd__kill)
-            opts="-v -a -h --version --all --help"
+            opts="-a -v -h --all --version --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -756,7 +756,7 @@ _rrunc() {
             return 0
             ;;
         rrunc__subcmd__list)
-            opts="-v -f -q -h --version --format --quiet --help"
+            opts="-f -q -v -h --format --quiet --version --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -918,7 +918,7 @@ _rrunc() {
             return 0
             ;;
         rrunc__subcmd__ps)
-            opts="-v -f -h --version --format --help"
+            opts="-f -v -h --format --version --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -954,7 +954,7 @@ _rrunc() {
             return 0
             ;;
         rrunc__subcmd__run)
-            opts="-v -b -d -h --version --bundle --console-socket --pid-file --pidfd-socket --no-pivot --no-new-keyring --preserve-fds --detach --keep --no-subreaper --help"
+            opts="-b -d -v -h --bundle --console-socket --pid-file --pidfd-socket --no-pivot --no-new-keyring --preserve-fds --detach --keep --no-subreaper --version --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -992,7 +992,7 @@ _rrunc() {
             return 0
             ;;
         rrunc__subcmd__sandbox)
-            opts="-v -w -e -m -q -i -t -h --version --bind --ro-bind --bind-try --ro-bind-try --volume --tmpfs --size --symlink --hide --protect --read-only --project --private --no-project --cache --workdir --chdir --setenv --env --env-file --unsetenv --clearenv --hostname --profile --net --network --as-root --userns --cap-add --cap-drop --security-opt --ssh-agent --wayland --gpu --require --allow-weaker --memory --cpus --pids-limit --ulimit --timeout --name --report --quiet --explain-profile --print-config --write-bundle --die-with-parent --json-status-fd --info-fd --interactive --tty --rm --help"
+            opts="-v -w -e -m -q -i -t -h --bind --ro-bind --bind-try --ro-bind-try --volume --tmpfs --size --symlink --hide --protect --read-only --project --private --no-project --cache --workdir --chdir --setenv --env --env-file --unsetenv --clearenv --hostname --profile --net --network --as-root --userns --cap-add --cap-drop --security-opt --ssh-agent --wayland --gpu --require --allow-weaker --memory --cpus --pids-limit --ulimit --timeout --name --report --quiet --explain-profile --print-config --write-bundle --die-with-parent --json-status-fd --info-fd --interactive --tty --rm --version --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1170,7 +1170,7 @@ _rrunc() {
             return 0
             ;;
         rrunc__subcmd__spec)
-            opts="-v -b -h --version --bundle --rootless --help"
+            opts="-b -v -h --bundle --rootless --version --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1220,7 +1220,7 @@ _rrunc() {
             return 0
             ;;
         rrunc__subcmd__trust)
-            opts="-v -y -h --version --yes --forget --help"
+            opts="-y -v -h --yes --forget --version --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1234,7 +1234,7 @@ _rrunc() {
             return 0
             ;;
         rrunc__subcmd__update)
-            opts="-v -r -h --version --resources --blkio-weight --cpu-period --cpu-quota --cpu-burst --cpu-share --cpu-rt-period --cpu-rt-runtime --cpuset-cpus --cpuset-mems --cpu-idle --memory --memory-reservation --memory-swap --pids-limit --kernel-memory --kernel-memory-tcp --l3-cache-schema --mem-bw-schema --help"
+            opts="-r -v -h --resources --blkio-weight --cpu-period --cpu-quota --cpu-burst --cpu-share --cpu-rt-period --cpu-rt-runtime --cpuset-cpus --cpuset-mems --cpu-idle --memory --memory-reservation --memory-swap --pids-limit --kernel-memory --kernel-memory-tcp --l3-cache-schema --mem-bw-schema --version --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -62,9 +62,9 @@ complete -c rrunc -n "__fish_rrunc_using_subcommand create" -l console-socket -d
 complete -c rrunc -n "__fish_rrunc_using_subcommand create" -l pid-file -d 'Write the pid of the container\'s first process to FILE' -r -F
 complete -c rrunc -n "__fish_rrunc_using_subcommand create" -l pidfd-socket -d 'Send a pidfd of the container\'s first process to the unix socket PATH' -r -F
 complete -c rrunc -n "__fish_rrunc_using_subcommand create" -l preserve-fds -d 'Pass N more file descriptors, from 3 on, to the program' -r
-complete -c rrunc -n "__fish_rrunc_using_subcommand create" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand create" -l no-pivot -d 'Use chroot and move the mount instead of pivot_root, for a root on a ramdisk'
 complete -c rrunc -n "__fish_rrunc_using_subcommand create" -l no-new-keyring -d 'Keep the caller\'s session keyring'
+complete -c rrunc -n "__fish_rrunc_using_subcommand create" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand create" -s h -l help -d 'Print help'
 complete -c rrunc -n "__fish_rrunc_using_subcommand start" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand start" -s h -l help -d 'Print help'
@@ -73,12 +73,12 @@ complete -c rrunc -n "__fish_rrunc_using_subcommand run" -l console-socket -d 'S
 complete -c rrunc -n "__fish_rrunc_using_subcommand run" -l pid-file -d 'Write the pid of the container\'s first process to FILE' -r -F
 complete -c rrunc -n "__fish_rrunc_using_subcommand run" -l pidfd-socket -d 'Send a pidfd of the container\'s first process to the unix socket PATH' -r -F
 complete -c rrunc -n "__fish_rrunc_using_subcommand run" -l preserve-fds -d 'Pass N more file descriptors, from 3 on, to the program' -r
-complete -c rrunc -n "__fish_rrunc_using_subcommand run" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand run" -l no-pivot -d 'Use chroot and move the mount instead of pivot_root, for a root on a ramdisk'
 complete -c rrunc -n "__fish_rrunc_using_subcommand run" -l no-new-keyring -d 'Keep the caller\'s session keyring'
 complete -c rrunc -n "__fish_rrunc_using_subcommand run" -s d -l detach -d 'Return once the program runs, and leave the container behind'
 complete -c rrunc -n "__fish_rrunc_using_subcommand run" -l keep -d 'Keep the stopped container until `delete`'
 complete -c rrunc -n "__fish_rrunc_using_subcommand run" -l no-subreaper -d 'Do not adopt the container\'s orphans while waiting'
+complete -c rrunc -n "__fish_rrunc_using_subcommand run" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand run" -s h -l help -d 'Print help'
 complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -l console-socket -d 'Send the terminal\'s master end to the unix socket PATH' -r -F
 complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -l pidfd-socket -d 'Send a pidfd of the new process to the unix socket PATH' -r -F
@@ -93,23 +93,23 @@ complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -l apparmor -d 'AppArm
 complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -s c -l cap -d 'Add a capability; may be given several times' -r
 complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -l preserve-fds -d 'Pass N more file descriptors, from 3 on, to the program' -r
 complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -l cgroup -d 'Run in the cgroup PATH below the container\'s own, which must be there' -r
-complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -s t -l tty -d 'Give the program a terminal of its own'
 complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -s d -l detach -d 'Return once the program runs'
 complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -l no-new-privs -d 'Forbid gaining privileges through execve'
 complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -l ignore-paused -d 'Also when the container is paused'
+complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand exec" -s h -l help -d 'Print help'
 complete -c rrunc -n "__fish_rrunc_using_subcommand state" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand state" -s h -l help -d 'Print help'
 complete -c rrunc -n "__fish_rrunc_using_subcommand list" -s f -l format -d '`table` or `json`' -r
-complete -c rrunc -n "__fish_rrunc_using_subcommand list" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand list" -s q -l quiet -d 'Only the ids'
+complete -c rrunc -n "__fish_rrunc_using_subcommand list" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand list" -s h -l help -d 'Print help'
 complete -c rrunc -n "__fish_rrunc_using_subcommand ps" -s f -l format -d '`table` or `json`' -r
 complete -c rrunc -n "__fish_rrunc_using_subcommand ps" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand ps" -s h -l help -d 'Print help'
-complete -c rrunc -n "__fish_rrunc_using_subcommand kill" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand kill" -s a -l all -d 'Every process of the container, not only the first'
+complete -c rrunc -n "__fish_rrunc_using_subcommand kill" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand kill" -s h -l help -d 'Print help'
 complete -c rrunc -n "__fish_rrunc_using_subcommand pause" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand pause" -s h -l help -d 'Print help'
@@ -137,15 +137,15 @@ complete -c rrunc -n "__fish_rrunc_using_subcommand update" -l mem-bw-schema -d 
 complete -c rrunc -n "__fish_rrunc_using_subcommand update" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand update" -s h -l help -d 'Print help'
 complete -c rrunc -n "__fish_rrunc_using_subcommand events" -l interval -d 'Time between two lines, such as 100ms, 5s or 1m30s' -r
-complete -c rrunc -n "__fish_rrunc_using_subcommand events" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand events" -l stats -d 'One line now, and no more'
+complete -c rrunc -n "__fish_rrunc_using_subcommand events" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand events" -s h -l help -d 'Print help'
-complete -c rrunc -n "__fish_rrunc_using_subcommand delete" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand delete" -s f -l force -d 'End the container first; a container that does not exist is no error'
+complete -c rrunc -n "__fish_rrunc_using_subcommand delete" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand delete" -s h -l help -d 'Print help'
 complete -c rrunc -n "__fish_rrunc_using_subcommand spec" -s b -l bundle -d 'Directory to write config.json to' -r -F
-complete -c rrunc -n "__fish_rrunc_using_subcommand spec" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand spec" -l rootless -d 'Accepted for runc\'s callers: the file is always a rootless one'
+complete -c rrunc -n "__fish_rrunc_using_subcommand spec" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand spec" -s h -l help -d 'Print help'
 complete -c rrunc -n "__fish_rrunc_using_subcommand features" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand features" -s h -l help -d 'Print help'
@@ -188,7 +188,6 @@ complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l report -d 'Write
 complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l write-bundle -d 'Write the whole OCI bundle to the new directory DIR instead of running it' -r -F
 complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l json-status-fd -d 'Write bubblewrap\'s status lines to descriptor N' -r
 complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l info-fd -d 'Write bubblewrap\'s information to descriptor N' -r
-complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l read-only -d 'Make the project read-only'
 complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l no-project -l private -d 'Show no project directory at all'
 complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l clearenv -d 'Pass no variable of the caller\'s but PATH, and set HOME, USER and LOGNAME'
@@ -204,6 +203,7 @@ complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l die-with-parent 
 complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -s i -l interactive -d 'Accepted for docker\'s users: standard input is always the command\'s'
 complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -s t -l tty -d 'Fail unless there is a terminal; the command has one of its own whenever the caller has'
 complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l rm -d 'Accepted for docker\'s users: nothing is ever left'
+complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand sandbox" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and not __fish_seen_subcommand_from ls show check help" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and not __fish_seen_subcommand_from ls show check help" -s h -l help -d 'Print help'
@@ -221,9 +221,9 @@ complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and __fish_seen_sub
 complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print the text of a profile'
 complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and __fish_seen_subcommand_from help" -f -a "check" -d 'Read a profile and all that it extends, and tell what is wrong with it'
 complete -c rrunc -n "__fish_rrunc_using_subcommand profile; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c rrunc -n "__fish_rrunc_using_subcommand trust" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand trust" -s y -l yes -d 'Trust it without asking'
 complete -c rrunc -n "__fish_rrunc_using_subcommand trust" -l forget -d 'Trust it no longer'
+complete -c rrunc -n "__fish_rrunc_using_subcommand trust" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand trust" -s h -l help -d 'Print help'
 complete -c rrunc -n "__fish_rrunc_using_subcommand doctor" -l require -d 'Exit with 1 unless all of these checks, separated by commas, are ok' -r -f -a "kernel-version\t''
 user-namespaces\t''
@@ -246,9 +246,9 @@ runtime-directory\t''
 pasta\t''"
 complete -c rrunc -n "__fish_rrunc_using_subcommand doctor" -l payload -d 'What `--attack` runs inside' -r
 complete -c rrunc -n "__fish_rrunc_using_subcommand doctor" -l bait -d 'What it is to look for there' -r
-complete -c rrunc -n "__fish_rrunc_using_subcommand doctor" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand doctor" -l json -d 'Print JSON'
 complete -c rrunc -n "__fish_rrunc_using_subcommand doctor" -l attack -d 'Attack the promises of `rrunc sandbox` on this machine, and show which hold'
+complete -c rrunc -n "__fish_rrunc_using_subcommand doctor" -s v -l version -d 'Show the version of rrunc and of the OCI runtime specification'
 complete -c rrunc -n "__fish_rrunc_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume update events delete spec features sandbox profile trust doctor help" -f -a "create" -d 'Set a container up and leave it waiting for `start`'
 complete -c rrunc -n "__fish_rrunc_using_subcommand help; and not __fish_seen_subcommand_from create start run exec state list ps kill pause resume update events delete spec features sandbox profile trust doctor help" -f -a "start" -d 'Let the program of a created container run'
