@@ -24,7 +24,7 @@ const CLONES: usize = 1;
 /// rrunc itself and the program.
 const EXECS: usize = 2;
 /// Instructions outside the kernel of `rrunc state` of a created container.
-const INSTRUCTIONS_OF_STATE: u64 = 180_000;
+const INSTRUCTIONS_OF_STATE: u64 = 155_000;
 /// Instructions of the default profile for x86_64, x86 and x32.
 const INSTRUCTIONS_OF_FILTER: usize = 274;
 /// Bytes of the stripped binary.
