@@ -4,18 +4,12 @@
 //! unlocked a mutex, and each page of the heap cost a fault.
 use dlmalloc::{Allocator, Dlmalloc};
 use std::alloc::{GlobalAlloc, Layout};
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// What dlmalloc asks for as a rule; whoever wants more at once may not touch all of it.
 const USUAL: usize = 64 << 10;
-
-/// What it gets then: in one piece as much as a container's start takes.
-const BLOCK: usize = 256 << 10;
-
-/// How much of that is there at once, which is what the short verbs take. A page that nobody touches costs as much as two faults.
-const POPULATED: usize = 64 << 10;
 
 /// rrunc's allocator. Using it from two threads at once ends the process.
 pub struct Heap {
@@ -31,7 +25,10 @@ impl Heap {
     /// An empty heap.
     #[allow(clippy::new_without_default, reason = "a static needs a const fn")]
     pub const fn new() -> Heap {
-        Heap { heap: UnsafeCell::new(Dlmalloc::new_with_allocator(Pages)), busy: AtomicBool::new(false) }
+        Heap {
+            heap: UnsafeCell::new(Dlmalloc::new_with_allocator(Pages { blocks: Cell::new(0) })),
+            busy: AtomicBool::new(false),
+        }
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Dlmalloc<Pages>) -> T) -> T {
@@ -75,25 +72,25 @@ unsafe impl GlobalAlloc for Heap {
 }
 
 /// Anonymous memory of the kernel's.
-struct Pages;
+struct Pages {
+    /// Of the usual size, so far.
+    blocks: Cell<u32>,
+}
 
 // SAFETY: each region is a mapping of its own, private, readable and writable, of whole pages.
 unsafe impl Allocator for Pages {
     fn alloc(&self, size: usize) -> (*mut u8, usize, u32) {
-        let usual = size <= USUAL;
-        let size = if usual { BLOCK } else { size };
+        let block = self.blocks.get();
+        if size <= USUAL {
+            self.blocks.set(block + 1);
+        }
+        // The first is what the short verbs take, and who wants a third wants it all. Of the second most take little, and a page that
+        // nobody touches costs as much as the faults of three that are touched.
+        let populate = if size <= USUAL && block != 1 { libc::MAP_POPULATE } else { 0 };
         let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         // SAFETY: a new mapping, at an address that the kernel chooses.
-        let start = unsafe { libc::mmap(null_mut(), size, protection, flags, -1, 0) };
-        if start == libc::MAP_FAILED {
-            return (null_mut(), 0, 0);
-        }
-        if usual {
-            // Before Linux 5.14 they come when they are touched.
-            // SAFETY: the beginning of that mapping.
-            unsafe { libc::madvise(start, POPULATED, libc::MADV_POPULATE_WRITE) };
-        }
-        (start.cast(), size, 0)
+        let start = unsafe { libc::mmap(null_mut(), size, protection, flags | populate, -1, 0) };
+        if start == libc::MAP_FAILED { (null_mut(), 0, 0) } else { (start.cast(), size, 0) }
     }
 
     fn remap(&self, start: *mut u8, old: usize, new: usize, can_move: bool) -> *mut u8 {
