@@ -18,7 +18,7 @@ pub use sandbox::{
 
 use lazy::Lazy;
 
-use clap::{Arg, Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -26,6 +26,7 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(
     name = "rrunc",
+    arg = version(),
     version = env!("CARGO_PKG_VERSION"),
     propagate_version = true,
     disable_version_flag = true,
@@ -68,9 +69,6 @@ pub struct Global {
     /// crun's spelling of the cgroup choice, which podman uses
     #[arg(long, value_name = "NAME", hide = true)]
     pub cgroup_manager: Option<CgroupManager>,
-    /// Show the version of rrunc and of the OCI runtime specification
-    #[arg(short = 'v', short_alias = 'V', long, display_order = 1000, action = clap::ArgAction::Version)]
-    version: Option<bool>,
 }
 
 /// Value of `--rootless`. It changes nothing in rrunc, which never needs privilege.
@@ -109,9 +107,17 @@ impl Global {
 #[derive(Debug, Args)]
 pub struct NoArgs {}
 
-/// `--version` after the verb. Not simply a global option: clap would make one for each verb, half of all its definitions.
+/// `--version`, before the verb and after it. Not simply a global option: clap would make one for each verb, half of all its
+/// definitions.
 fn version() -> Arg {
-    sandbox::version().short('v').short_alias('V')
+    let help = "Show the version of rrunc and of the OCI runtime specification";
+    Arg::new("version")
+        .short('v')
+        .short_alias('V')
+        .long("version")
+        .display_order(1000)
+        .action(ArgAction::Version)
+        .help(help)
 }
 
 /// The verbs.

@@ -196,7 +196,10 @@ mod tests {
             assert_eq!((refusal.message, refusal.status), (None, 0), "{args:?}");
             assert!(refusal.output.contains("Usage: rrunc"), "{args:?}");
         }
-        for args in [&["-v"][..], &["--version"], &["-V"], &["list", "-v"]] {
+        let after_verbs =
+            [&["list", "-v"][..], &["features", "-V"], &["profile", "-v"], &["profile", "ls", "--version"]];
+        let alone = [&["-v"][..], &["--version"], &["-V"], &["sandbox", "--version"]];
+        for args in alone.into_iter().chain(after_verbs) {
             let output = refusal(args).output;
             let mut lines = output.lines();
             assert!(lines.next().unwrap().starts_with("rrunc version "), "{args:?}");

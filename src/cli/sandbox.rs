@@ -3,13 +3,14 @@
 use super::NoArgs;
 use super::lazy::Lazy;
 use crate::sandbox::profile::{Cache, Network};
-use clap::{Arg, ArgAction, Args, Subcommand};
+use clap::{Args, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// `sandbox`.
 #[derive(Debug, Default, Args)]
-#[command(arg = version())]
+// Without a letter: here -v is docker's.
+#[command(arg = super::version().short(None).short_alias(None))]
 pub struct SandboxArgs {
     /// The command and its arguments
     #[arg(value_name = "CMD", required = true, trailing_var_arg = true, num_args = 1..)]
@@ -216,12 +217,6 @@ pub struct RunningArgs {
     /// Accepted for docker's users: nothing is ever left
     #[arg(long, hide_short_help = true, long_help = "Accepted for docker's users: nothing is ever left")]
     pub rm: bool,
-}
-
-/// `--version`; of `sandbox` without a letter, since there -v is docker's.
-pub(super) fn version() -> Arg {
-    let help = "Show the version of rrunc and of the OCI runtime specification";
-    Arg::new("version").long("version").display_order(1000).action(ArgAction::Version).help(help)
 }
 
 /// `profile`.

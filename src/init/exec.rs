@@ -115,9 +115,9 @@ fn become_program(join: &Join, step: &Step) -> ! {
     process::exit_now(if told.is_ok() { NOT_EXECUTED } else { 1 })
 }
 
-/// Joins the namespaces.
+/// What is done outside, as it takes the host's /proc, and then inside all namespaces but that of processes.
 fn enter(join: &Join, step: &Step) -> Result<()> {
-    let Join { plan, wire, init, namespaces, .. } = join;
+    let Join { plan, wire, init, .. } = join;
     step.begin("descriptors");
     descriptor::close_except(3 + plan.passed_fds as RawFd, &[wire.raw(), init.as_raw_fd()])?;
 
@@ -146,6 +146,12 @@ fn enter(join: &Join, step: &Step) -> Result<()> {
         log::debug!("nsexec: affinity: 0x{processors:x}");
     }
 
+    join_all(join, step)
+}
+
+/// Joins the namespaces, parted from our binary as soon as there is the right to it and before anybody inside can look.
+fn join_all(join: &Join, step: &Step) -> Result<()> {
+    let Join { plan, init, namespaces, .. } = join;
     step.begin("join namespaces");
     // Not before the score is written: of a process that is not dumpable these files are root's.
     prctl::set_dumpable(false)?;

@@ -5,7 +5,7 @@ use super::listener::{self, Host};
 use super::program;
 use crate::error::{NotExecuted, with_hint};
 use crate::plan::Process;
-use crate::sys::{prctl, signal::Saved};
+use crate::sys::{exe, prctl, signal::Saved};
 use anyhow::Result;
 use nix::errno::Errno;
 use std::convert::Infallible;
@@ -44,6 +44,15 @@ fn load_filter(process: &Process, host: &Host) -> Result<()> {
 /// With no_new_privs the filter is the very last thing, so that it need not allow anything of ours but execve.
 pub fn load_late_filter(process: &Process, host: &Host) -> Result<()> {
     if process.no_new_privs { load_filter(process, host) } else { Ok(()) }
+}
+
+/// Gives the pages of our own program back before a wait that may be long; else whoever calls `start` would wait until execve
+/// has. Not under a filter, which may forbid it, and kill for it.
+pub fn release_pages(process: &Process) {
+    if process.no_new_privs || process.seccomp.is_none() {
+        // What cannot be given back (mlock(2)) stays.
+        exe::release_pages().ok();
+    }
 }
 
 /// Replaces this process by the program. What is still open of ours is close-on-exec.

@@ -106,8 +106,8 @@ pub fn run(start: Start) -> ! {
         (Err(error), _) => give_up(&wire, &step, &error, 1),
         (Ok(ready), gate) => (gate, ready),
     };
-    if listener.is_some() {
-        wait_leanly(plan);
+    if let (Some(_), Some(process)) = (&listener, &plan.process) {
+        execve::release_pages(process);
     }
     let opened = match listener.map(gate::wait).transpose() {
         Ok(opened) => opened,
@@ -118,15 +118,6 @@ pub fn run(start: Start) -> ! {
     // Nobody left to tell is no reason to stay.
     let told = opened.as_ref().map_or_else(|| wire.failed(&failure), |start| start.failed(&failure));
     process::exit_now(if told.is_ok() { NOT_EXECUTED } else { 1 })
-}
-
-/// Gives the pages of our program back before a wait that may be long: whoever calls `start` need not wait until execve does so.
-/// A filter that is loaded by now may forbid it, and kill for it.
-fn wait_leanly(plan: &Plan) {
-    if plan.process.as_ref().is_some_and(|process| process.no_new_privs || process.seccomp.is_none()) {
-        // It does not matter: what is there is there.
-        exe::release_pages().ok();
-    }
 }
 
 /// Sends every log line of this process to the parent.

@@ -244,3 +244,29 @@ fn empty_sets() -> LinuxCapabilities {
     sets.set_bounding(None).set_effective(None).set_inheritable(None).set_permitted(None).set_ambient(None);
     sets
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_one_id_of_each_kind_that_is_the_callers_is_the_only_one() {
+        let map = |outside, size| vec![IdMap { inside: 0, outside, size }];
+        let are_only = |uid, gid| Ids { uid, gid, setgroups: false }.are_only(1000, 100);
+        assert!(are_only(map(1000, 1), map(100, 1)));
+        assert!(!are_only(map(1000, 1), map(101, 1)));
+        assert!(!are_only(map(1000, 2), map(100, 1)));
+        assert!(!are_only([map(1000, 1), map(100_000, 1)].concat(), map(100, 1)));
+        assert!(!are_only(Vec::new(), Vec::new()));
+    }
+
+    #[test]
+    fn a_namespace_that_is_joined_or_not_named_was_not_made() {
+        let namespaces =
+            json!([{"type": "pid"}, {"type": "network", "path": "/proc/1/ns/net"}, {"type": "uts", "path": ""}]);
+        let spec = json!({"ociVersion": "1.0.2", "linux": {"namespaces": namespaces}});
+        let spec = serde_json::from_value(spec).expect("a configuration");
+        assert_eq!(made(&spec).collect::<Vec<_>>(), [Kind::Pid]);
+    }
+}

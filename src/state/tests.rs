@@ -148,7 +148,10 @@ fn a_link_or_a_directory_open_to_others_is_refused() {
     assert!(message(root.lock("web")).contains("open state directory web"));
     assert!(message(root.look("web")).contains("open state directory web"));
     assert!(root.list().unwrap().is_empty());
-    assert_eq!(message(Root::open(Some(Path::new("/")))), "Option --root argument should not be set to /");
+    symlink("/", place.0.join("slash")).unwrap();
+    for slash in [Path::new("/"), &place.0.join("slash")] {
+        assert_eq!(message(Root::open(Some(slash))), "Option --root argument should not be set to /");
+    }
 }
 
 #[test]

@@ -35,18 +35,7 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
     let state = container.load()?;
     // Before the status says that he who has the pid is the container's first process, so that it is his for certain.
     let init = pidfd::open(Pid::from_raw(state.pid));
-    match container.status(&state)? {
-        Status::Created | Status::Running => {}
-        Status::Paused if args.ignore_paused => {}
-        Status::Paused => {
-            return Err(anyhow!("cannot exec in a paused container (use --ignore-paused to override)"))
-                .hint(|| format!("`rrunc resume {}` lets it go on", args.id()));
-        }
-        Status::Creating => {
-            return Err(anyhow!("cannot exec in a creating container")).hint(|| "wait until `rrunc create` is done");
-        }
-        Status::Stopped => return stopped(),
-    }
+    must_take_processes(container.status(&state)?, args)?;
     let init = init.with_context(|| format!("open a pidfd of process {}", state.pid))?;
     // Our own copy: what somebody writes into the bundle later is not the container's configuration.
     let config = Bundle::parse(state.bundle.clone(), container.config()?)?;
@@ -104,9 +93,18 @@ fn wait(process: &mut Spawned) -> Result<Outcome> {
     Ok(Outcome::from(ended.status.clamp(0, 255) as u8))
 }
 
-fn stopped() -> Result<Outcome> {
-    Err(anyhow!("cannot exec in a stopped container"))
-        .hint(|| "its first process has ended: `rrunc delete` it, and `rrunc run` it anew")
+fn must_take_processes(status: Status, args: &ExecArgs) -> Result<()> {
+    match status {
+        Status::Created | Status::Running => Ok(()),
+        Status::Paused if args.ignore_paused => Ok(()),
+        Status::Paused => Err(anyhow!("cannot exec in a paused container (use --ignore-paused to override)"))
+            .hint(|| format!("`rrunc resume {}` lets it go on", args.id())),
+        Status::Creating => {
+            Err(anyhow!("cannot exec in a creating container")).hint(|| "wait until `rrunc create` is done")
+        }
+        Status::Stopped => Err(anyhow!("cannot exec in a stopped container"))
+            .hint(|| "its first process has ended: `rrunc delete` it, and `rrunc run` it anew"),
+    }
 }
 
 /// What has to be known of the host: as for `create`, but that labels may be of the command line.
@@ -187,8 +185,9 @@ fn ids(pid: i32) -> Result<Ids> {
         let path = format!("/proc/{pid}/{file}");
         short_file::read(&path).with_context(|| path)
     };
-    let (uid, gid) = (parse_id_map(&read("uid_map")?)?, parse_id_map(&read("gid_map")?)?);
-    // With a single group there are no others to be set, whatever the kernel would allow.
-    let single = matches!(gid.as_slice(), [one] if one.size == 1);
-    Ok(Ids { setgroups: !single && read("setgroups")?.trim() == "allow", uid, gid })
+    Ok(Ids {
+        uid: parse_id_map(&read("uid_map")?)?,
+        gid: parse_id_map(&read("gid_map")?)?,
+        setgroups: read("setgroups")?.trim() == "allow",
+    })
 }

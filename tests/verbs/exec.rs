@@ -56,6 +56,27 @@ fn outside_it_is_seen_as_it_was_called() {
     stage.remove("c");
 }
 
+/// Without another user namespace all of rrunc's own program is copied for the time that others may look at it, and what is
+/// copied has no file to come back from while rrunc waits.
+#[test]
+fn root_of_a_user_namespace_waits_in_a_copy_of_a_binary_of_his_own() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let kinds = ["pid", "mount", "ipc", "uts"].map(|kind| json!({"type": kind}));
+    bundle
+        .set("/linux/namespaces", json!(kinds))
+        .set("/linux/uidMappings", json!(null))
+        .set("/linux/gidMappings", json!(null));
+    bundle.args(&["sleep", "100"]);
+    let script =
+        "\"$0\" run -d c </dev/null >/dev/null 2>&1 && \"$0\" exec c sh -c 'sleep 0.3; readlink /proc/self/exe; exit 4'
+        status=$?; \"$0\" delete --force c; exit $status";
+    let unshare = ["--map-root-user", "--mount", "sh", "-c", script];
+    let call = stage.call_program(std::path::Path::new("/usr/bin/unshare"), &unshare).arg(crate::support::runtime());
+    let out = call.cwd(bundle.path()).run();
+    assert_eq!(out.exits(4).stdout, "/bin/busybox\n");
+}
+
 #[test]
 fn shares_every_namespace_and_the_root_of_the_container() {
     let (stage, bundle) = running();
