@@ -5,6 +5,8 @@ use crate::short_file;
 use crate::sys::process::{gid_at_start, uid_at_start};
 use crate::sys::{capability, landlock};
 use anyhow::{Context, Result, anyhow};
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, access};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,13 @@ use std::path::{Path, PathBuf};
 /// Below this the mount API by descriptor is not whole; 6.1 and the newest kernels are the ones tested.
 pub const OLDEST_KERNEL: (u32, u32) = (5, 14);
 const CAP_SYS_ADMIN: u64 = 1 << 21;
+
+/// The binary that we run from.
+const EXE: &str = "/proc/self/exe";
+/// The id of files whose owner has none in this user namespace (kernel.overflowuid, user_namespaces(7)).
+const OVERFLOW: u32 = 65534;
+/// The id that nobody has: to the kernel it means none.
+const NO_ID: u32 = u32::MAX;
 
 /// A run of ids: `size` of them from `outside` on appear as `inside` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +65,19 @@ pub struct ExeOwner {
     pub gid: u32,
     /// Its permission bits.
     pub mode: u32,
+}
+
+impl ExeOwner {
+    /// Looks at the running binary; `in_namespace`: as root of a user namespace that is not the initial one.
+    fn probe(in_namespace: bool) -> Result<ExeOwner> {
+        let exe = fs::metadata(EXE).context(EXE)?;
+        let (uid, gid) = (exe.uid(), exe.gid());
+        // There the kernel shows OVERFLOW for who has no id, and it is one that somebody may have, to whose file root could write.
+        let nobodys =
+            in_namespace && (uid, gid) == (OVERFLOW, OVERFLOW) && access(EXE, AccessFlags::W_OK) == Err(Errno::EACCES);
+        let (uid, gid) = if nobodys { (NO_ID, NO_ID) } else { (uid, gid) };
+        Ok(ExeOwner { uid, gid, mode: exe.mode() & 0o7777 })
+    }
 }
 
 /// Security modules that label processes.
@@ -123,7 +145,6 @@ impl Host {
         let map = |file| if privileged { parse_id_map(&read(file)?) } else { Ok(Vec::new()) };
         let (uid_map, gid_map) = (map("/proc/self/uid_map")?, map("/proc/self/gid_map")?);
         let rootless_namespace = privileged && !is_identity(&uid_map);
-        let exe = fs::metadata("/proc/self/exe").context("/proc/self/exe")?;
         let mut host = Host {
             uid: uid_at_start(),
             gid: gid_at_start(),
@@ -134,7 +155,7 @@ impl Host {
             subuids: Vec::new(),
             subgids: Vec::new(),
             map_helpers: None,
-            exe: ExeOwner { uid: exe.uid(), gid: exe.gid(), mode: exe.mode() & 0o7777 },
+            exe: ExeOwner::probe(rootless_namespace)?,
             modules: if wants.labels { Modules::probe() } else { Modules::default() },
             landlock_abi: if wants.landlock { landlock::abi() } else { 0 },
         };

@@ -98,7 +98,10 @@ pub fn plan(container: &Bundle, request: &Request, ids: &Ids, host: &Host) -> Re
         }
         None => merged(container, request)?,
     };
-    let view = View::of_running(ids);
+    let view = View::of_running(ids, false);
+    // Of root of a user namespace the container may have the same one, and it is not known here.
+    let same = View::of_running(ids, true);
+    let replace_exe = view.may_write(&host.exe) || (host.rootless_namespace && same.may_write(&host.exe));
     let mut findings = Findings::after(warnings);
     let planned = process::plan(&document, container.spec.linux().as_ref(), &view, host.modules, &[], &mut findings);
     let affinity = document.exec_cpu_affinity().as_ref().map(|a| scheduling::exec_affinity(a, &mut findings));
@@ -118,7 +121,7 @@ pub fn plan(container: &Bundle, request: &Request, ids: &Ids, host: &Host) -> Re
         keyring: request.keyring.clone(),
         made: made(&container.spec).collect(),
         only_id: ids.are_only(host.uid, host.gid),
-        replace_exe: view.may_write(&host.exe),
+        replace_exe,
         passed_fds: request.passed_fds,
         warnings: findings.warnings,
         notes: findings.notes,

@@ -56,9 +56,9 @@ impl<'a> View<'a> {
         }
     }
 
-    /// As it is in a container that runs.
-    pub(super) fn of_running(ids: &'a super::exec::Ids) -> View<'a> {
-        View { uid: Some(&ids.uid), gid: Some(&ids.gid), setgroups: ids.setgroups, same: false }
+    /// As it is in a container that runs, whose user namespace is another than ours, or the `same`.
+    pub(super) fn of_running(ids: &'a super::exec::Ids, same: bool) -> View<'a> {
+        View { uid: Some(&ids.uid), gid: Some(&ids.gid), setgroups: ids.setgroups, same }
     }
 
     /// Whether `uid` exists inside.
@@ -104,7 +104,9 @@ impl<'a> View<'a> {
 
     /// Whether an id of the container could write to a file with this owner and mode, or change its mode.
     pub(super) fn may_write(&self, file: &ExeOwner) -> bool {
-        let mapped = |map: Option<&[IdMap]>, id: u32| map.is_none_or(|map| covers_outside(map, id));
+        // The owner is the one that we see, by the ids of the namespace that we stand in.
+        let covers = if self.same { covers_inside } else { covers_outside };
+        let mapped = |map: Option<&[IdMap]>, id: u32| map.is_none_or(|map| covers(map, id));
         // The owner of a file may always make it writable.
         let group = file.mode & 0o020 != 0 && mapped(self.gid, file.gid);
         mapped(self.uid, file.uid) || group || file.mode & 0o002 != 0
@@ -311,5 +313,18 @@ mod tests {
         assert_eq!(inside(&[map(20, 100_008, 5)], &namespace), Some(split));
         assert_eq!(inside(&[map(0, 100_019, 2)], &namespace), None);
         assert_eq!(inside(&[map(0, 5, 1)], &namespace), None);
+    }
+    #[test]
+    fn a_files_owner_is_looked_for_among_the_ids_that_we_see() {
+        // podman's: what it calls 0 is the caller, and 65534 is whose id is not there.
+        let map = |outside, size| IdMap { inside: u32::from(outside != 1000), outside, size };
+        let map = [map(1000, 1), map(100_000, 65536)];
+        let may_write = |same, uid, mode| {
+            let view = View { uid: Some(&map), gid: Some(&map), setgroups: true, same };
+            view.may_write(&ExeOwner { uid, gid: uid, mode })
+        };
+        assert!(may_write(true, 0, 0o755) && !may_write(true, 100_000, 0o755) && !may_write(true, u32::MAX, 0o775));
+        assert!(!may_write(false, 0, 0o755) && may_write(false, 1000, 0o755) && may_write(false, 100_000, 0o555));
+        assert!(may_write(false, 0, 0o757), "everybody may");
     }
 }

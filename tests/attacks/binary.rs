@@ -81,6 +81,29 @@ fn row_1_exec_into_a_watching_container() {
     stage.remove("c");
 }
 
+/// Under podman rrunc is root of a user namespace already, and the container stays in it. Its control is that of the row.
+#[test]
+fn row_1_run_and_exec_by_root_of_a_user_namespace() {
+    let stage = Stage::new();
+    let (copy, before) = own_copy(&stage);
+    let bundle = hostile(&stage, "bundle");
+    payloads::run(&bundle, "overwrite_programs");
+    bundle.unset("/linux/uidMappings").unset("/linux/gidMappings");
+    bundle.set("/linux/namespaces", json!(["pid", "mount", "ipc", "uts"].map(|kind| json!({"type": kind}))));
+    let script = "\"$0\" run -d c </dev/null >said 2>&1 || { cat said; exit 1; }
+        until grep -q watching said; do sleep 0.05; done
+        for i in 1 2 3 4 5 6 7 8 9 10; do
+            \"$0\" exec c true || exit 1
+            \"$0\" exec c /self; \"$0\" exec c /proc/self/exe
+        done >/dev/null 2>&1
+        touch rootfs/tmp/stop
+        \"$0\" delete --force c";
+    let unshare = ["--map-root-user", "--mount", "sh", "-c", script];
+    let run = stage.call_program(Path::new("/usr/bin/unshare"), &unshare).arg(&copy).cwd(bundle.path()).run();
+    assert!(fs::read(&copy).expect("read") == before, "the runtime's binary was overwritten");
+    run.success();
+}
+
 #[test]
 fn row_1_a_created_container_watched_from_inside() {
     let stage = Stage::new();
