@@ -6,6 +6,7 @@
 mod container;
 mod directory;
 pub mod members;
+pub mod namespaces;
 pub mod process;
 mod record;
 

@@ -42,8 +42,8 @@ pub struct Join<'a> {
     pub wire: Arc<Wire>,
     /// A pidfd of the container's first process.
     pub init: OwnedFd,
-    /// CLONE_NEW* of the namespaces in which it differs from us: one that is shared fails the whole call.
-    pub namespaces: i32,
+    /// The container's user namespace, if it is another than ours.
+    pub user: Option<OwnedFd>,
     /// The caller's signal mask, for the program.
     pub signals: Saved,
     /// The parent does nothing more before the program runs, so that nobody waits for it.
@@ -63,7 +63,7 @@ pub fn run(join: &Join, needs_cgroup: bool) -> ! {
     let moved = if needs_cgroup { join.wire.need_cgroup() } else { Ok(()) };
     let entered = moved.and_then(|()| enter(join, &step)).and_then(|()| {
         // A pid namespace is joined for children only.
-        if join.namespaces & libc::CLONE_NEWPID == 0 { Ok(Cloned::Child) } else { fork_inside(&step) }
+        if join.plan.namespaces & libc::CLONE_NEWPID == 0 { Ok(Cloned::Child) } else { fork_inside(&step) }
     });
     match entered {
         Ok(Cloned::Child) => become_program(join, &step),
@@ -119,7 +119,8 @@ fn become_program(join: &Join, step: &Step) -> ! {
 fn enter(join: &Join, step: &Step) -> Result<()> {
     let Join { plan, wire, init, .. } = join;
     step.begin("descriptors");
-    descriptor::close_except(3 + plan.passed_fds as RawFd, &[wire.raw(), init.as_raw_fd()])?;
+    let user = join.user.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+    descriptor::close_except(3 + plan.passed_fds as RawFd, &[wire.raw(), init.as_raw_fd(), user])?;
 
     prctl::set_name(c"rrunc:[exec]")?;
 
@@ -151,39 +152,39 @@ fn enter(join: &Join, step: &Step) -> Result<()> {
 
 /// Joins the namespaces, parted from our binary as soon as there is the right to it and before anybody inside can look.
 fn join_all(join: &Join, step: &Step) -> Result<()> {
-    let Join { plan, init, namespaces, .. } = join;
+    let Join { plan, init, user, .. } = join;
+    let others = plan.namespaces & !libc::CLONE_NEWUSER;
     step.begin("join namespaces");
     // Not before the score is written: of a process that is not dumpable these files are root's.
     prctl::set_dumpable(false)?;
-    let (user, mounts) = (libc::CLONE_NEWUSER, libc::CLONE_NEWNS);
-    if plan.replace_exe && namespaces & user != 0 && namespaces & mounts != 0 {
-        join_namespaces(init, user)?;
-
-        step.begin("own binary");
-        // From here on there is the right to do it, and the host's mounts are still in reach: as copies of our own.
-        // Those whose number the container has limited: all of it is copied then, which takes longer.
-        let path = unshare(CloneFlags::CLONE_NEWNS).and_then(|()| readlink("/proc/self/exe")).ok();
-        part_from_binary(path.as_deref().map(Path::new))?;
-
-        step.begin("join namespaces");
-        join_namespaces(init, namespaces & !user)?;
-    } else {
-        join_namespaces(init, *namespaces)?;
-
-        step.begin("own binary");
-        if plan.replace_exe {
-            part_from_binary(None)?;
-        }
+    if let Some(user) = user {
+        // Not by the first process, as the others: that may have entered another since it was looked at.
+        join_namespaces(user, libc::CLONE_NEWUSER)?;
     }
-    if namespaces & user != 0 {
+    if plan.replace_exe {
+        step.begin("own binary");
+        let path = if user.is_some() && others & libc::CLONE_NEWNS != 0 {
+            // From here on there is the right to do it, and the host's mounts are still in reach: as copies of our own.
+            // Those whose number the container has limited: all of it is copied then, which takes longer.
+            unshare(CloneFlags::CLONE_NEWNS).and_then(|()| readlink("/proc/self/exe")).ok()
+        } else {
+            None
+        };
+        part_from_binary(path.as_deref().map(Path::new))?;
+        step.begin("join namespaces");
+    }
+    if others != 0 {
+        join_namespaces(init, others)?;
+    }
+    if user.is_some() {
         // What one has in a new user namespace may count as a gain of rights, which falls back to fs.suid_dumpable.
         prctl::set_dumpable(false)?;
     }
     Ok(())
 }
 
-fn join_namespaces(init: &OwnedFd, namespaces: i32) -> Result<()> {
-    process::setns(init.as_fd(), namespaces).map_err(|e| {
+fn join_namespaces(of: &OwnedFd, namespaces: i32) -> Result<()> {
+    process::setns(of.as_fd(), namespaces).map_err(|e| {
         let error = anyhow::Error::new(e).context("join the container's namespaces");
         match e {
             Errno::ESRCH => error.context("the container has stopped"),
@@ -193,8 +194,8 @@ fn join_namespaces(init: &OwnedFd, namespaces: i32) -> Result<()> {
 }
 
 fn set_up_and_execute(join: &Join, step: &Step) -> Result<Infallible> {
-    let Join { plan, wire, namespaces, signals, .. } = join;
-    let own_ids = namespaces & libc::CLONE_NEWUSER != 0;
+    let Join { plan, wire, user, signals, .. } = join;
+    let own_ids = user.is_some();
     let only_id = own_ids && plan.only_id && !process::is_set_id();
 
     step.begin("session");

@@ -1,5 +1,6 @@
 //! The plan of `exec`: another process for a container that is there, from the container's own copy of its
 //! configuration and what the command line changes of it; or from a whole process document.
+use super::decided::{Decided, Inodes};
 use super::ids::View;
 use super::landlock::{self, Landlock};
 use super::namespaces::{Kind, made};
@@ -7,9 +8,9 @@ use super::{Findings, Process, process, scheduling};
 use crate::bundle::{self, Bundle};
 use crate::cpulist::Set;
 use crate::error::WithHint;
-use crate::host::{Host, IdMap};
+use crate::host::Host;
 use anyhow::{Context, Result, anyhow, bail};
-use oci_spec::runtime::{self, Capability, LinuxCapabilities, UserBuilder};
+use oci_spec::runtime::{self, Capability, LinuxCapabilities, Spec, UserBuilder};
 use std::path::PathBuf;
 
 /// What the command line says.
@@ -43,26 +44,6 @@ pub struct Request {
     pub passed_fds: u32,
 }
 
-/// The ids of the running container, from its first process.
-#[derive(Debug, Clone)]
-pub struct Ids {
-    /// Its uid_map.
-    pub uid: Vec<IdMap>,
-    /// Its gid_map.
-    pub gid: Vec<IdMap>,
-    /// Whether setgroups is allowed in it.
-    pub setgroups: bool,
-}
-
-impl Ids {
-    /// Whether `uid` and `gid` of the host are all that there is.
-    fn are_only(&self, uid: u32, gid: u32) -> bool {
-        [(&self.uid, uid), (&self.gid, gid)]
-            .iter()
-            .all(|(map, id)| matches!(map.as_slice(), [one] if one.size == 1 && one.outside == *id))
-    }
-}
-
 /// A process to be added, and what should be logged of it.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -74,8 +55,10 @@ pub struct Plan {
     pub landlock: Option<Landlock>,
     /// A session keyring of this name is joined.
     pub keyring: Option<String>,
-    /// Types of namespaces that were made for the container.
-    pub made: Vec<Kind>,
+    /// The container's user namespace, by its inode number, if we are in another.
+    pub user: Option<u64>,
+    /// CLONE_NEW* of the namespaces that it joins.
+    pub namespaces: i32,
     /// There is one id of each kind in the container, the caller's own.
     pub only_id: bool,
     /// Our binary is writable by an id of the container.
@@ -88,8 +71,9 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
-/// Computes the plan from the container's configuration.
-pub fn plan(container: &Bundle, request: &Request, ids: &Ids, host: &Host) -> Result<Plan> {
+/// Computes the plan from the container's configuration, what `create` has `decided`, and the namespaces in which we are `here`,
+/// as `compared` names them.
+pub fn plan(container: &Bundle, request: &Request, decided: &Decided, here: &Inodes, host: &Host) -> Result<Plan> {
     let mut warnings = Vec::new();
     let document = match &request.document {
         Some(bytes) => {
@@ -98,10 +82,7 @@ pub fn plan(container: &Bundle, request: &Request, ids: &Ids, host: &Host) -> Re
         }
         None => merged(container, request)?,
     };
-    let view = View::of_running(ids, false);
-    // Of root of a user namespace the container may have the same one, and it is not known here.
-    let same = View::of_running(ids, true);
-    let replace_exe = view.may_write(&host.exe) || (host.rootless_namespace && same.may_write(&host.exe));
+    let view = View::of_running(decided);
     let mut findings = Findings::after(warnings);
     let planned = process::plan(&document, container.spec.linux().as_ref(), &view, host.modules, &[], &mut findings);
     let affinity = document.exec_cpu_affinity().as_ref().map(|a| scheduling::exec_affinity(a, &mut findings));
@@ -114,18 +95,38 @@ pub fn plan(container: &Bundle, request: &Request, ids: &Ids, host: &Host) -> Re
         initial
     });
     process.terminal |= request.tty;
+    let user = here.get(&Kind::User).copied().unwrap_or_default();
+    let ours = !decided.elsewhere(user);
     Ok(Plan {
         process,
         initial_affinity,
         landlock,
         keyring: request.keyring.clone(),
-        made: made(&container.spec).collect(),
-        only_id: ids.are_only(host.uid, host.gid),
-        replace_exe,
+        user: own_user_namespace(decided, here),
+        namespaces: to_join(&container.spec, decided, here),
+        only_id: ours && decided.ids.as_ref().is_some_and(|ids| ids.are_only(host.uid, host.gid)),
+        replace_exe: decided.may_write_exe(user, host),
         passed_fds: request.passed_fds,
         warnings: findings.warnings,
         notes: findings.notes,
     })
+}
+
+/// The kinds of namespaces of which `plan` has to know ours.
+pub fn compared(spec: &Spec, decided: &Decided) -> impl Iterator<Item = Kind> {
+    let made: Vec<Kind> = made(spec).collect();
+    decided.namespaces.keys().copied().filter(move |kind| *kind == Kind::User || !made.contains(kind))
+}
+
+fn own_user_namespace(decided: &Decided, here: &Inodes) -> Option<u64> {
+    decided.namespaces.get(&Kind::User).copied().filter(|user| here.get(&Kind::User) != Some(user))
+}
+
+/// What was made for the container; and of what it was given, or shares with whoever made it, that in which we are not.
+fn to_join(spec: &Spec, decided: &Decided, here: &Inodes) -> i32 {
+    let made = made(spec).filter(|kind| *kind != Kind::User);
+    let others = compared(spec, decided).filter(|kind| decided.namespaces.get(kind) != here.get(kind));
+    made.chain(others).fold(0, |flags, kind| flags | kind.flag())
 }
 
 /// What a process document does not say of these it has from the configuration, as in runc.
@@ -254,22 +255,19 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn only_one_id_of_each_kind_that_is_the_callers_is_the_only_one() {
-        let map = |outside, size| vec![IdMap { inside: 0, outside, size }];
-        let are_only = |uid, gid| Ids { uid, gid, setgroups: false }.are_only(1000, 100);
-        assert!(are_only(map(1000, 1), map(100, 1)));
-        assert!(!are_only(map(1000, 1), map(101, 1)));
-        assert!(!are_only(map(1000, 2), map(100, 1)));
-        assert!(!are_only([map(1000, 1), map(100_000, 1)].concat(), map(100, 1)));
-        assert!(!are_only(Vec::new(), Vec::new()));
-    }
-
-    #[test]
-    fn a_namespace_that_is_joined_or_not_named_was_not_made() {
+    fn joined_is_what_was_made_and_that_in_which_we_are_not() {
         let namespaces =
             json!([{"type": "pid"}, {"type": "network", "path": "/proc/1/ns/net"}, {"type": "uts", "path": ""}]);
         let spec = json!({"ociVersion": "1.0.2", "linux": {"namespaces": namespaces}});
         let spec = serde_json::from_value(spec).expect("a configuration");
-        assert_eq!(made(&spec).collect::<Vec<_>>(), [Kind::Pid]);
+        assert_eq!(made(&spec).collect::<Vec<_>>(), [Kind::Pid, Kind::Uts]);
+        let namespaces = [(Kind::User, 2), (Kind::Pid, 3), (Kind::Network, 4), (Kind::Mount, 5)].into();
+        let decided = Decided { ids: None, made_in: 1, namespaces };
+        let here = |user, network| Inodes::from([(Kind::User, user), (Kind::Network, network), (Kind::Mount, 5)]);
+        let own = libc::CLONE_NEWPID | libc::CLONE_NEWUTS;
+        let joined = |here: Inodes| (to_join(&spec, &decided, &here), own_user_namespace(&decided, &here));
+        assert_eq!(joined(here(1, 9)), (own | libc::CLONE_NEWUSER | libc::CLONE_NEWNET, Some(2)), "but no mounts");
+        assert_eq!(joined(here(1, 4)), (own | libc::CLONE_NEWUSER, Some(2)));
+        assert_eq!(joined(here(2, 4)), (own, None), "as podman calls us");
     }
 }

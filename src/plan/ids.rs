@@ -1,5 +1,6 @@
 //! Maps of user and group ids, and what they let the container touch.
 use super::Findings;
+use super::decided::{self, Decided};
 use super::namespaces::{Kind, Namespaces};
 use crate::host::{ExeOwner, Host, IdMap, Range};
 use oci_spec::runtime::{LinuxIdMapping, Spec};
@@ -56,9 +57,23 @@ impl<'a> View<'a> {
         }
     }
 
-    /// As it is in a container that runs, whose user namespace is another than ours, or the `same`.
-    pub(super) fn of_running(ids: &'a super::exec::Ids, same: bool) -> View<'a> {
-        View { uid: Some(&ids.uid), gid: Some(&ids.gid), setgroups: ids.setgroups, same }
+    /// As `create` has decided it for a container that runs by now.
+    pub(super) fn of_running(decided: &'a Decided) -> View<'a> {
+        match &decided.ids {
+            Some(ids) => View {
+                uid: Some(&ids.uid),
+                gid: Some(&ids.gid),
+                setgroups: ids.setgroups,
+                same: decided.same(),
+            },
+            None => View { uid: None, gid: None, setgroups: true, same: false },
+        }
+    }
+
+    /// The ids for the record; none of a given namespace.
+    pub(super) fn ids(&self) -> Option<decided::Ids> {
+        let (uid, gid) = self.uid.zip(self.gid)?;
+        Some(decided::Ids { uid: uid.to_vec(), gid: gid.to_vec(), setgroups: self.setgroups })
     }
 
     /// Whether `uid` exists inside.

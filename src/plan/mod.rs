@@ -4,6 +4,7 @@
 //! returns *all* problems with their JSON paths; what an unprivileged runtime cannot honour is refused here, or
 //! degraded with a warning where the spec and the peers allow it, and nowhere else. The result is plain data that
 //! `spawn` and `init` carry out without deciding anything again.
+pub mod decided;
 pub mod devices;
 mod document;
 pub mod exec;
@@ -95,6 +96,8 @@ pub struct Plan {
     pub rootfs: Rootfs,
     /// Maps of the new user namespace; none when the caller's, or a given one, is used.
     pub ids: Option<Ids>,
+    /// The ids inside, for the record; none of a given namespace.
+    pub record: Option<decided::Ids>,
     /// Namespaces to make and to join.
     pub namespaces: namespaces::Namespaces,
     /// The host name, in an own uts namespace.
@@ -214,6 +217,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     Ok(Plan {
         rootfs,
         replace_exe: view.may_write(&host.exe),
+        record: view.ids(),
         ids,
         namespaces,
         hostname,

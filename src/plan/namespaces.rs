@@ -3,11 +3,13 @@ use super::Findings;
 use crate::host::Host;
 use nix::sched::CloneFlags;
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// The namespace types, in the order in which given ones are joined: user first, for the rights over the others;
 /// mount last, since the paths of the rest are looked up in the caller's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Ids and capabilities.
     User,
@@ -16,6 +18,7 @@ pub enum Kind {
     /// System V IPC and POSIX queues.
     Ipc,
     /// Network stack.
+    #[serde(rename = "net")]
     Network,
     /// Process ids.
     Pid,
@@ -24,6 +27,7 @@ pub enum Kind {
     /// Clock offsets.
     Time,
     /// Mount tree.
+    #[serde(rename = "mnt")]
     Mount,
 }
 
@@ -94,7 +98,8 @@ impl Kind {
 /// Types that are made for a container of `spec`, so that nobody outside of it is in them.
 pub fn made(spec: &Spec) -> impl Iterator<Item = Kind> {
     let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_deref()).unwrap_or_default();
-    listed.iter().filter(|one| one.path().is_none()).map(|one| Kind::of(one.typ()))
+    let unnamed = |path: &Option<PathBuf>| path.as_ref().is_none_or(|path| path.as_os_str().is_empty());
+    listed.iter().filter(move |one| unnamed(one.path())).map(|one| Kind::of(one.typ()))
 }
 
 /// Offset of a clock in a new time namespace.

@@ -7,47 +7,33 @@ use crate::cgroup::{self, place::SCOPE};
 use crate::error::{WithHint, errno_of, with_hint};
 use crate::init::exec::{Join, TITLE, run, run_on_parents_memory};
 use crate::plan::exec::Plan;
-use crate::plan::namespaces::{KINDS, Kind};
+use crate::plan::namespaces::Kind;
 use crate::state::{State, Status};
 use crate::sys::clone::{Cloned, clone_into};
 use crate::sys::{exe, pidfd, prctl, signal::Saved, vfork};
 use crate::systemd;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sched::CloneFlags;
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstat};
 use nix::unistd::Pid;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
-/// CLONE_NEW* flags of the namespaces in which process `pid` differs from us. Those that were `made` for it need not be compared,
-/// unless we are in its user namespace already.
-fn differing_namespaces(pid: i32, made: &[Kind]) -> Result<i32> {
-    let open = |path: String| {
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        openat(AT_FDCWD, path.as_str(), flags, Mode::empty()).with_context(|| format!("look at {path}"))
-    };
-    let (theirs, ours) = (open(format!("/proc/{pid}/ns"))?, open("/proc/self/ns".into())?);
-    let differs = |kind: Kind| {
-        // `pid:[4026531836]`: type and inode. To follow the link would take three times as long.
-        let name = |dir: &OwnedFd| match readlinkat(dir, kind.file()) {
-            Ok(name) => Ok(Some(name)),
-            // A kernel without this type.
-            Err(Errno::ENOENT) => Ok(None),
-            Err(e) => Err(e).with_context(|| format!("look at the {} namespace of process {pid}", kind.name())),
-        };
-        Ok::<_, anyhow::Error>(name(&theirs)? != name(&ours)?)
-    };
-    let outside = differs(Kind::User)?;
-    let mut flags = if outside { Kind::User.flag() } else { 0 };
-    for kind in KINDS.into_iter().filter(|kind| *kind != Kind::User) {
-        if (outside && made.contains(&kind)) || differs(kind)? {
-            flags |= kind.flag();
-        }
+/// The container's user namespace, if it is another than ours. Whoever leads the container may have entered one of his own
+/// since, in which ids mean what he wants and nobody has seen to our binary.
+fn open_user_namespace(plan: &Plan, pid: i32) -> Result<Option<OwnedFd>> {
+    let Some(inode) = plan.user else { return Ok(None) };
+    let path = format!("/proc/{pid}/ns/{}", Kind::User.file());
+    let file = openat(AT_FDCWD, path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+    let file = file.with_context(|| format!("open {path}"))?;
+    if fstat(&file).with_context(|| format!("look at {path}"))?.st_ino != inode {
+        return Err(anyhow!("cannot exec in a container whose first process has entered another user namespace"))
+            .hint(|| "what it has made itself is its own affair: let it start the program, or give it no right to make namespaces");
     }
-    Ok(flags)
+    Ok(Some(file))
 }
 
 /// What joined, or is about to.
@@ -62,10 +48,10 @@ enum Born {
 /// that `below` names there. `ahead`: nothing has to be done before its program runs but what is done here; then, unless it has
 /// questions, it waits for nobody.
 pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: Saved, ahead: bool) -> Result<Spawned> {
-    let namespaces = differing_namespaces(state.pid, &plan.made)?;
+    let (user, namespaces) = (open_user_namespace(plan, state.pid)?, plan.namespaces);
     let (mut ours, theirs) = wire::pair().context("make a socket pair")?;
     let ahead = ahead && !plan.process.asks();
-    let join = Join { plan, wire: Arc::new(theirs), init, namespaces, signals, ahead };
+    let join = Join { plan, wire: Arc::new(theirs), init, user, signals, ahead };
     let born = clone_beside(state, below, |cgroup, needs_cgroup| {
         if !needs_cgroup && may_share_memory(namespaces) {
             return join_on_our_memory(&join, cgroup).map(Born::Inside);

@@ -13,8 +13,10 @@ use crate::error::{WithHint, with_hint};
 use crate::hooks::{self, Inherit};
 use crate::init::{self, Start};
 use crate::log::step;
+use crate::plan::decided::{self, Decided};
+use crate::plan::namespaces::Kind;
 use crate::plan::{Hooks, Plan};
-use crate::state::{INIT_NAME, State, Status, process};
+use crate::state::{INIT_NAME, State, Status, namespaces, process};
 use crate::sys::clone::{Cloned, clone_into};
 use crate::sys::{pidfd, signal::Saved};
 use anyhow::{Context, Result, anyhow, bail};
@@ -138,6 +140,7 @@ pub fn spawn(
     let mut set_up = || -> Result<(Handed, Option<Agent>)> {
         state.pid = pid;
         state.start_time = process::start_time(pid)?.context("container init ended at once")?;
+        state.decided = Some(decided(plan, pid)?);
         written(state)?;
         if let Some(dir) = plan.cgroup.directory() {
             cgroup::limits::apply(dir, plan.limits.iter().filter(|setting| setting.forbids_clone()))?;
@@ -159,6 +162,13 @@ pub fn spawn(
             Err(forbidden::set_up(error))
         }
     }
+}
+
+/// The record of the container whose init, still of our own code, is process `pid`.
+fn decided(plan: &Plan, pid: i32) -> Result<Decided> {
+    let made_in = namespaces::inode("self", Kind::User)?;
+    let kinds = decided::kept(|kind| plan.namespaces.joins(kind));
+    Ok(Decided { ids: plan.record.clone(), made_in, namespaces: namespaces::inodes(&pid.to_string(), kinds)? })
 }
 
 /// Clones with the name on by which a container's first process is told from its program (`Container::status`): it has it

@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::error::WithHint;
+use crate::plan::decided::Decided;
 
 /// The version of the OCI runtime specification that rrunc implements.
 pub const OCI_VERSION: &str = "1.3.0";
@@ -47,6 +48,10 @@ pub struct State {
     /// The limits as `update` has left them; none before: then they are those of the configuration.
     #[serde(default)]
     pub resources: Option<LinuxResources>,
+    /// What protects us and others from the container, and is never asked of a process in it. None before it has a process,
+    /// and of an rrunc that kept no such record.
+    #[serde(default)]
+    pub decided: Option<Decided>,
     /// Whether the config has a `process`; without one the container cannot be started.
     pub has_process: bool,
 }

@@ -40,6 +40,7 @@ fn state(pid: i32, start_time: u64) -> State {
         cgroup: None,
         scope: None,
         resources: None,
+        decided: None,
         has_process: true,
     }
 }

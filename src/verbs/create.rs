@@ -213,6 +213,7 @@ fn record(bundle: &Bundle, request: &Request) -> State {
         cgroup: None,
         scope: None,
         resources: None,
+        decided: None,
         has_process: spec.process().is_some(),
     }
 }

@@ -5,13 +5,14 @@ use crate::bundle::Bundle;
 use crate::cli::{ExecArgs, Global};
 use crate::console;
 use crate::error::WithHint;
-use crate::host::{Host, Wants, parse_id_map};
+use crate::host::{Host, Wants};
 use crate::notify;
-use crate::plan::exec::{Ids, Request, plan};
+use crate::plan::decided::{self, Decided};
+use crate::plan::exec::{self, Request};
+use crate::plan::namespaces::KINDS;
 use crate::relay;
-use crate::short_file;
-use crate::spawn::{Spawned, exec as spawn};
-use crate::state::{Root, Status};
+use crate::spawn::{self, Spawned};
+use crate::state::{Root, Status, namespaces};
 use crate::supervise::{Supervised, supervise};
 use crate::sys::{pidfd, signal};
 use crate::watchdog::Limits;
@@ -41,7 +42,9 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
     let config = Bundle::parse(state.bundle.clone(), container.config()?)?;
     let request = Request { keyring: Some(format!("_ses.{}", state.id)), ..request };
     let host = Host::probe(wants(&config.spec, &request))?;
-    let plan = plan(&config, &request, &ids(state.pid)?, &host)?;
+    let decided = state.decided.clone().map_or_else(|| recalled(&config.spec, state.pid), Ok)?;
+    let here = namespaces::inodes("self", exec::compared(&config.spec, &decided))?;
+    let plan = exec::plan(&config, &request, &decided, &here, &host)?;
     for warning in &plan.warnings {
         log::warn!("{warning}");
     }
@@ -53,7 +56,7 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
     // From before the clone on: see `run`.
     let signals = if args.detach { signal::Saved::current()? } else { signal::block_all()? };
     let ahead = pidfd_socket.is_none() && pid_file.is_none();
-    let mut process = spawn::spawn(&plan, &state, &below, init, signals, ahead)?;
+    let mut process = spawn::exec::spawn(&plan, &state, &below, init, signals, ahead)?;
     let begun = (|| {
         if let (Some(path), Some(master)) = (&console_socket, &process.terminal) {
             console::send(path, master.as_fd(), console::MASTER_NAME)?;
@@ -180,14 +183,14 @@ fn parse_user(text: &str) -> Result<(u32, Option<u32>)> {
     Ok((uid, gid))
 }
 
-fn ids(pid: i32) -> Result<Ids> {
-    let read = |file: &str| {
-        let path = format!("/proc/{pid}/{file}");
-        short_file::read(&path).with_context(|| path)
-    };
-    Ok(Ids {
-        uid: parse_id_map(&read("uid_map")?)?,
-        gid: parse_id_map(&read("gid_map")?)?,
-        setgroups: read("setgroups")?.trim() == "allow",
+/// The same of a container whose rrunc, an older one, has kept no record. Its ids are made out as they were then. Of its
+/// namespaces only the first process can tell; the user namespace that it names may be another by now, so it counts as one
+/// whose owner we do not know, from which our binary is always hidden.
+fn recalled(spec: &Spec, pid: i32) -> Result<Decided> {
+    let host = Host::probe(Wants { subids: true, ..Wants::default() })?;
+    Ok(Decided {
+        ids: decided::ids_of(spec, &host),
+        made_in: 0,
+        namespaces: namespaces::inodes(&pid.to_string(), KINDS.into_iter())?,
     })
 }
