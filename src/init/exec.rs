@@ -42,8 +42,8 @@ pub struct Join<'a> {
     pub wire: Arc<Wire>,
     /// A pidfd of the container's first process.
     pub init: OwnedFd,
-    /// The container's user namespace, if it is another than ours.
-    pub user: Option<OwnedFd>,
+    /// The container's user namespace.
+    pub user: OwnedFd,
     /// The caller's signal mask, for the program.
     pub signals: Saved,
     /// The parent does nothing more before the program runs, so that nobody waits for it.
@@ -119,8 +119,8 @@ fn become_program(join: &Join, step: &Step) -> ! {
 fn enter(join: &Join, step: &Step) -> Result<()> {
     let Join { plan, wire, init, .. } = join;
     step.begin("descriptors");
-    let user = join.user.as_ref().map_or(-1, AsRawFd::as_raw_fd);
-    descriptor::close_except(3 + plan.passed_fds as RawFd, &[wire.raw(), init.as_raw_fd(), user])?;
+    let kept = [wire.raw(), init.as_raw_fd(), join.user.as_raw_fd()];
+    descriptor::close_except(3 + plan.passed_fds as RawFd, &kept)?;
 
     prctl::set_name(c"rrunc:[exec]")?;
 
@@ -154,16 +154,17 @@ fn enter(join: &Join, step: &Step) -> Result<()> {
 fn join_all(join: &Join, step: &Step) -> Result<()> {
     let Join { plan, init, user, .. } = join;
     let others = plan.namespaces & !libc::CLONE_NEWUSER;
+    let own_ids = plan.has_own_ids();
     step.begin("join namespaces");
     // Not before the score is written: of a process that is not dumpable these files are root's.
     prctl::set_dumpable(false)?;
-    if let Some(user) = user {
+    if own_ids {
         // Not by the first process, as the others: that may have entered another since it was looked at.
         join_namespaces(user, libc::CLONE_NEWUSER)?;
     }
     if plan.replace_exe {
         step.begin("own binary");
-        let path = if user.is_some() && others & libc::CLONE_NEWNS != 0 {
+        let path = if own_ids && others & libc::CLONE_NEWNS != 0 {
             // From here on there is the right to do it, and the host's mounts are still in reach: as copies of our own.
             // Those whose number the container has limited: all of it is copied then, which takes longer.
             unshare(CloneFlags::CLONE_NEWNS).and_then(|()| readlink("/proc/self/exe")).ok()
@@ -176,7 +177,7 @@ fn join_all(join: &Join, step: &Step) -> Result<()> {
     if others != 0 {
         join_namespaces(init, others)?;
     }
-    if user.is_some() {
+    if own_ids {
         // What one has in a new user namespace may count as a gain of rights, which falls back to fs.suid_dumpable.
         prctl::set_dumpable(false)?;
     }
@@ -194,8 +195,8 @@ fn join_namespaces(of: &OwnedFd, namespaces: i32) -> Result<()> {
 }
 
 fn set_up_and_execute(join: &Join, step: &Step) -> Result<Infallible> {
-    let Join { plan, wire, user, signals, .. } = join;
-    let own_ids = user.is_some();
+    let Join { plan, wire, signals, .. } = join;
+    let own_ids = plan.has_own_ids();
     let only_id = own_ids && plan.only_id && !process::is_set_id();
 
     step.begin("session");

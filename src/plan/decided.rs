@@ -54,7 +54,7 @@ impl Decided {
     }
 
     /// Whether the container has no user namespace of its own but is in the one that `create` was called in.
-    pub(super) fn same(&self) -> bool {
+    pub fn same(&self) -> bool {
         self.namespaces.get(&Kind::User) == Some(&self.made_in)
     }
 

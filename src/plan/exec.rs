@@ -55,8 +55,8 @@ pub struct Plan {
     pub landlock: Option<Landlock>,
     /// A session keyring of this name is joined.
     pub keyring: Option<String>,
-    /// The container's user namespace, by its inode number, if we are in another.
-    pub user: Option<u64>,
+    /// Inode number of the container's user namespace, in which its first process has to be still.
+    pub user: u64,
     /// CLONE_NEW* of the namespaces that it joins.
     pub namespaces: i32,
     /// There is one id of each kind in the container, the caller's own.
@@ -69,6 +69,13 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// For the debug log.
     pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// Whether it joins a user namespace, and becomes root of that.
+    pub fn has_own_ids(&self) -> bool {
+        self.namespaces & libc::CLONE_NEWUSER != 0
+    }
 }
 
 /// Computes the plan from the container's configuration, what `create` has `decided`, and the namespaces in which we are `here`,
@@ -102,7 +109,7 @@ pub fn plan(container: &Bundle, request: &Request, decided: &Decided, here: &Ino
         initial_affinity,
         landlock,
         keyring: request.keyring.clone(),
-        user: own_user_namespace(decided, here),
+        user: decided.namespaces.get(&Kind::User).copied().unwrap_or_default(),
         namespaces: to_join(&container.spec, decided, here),
         only_id: ours && decided.ids.as_ref().is_some_and(|ids| ids.are_only(host.uid, host.gid)),
         replace_exe: decided.may_write_exe(user, host),
@@ -116,10 +123,6 @@ pub fn plan(container: &Bundle, request: &Request, decided: &Decided, here: &Ino
 pub fn compared(spec: &Spec, decided: &Decided) -> impl Iterator<Item = Kind> {
     let made: Vec<Kind> = made(spec).collect();
     decided.namespaces.keys().copied().filter(move |kind| *kind == Kind::User || !made.contains(kind))
-}
-
-fn own_user_namespace(decided: &Decided, here: &Inodes) -> Option<u64> {
-    decided.namespaces.get(&Kind::User).copied().filter(|user| here.get(&Kind::User) != Some(user))
 }
 
 /// What was made for the container; and of what it was given, or shares with whoever made it, that in which we are not.
@@ -265,9 +268,9 @@ mod tests {
         let decided = Decided { ids: None, made_in: 1, namespaces };
         let here = |user, network| Inodes::from([(Kind::User, user), (Kind::Network, network), (Kind::Mount, 5)]);
         let own = libc::CLONE_NEWPID | libc::CLONE_NEWUTS;
-        let joined = |here: Inodes| (to_join(&spec, &decided, &here), own_user_namespace(&decided, &here));
-        assert_eq!(joined(here(1, 9)), (own | libc::CLONE_NEWUSER | libc::CLONE_NEWNET, Some(2)), "but no mounts");
-        assert_eq!(joined(here(1, 4)), (own | libc::CLONE_NEWUSER, Some(2)));
-        assert_eq!(joined(here(2, 4)), (own, None), "as podman calls us");
+        let joined = |here| to_join(&spec, &decided, &here);
+        assert_eq!(joined(here(1, 9)), own | libc::CLONE_NEWUSER | libc::CLONE_NEWNET, "but no mounts");
+        assert_eq!(joined(here(1, 4)), own | libc::CLONE_NEWUSER);
+        assert_eq!(joined(here(2, 4)), own, "as podman calls us");
     }
 }

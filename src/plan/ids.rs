@@ -60,12 +60,9 @@ impl<'a> View<'a> {
     /// As `create` has decided it for a container that runs by now.
     pub(super) fn of_running(decided: &'a Decided) -> View<'a> {
         match &decided.ids {
-            Some(ids) => View {
-                uid: Some(&ids.uid),
-                gid: Some(&ids.gid),
-                setgroups: ids.setgroups,
-                same: decided.same(),
-            },
+            Some(ids) => {
+                View { uid: Some(&ids.uid), gid: Some(&ids.gid), setgroups: ids.setgroups, same: decided.same() }
+            }
             None => View { uid: None, gid: None, setgroups: true, same: false },
         }
     }

@@ -22,18 +22,17 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
-/// The container's user namespace, if it is another than ours. Whoever leads the container may have entered one of his own
-/// since, in which ids mean what he wants and nobody has seen to our binary.
-fn open_user_namespace(plan: &Plan, pid: i32) -> Result<Option<OwnedFd>> {
-    let Some(inode) = plan.user else { return Ok(None) };
+/// The container's user namespace. Whoever leads the container may have entered one of his own since, in which ids mean what he
+/// wants and nobody has seen to our binary.
+fn open_user_namespace(plan: &Plan, pid: i32) -> Result<OwnedFd> {
     let path = format!("/proc/{pid}/ns/{}", Kind::User.file());
     let file = openat(AT_FDCWD, path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
     let file = file.with_context(|| format!("open {path}"))?;
-    if fstat(&file).with_context(|| format!("look at {path}"))?.st_ino != inode {
+    if fstat(&file).with_context(|| format!("look at {path}"))?.st_ino != plan.user {
         return Err(anyhow!("cannot exec in a container whose first process has entered another user namespace"))
             .hint(|| "what it has made itself is its own affair: let it start the program, or give it no right to make namespaces");
     }
-    Ok(Some(file))
+    Ok(file)
 }
 
 /// What joined, or is about to.
@@ -48,7 +47,8 @@ enum Born {
 /// that `below` names there. `ahead`: nothing has to be done before its program runs but what is done here; then, unless it has
 /// questions, it waits for nobody.
 pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: Saved, ahead: bool) -> Result<Spawned> {
-    let (user, namespaces) = (open_user_namespace(plan, state.pid)?, plan.namespaces);
+    let user = open_user_namespace(plan, state.pid)?;
+    let namespaces = plan.namespaces;
     let (mut ours, theirs) = wire::pair().context("make a socket pair")?;
     let ahead = ahead && !plan.process.asks();
     let join = Join { plan, wire: Arc::new(theirs), init, user, signals, ahead };

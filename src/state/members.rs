@@ -1,13 +1,16 @@
 //! Which processes belong to a container: those of its cgroup, else those of a namespace that is its own alone.
-use super::{Container, State, process};
+//!
+//! Which namespace that is `create` has put down. A process can leave its mount namespace and its parent, but not its pid
+//! namespace, nor its user namespace and all that are made in it.
+use super::{Container, State, namespaces, process};
 use crate::cgroup::tree;
+use crate::plan::namespaces::Kind;
 use crate::sys::pidfd;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -19,15 +22,17 @@ const ROUNDS: usize = 100;
 pub enum Bond {
     /// Its own cgroup2 directory.
     Cgroup(PathBuf),
-    /// A new pid namespace: all processes in it end with its first.
-    PidNamespace(OsString),
-    /// A new mount namespace, where the pid namespace is shared with others.
-    MountNamespace(OsString),
+    /// A new pid namespace, by its inode number: all processes in it end with its first.
+    PidNamespace(u64),
+    /// A new user namespace, where the pid namespace is shared with others.
+    UserNamespace(u64),
+    /// A new mount namespace, where the user namespace is shared, too.
+    MountNamespace(u64),
 }
 
 impl Bond {
-    /// The closest bond that container has. Namespaces are known by a living first process only; a namespace that the
-    /// config joins by path may hold other containers and is no bond.
+    /// The closest bond that container has. A namespace that the config joins by path may hold other containers and is no
+    /// bond.
     ///
     /// # Errors
     /// `unable to get all container pids: …` when there is none.
@@ -37,10 +42,14 @@ impl Bond {
         }
         let config = container.config()?;
         if is_new(&config, "pid")? {
-            return Ok(Bond::PidNamespace(namespace(state.pid, "pid")?));
+            return namespace(state, Kind::Pid).map(Bond::PidNamespace);
+        }
+        // It need not be in the configuration to be made.
+        if state.decided.as_ref().is_some_and(|decided| decided.ids.is_some() && !decided.same()) {
+            return namespace(state, Kind::User).map(Bond::UserNamespace);
         }
         if is_new(&config, "mount")? {
-            return Ok(Bond::MountNamespace(namespace(state.pid, "mnt")?));
+            return namespace(state, Kind::Mount).map(Bond::MountNamespace);
         }
         Err(anyhow!("unable to get all container pids: it has no cgroup and no pid or mount namespace of its own"))
     }
@@ -56,8 +65,9 @@ impl Bond {
             Bond::Cgroup(dir) => {
                 tree::pids(dir).with_context(|| format!("unable to get all container pids: read {}", dir.display()))
             }
-            Bond::PidNamespace(name) => namespace_pids("pid", name),
-            Bond::MountNamespace(name) => namespace_pids("mnt", name),
+            Bond::PidNamespace(inode) => namespace_pids(Kind::Pid, *inode),
+            Bond::UserNamespace(inode) => namespace_pids(Kind::User, *inode),
+            Bond::MountNamespace(inode) => namespace_pids(Kind::Mount, *inode),
         }
     }
 
@@ -128,23 +138,24 @@ fn is_new(config: &[u8], kind: &str) -> Result<bool> {
     Ok(namespaces.iter().any(|ns| ns.kind == kind && ns.path.as_deref().unwrap_or_default().is_empty()))
 }
 
-/// The `kind` namespace of process `pid`. Never our own, whatever the records say: else every process of the user
-/// would belong to the container.
-fn namespace(pid: i32, kind: &str) -> Result<OsString> {
-    let read = |process: &str| {
-        let link = format!("/proc/{process}/ns/{kind}");
-        std::fs::read_link(&link).with_context(|| format!("unable to get all container pids: read {link}"))
+/// The container's own `kind` namespace. Never ours, whatever the records say: else every process of the user would belong to
+/// the container.
+fn namespace(state: &State, kind: Kind) -> Result<u64> {
+    let unable = || "unable to get all container pids";
+    let theirs = match &state.decided {
+        Some(decided) => decided.namespaces.get(&kind).copied().with_context(unable)?,
+        // Of an rrunc that kept no record of them.
+        None => namespaces::inode(&state.pid.to_string(), kind).with_context(unable)?,
     };
-    let theirs = read(&pid.to_string())?;
-    if theirs == read("self")? {
-        bail!("unable to get all container pids: its first process is in the caller's {kind} namespace");
+    if theirs == namespaces::inode("self", kind).with_context(unable)? {
+        bail!("unable to get all container pids: its first process is in the caller's {} namespace", kind.name());
     }
-    Ok(theirs.into_os_string())
+    Ok(theirs)
 }
 
-/// Processes whose `kind` namespace is `name`, and their descendants: those may be in namespaces nested deeper, or not
-/// let us read their own.
-fn namespace_pids(kind: &str, name: &OsString) -> Result<Vec<i32>> {
+/// Processes whose `kind` namespace has this inode number, and their descendants: those may be in namespaces nested deeper, or
+/// not let us read their own.
+fn namespace_pids(kind: Kind, inode: u64) -> Result<Vec<i32>> {
     let mut members = BTreeSet::new();
     let mut parents = BTreeMap::new();
     for entry in std::fs::read_dir("/proc").context("read /proc")? {
@@ -152,7 +163,7 @@ fn namespace_pids(kind: &str, name: &OsString) -> Result<Vec<i32>> {
         // As in a cgroup.procs file, who has ended and was not waited for is not shown.
         let Some(stat) = process::stat(pid)?.filter(|stat| stat.state != 'Z') else { continue };
         parents.insert(pid, stat.parent);
-        if std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).is_ok_and(|link| link.as_os_str() == name) {
+        if namespaces::is_in(pid, kind, inode) {
             members.insert(pid);
         }
     }
@@ -196,11 +207,12 @@ mod tests {
     }
 
     #[test]
-    fn we_are_in_our_own_namespace() {
+    fn we_are_in_our_own_namespaces() {
         let me = std::process::id() as i32;
-        assert!(namespace(me, "pid").is_err(), "our own namespace is no container's");
-        let ours = std::fs::read_link("/proc/self/ns/pid").unwrap().into_os_string();
-        assert!(namespace_pids("pid", &ours).unwrap().contains(&me));
-        assert!(namespace_pids("pid", &"pid:[0]".into()).unwrap().is_empty());
+        for kind in [Kind::Pid, Kind::User, Kind::Mount] {
+            let ours = namespaces::inode("self", kind).unwrap();
+            assert!(namespace_pids(kind, ours).unwrap().contains(&me), "{kind:?}");
+            assert!(namespace_pids(kind, 0).unwrap().is_empty(), "{kind:?}");
+        }
     }
 }

@@ -1,10 +1,14 @@
 //! Which namespaces a process is in, by their inode numbers.
 use crate::plan::decided::Inodes;
 use crate::plan::namespaces::Kind;
+use crate::sys::ns;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, readlinkat};
+use nix::sys::stat::fstat;
 use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// The `kind` namespace of `process`, a pid or `self`.
 ///
@@ -25,6 +29,28 @@ pub fn inodes(process: &str, kinds: impl Iterator<Item = Kind>) -> Result<Inodes
         Err(e) => Some(Err(e)),
     };
     kinds.filter_map(known).collect()
+}
+
+/// Whether process `pid` is in the `kind` namespace with this inode number; of user namespaces also in one that was made in it,
+/// by whomever.
+pub fn is_in(pid: i32, kind: Kind, inode: u64) -> bool {
+    let Ok(own) = self::inode(&pid.to_string(), kind) else { return false };
+    // As a rule it is the host's, and then no other need be looked at.
+    own == inode
+        || (kind == Kind::User && self::inode("self", kind).is_ok_and(|ours| ours != own) && is_made_in(pid, inode))
+}
+
+/// Whether the user namespace of process `pid` is one that was made in this one, or in one that was.
+fn is_made_in(pid: i32, inode: u64) -> bool {
+    let mut namespace = File::open(format!("/proc/{pid}/ns/user")).map(OwnedFd::from).ok();
+    while let Some(file) = namespace {
+        if fstat(&file).is_ok_and(|stat| stat.st_ino == inode) {
+            return true;
+        }
+        // Up to ours: what is above that the kernel does not show.
+        namespace = ns::parent(file.as_fd()).ok();
+    }
+    false
 }
 
 /// The number in `pid:[4026531836]`.

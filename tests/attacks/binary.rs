@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A copy of the runtime that belongs to the caller, and its bytes.
-fn own_copy(stage: &Stage) -> (PathBuf, Vec<u8>) {
+pub fn own_copy(stage: &Stage) -> (PathBuf, Vec<u8>) {
     let copy = stage.dir().join(runtime().file_name().expect("a name"));
     fs::copy(runtime(), &copy).expect("copy the runtime");
     let bytes = fs::read(&copy).expect("read the copy");
@@ -16,7 +16,7 @@ fn own_copy(stage: &Stage) -> (PathBuf, Vec<u8>) {
 }
 
 /// A writable root with the attacker in it and a script whose interpreter is whatever executes it.
-fn hostile(stage: &Stage, name: &str) -> Bundle {
+pub fn hostile(stage: &Stage, name: &str) -> Bundle {
     let bundle = stage.bundle_named(name);
     let script = bundle.rootfs().join("self");
     fs::write(&script, "#!/proc/self/exe\n").expect("write");

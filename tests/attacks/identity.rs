@@ -21,7 +21,7 @@ pub fn subordinate() -> Option<(u32, u32)> {
     found
 }
 
-fn map_range(bundle: &Bundle, first: (u32, u32)) {
+pub fn map_range(bundle: &Bundle, first: (u32, u32)) {
     let map = |own: u32, first: u32| json!([{"containerID": 0, "hostID": own, "size": 1}, {"containerID": 1, "hostID": first, "size": 1000}]);
     bundle.set("/linux/uidMappings", map(uid(), first.0)).set("/linux/gidMappings", map(gid(), first.1));
 }

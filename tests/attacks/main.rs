@@ -10,6 +10,7 @@ mod config;
 mod identity;
 mod inherited;
 mod kernel;
+mod nested;
 mod payloads;
 mod races;
 mod sandbox;
