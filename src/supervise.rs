@@ -13,6 +13,10 @@ use nix::unistd::{Pid, getpid};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+/// As many orphans are reaped before anything else is looked at: a container can make them without end. Every source of
+/// this loop has such a bound of its own, since signals and the clock have to be looked at again.
+const AT_ONCE: usize = 64;
+
 /// A process that was started and is waited for.
 #[derive(Debug)]
 pub struct Supervised<'a> {
@@ -59,7 +63,7 @@ pub fn supervise(supervised: Supervised<'_>) -> Result<Ended> {
     let signals = SignalFd::with_flags(&signal::every(), flags).context("create signalfd")?;
     let relay = master.map(|master| Relay::start(master, only_terminals)).transpose()?;
     let watchdog = Watchdog::start(limits, pid.as_raw());
-    Loop { pid, pidfd, subreaper, notify, names, signals, relay, watchdog, status: None }.run()
+    Loop { pid, pidfd, subreaper, notify, names, signals, relay, watchdog, unreaped: false, status: None }.run()
 }
 
 /// What has ended a sleep, beside the terminal and time.
@@ -80,6 +84,8 @@ struct Loop<'a> {
     signals: SignalFd,
     relay: Option<Relay>,
     watchdog: Watchdog,
+    /// More may have ended than were reaped at once.
+    unreaped: bool,
     /// Set once the process has been reaped; what is left then is to bring out the rest of its output.
     status: Option<i32>,
 }
@@ -106,7 +112,8 @@ impl Loop<'_> {
                 }
                 self.on_signal(signal)?;
             }
-            if woken.end || arrived.iter().any(|signal| signal.ssi_signo.cast_signed() == libc::SIGCHLD) {
+            let child = || arrived.iter().any(|signal| signal.ssi_signo.cast_signed() == libc::SIGCHLD);
+            if woken.end || self.unreaped || child() {
                 self.reap()?;
             }
             if self.status.is_none() {
@@ -134,13 +141,16 @@ impl Loop<'_> {
         let runs = self.status.is_none();
         if runs {
             fds.push(PollFd::new(self.pidfd, PollFlags::POLLIN));
-            fds.extend(self.notify.as_ref().map(|n| PollFd::new(n.as_fd(), PollFlags::POLLIN)));
+            fds.extend(self.notify.as_ref().map(notify::Proxy::poll_fd));
             fds.extend(self.names.as_ref().map(|n| PollFd::new(n.as_fd(), PollFlags::POLLIN)));
         }
         let mut rest = self.watchdog.rest().filter(|_| self.status.is_none());
         if let Some(relay) = &self.relay {
             relay.add_to(&mut fds);
             rest = rest.into_iter().chain(relay.look_again()).min();
+        }
+        if self.unreaped {
+            rest = Some(Duration::ZERO);
         }
         let timeout = rest.map_or(PollTimeout::NONE, to_timeout);
         match poll(&mut fds, timeout) {
@@ -152,15 +162,20 @@ impl Loop<'_> {
 
     /// Reaps the process, and whatever else has been reparented to a subreaper.
     fn reap(&mut self) -> Result<()> {
-        while self.subreaper {
+        self.unreaped = self.subreaper;
+        for _ in 0..if self.subreaper { AT_ONCE } else { 0 } {
             match pidfd::reap_any().context("wait for children")? {
                 Some(ended) if ended.pid == self.pid => {
                     self.ended(ended.status);
                     // Others that have ended are reaped with the next one, or by who reaps us.
+                    self.unreaped = false;
                     break;
                 }
                 Some(_) => {}
-                None => break,
+                None => {
+                    self.unreaped = false;
+                    break;
+                }
             }
         }
         if self.status.is_none()

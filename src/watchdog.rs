@@ -1,12 +1,11 @@
 //! Ends a foreground container that takes too much: time, or memory where no cgroup counts it.
-//!
-//! What is counted of memory is what only these processes have: anonymous and shared memory, in memory or swapped out.
-//! Copies that fork(2) shares are counted once, from smaps_rollup (proc_pid_smaps(5)), before anything is ended.
+mod memory;
+
 use crate::plan::{MEMORY, TIMEOUT};
 use crate::sys::pidfd;
 use anyhow::{Context, Result, anyhow};
+use memory::Look;
 use nix::errno::Errno;
-use std::fs;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
@@ -63,6 +62,8 @@ pub struct Watchdog {
     pid: i32,
     end: Option<Instant>,
     look: Option<Instant>,
+    /// The look that has begun.
+    looking: Option<Look>,
     kill: Option<Instant>,
     /// The limit that was passed, if one was.
     pub excess: Option<Excess>,
@@ -76,7 +77,7 @@ impl Watchdog {
         // Without a limit nobody asks what time it is, which for the first time takes long.
         let end = limits.time.and_then(|time| Instant::now().checked_add(time));
         let look = limits.memory.map(|_| Instant::now());
-        Watchdog { limits, pid, end, look, kill: None, excess: None, peak: 0 }
+        Watchdog { limits, pid, end, look, looking: None, kill: None, excess: None, peak: 0 }
     }
 
     /// How long there is nothing to be done.
@@ -103,28 +104,23 @@ impl Watchdog {
             signal(init, libc::SIGKILL)?;
         }
         if let Some(limit) = self.limits.memory.filter(|_| due(self.look)) {
-            let used = self.used(limit);
-            self.peak = self.peak.max(used);
-            self.look = None;
-            if used > limit {
-                self.excess.get_or_insert(Excess::Memory);
-                return signal(init, libc::SIGKILL);
-            }
-            let safe = Duration::from_millis((limit - used) / (FASTEST / 1000));
-            self.look = Some(now + safe.clamp(LOOKS[0], LOOKS[1]));
+            return self.look(init, limit, now);
         }
         Ok(())
     }
 
-    /// Bytes that all processes have; exactly only if it matters for `limit`.
-    fn used(&self, limit: u64) -> u64 {
-        let all = descendants(self.pid);
-        let rough: u64 = all.iter().map(|pid| resident(*pid).unwrap_or_default()).sum();
-        if rough <= limit {
-            return rough;
+    /// Goes on with the look at the memory that is due: the rest of it at once, but after signals and the clock.
+    fn look(&mut self, init: BorrowedFd, limit: u64, now: Instant) -> Result<()> {
+        let Some(used) = self.looking.get_or_insert_with(|| Look::at(self.pid)).step(limit) else { return Ok(()) };
+        self.peak = self.peak.max(used);
+        (self.looking, self.look) = (None, None);
+        if used > limit {
+            self.excess.get_or_insert(Excess::Memory);
+            return signal(init, libc::SIGKILL);
         }
-        // Of a process that has made itself undumpable there is only the rough figure.
-        all.iter().map(|pid| proportional(*pid).or_else(|| resident(*pid)).unwrap_or_default()).sum()
+        let safe = Duration::from_millis((limit - used) / (FASTEST / 1000));
+        self.look = Some(now + safe.clamp(LOOKS[0], LOOKS[1]));
+        Ok(())
     }
 }
 
@@ -135,57 +131,9 @@ fn signal(init: BorrowedFd, number: i32) -> Result<()> {
     }
 }
 
-/// The process and all that come from it: orphans are the first process's children, so none is missed for long.
-fn descendants(pid: i32) -> Vec<i32> {
-    let mut all = vec![pid];
-    let mut at = 0;
-    while let Some(pid) = all.get(at).copied() {
-        at += 1;
-        let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().filter_map(Result::ok);
-        for task in tasks {
-            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            for child in children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()) {
-                if !all.contains(&child) {
-                    all.push(child);
-                }
-            }
-        }
-    }
-    all
-}
-
-fn resident(pid: i32) -> Option<u64> {
-    sum(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, &["RssAnon:", "RssShmem:", "VmSwap:"])
-}
-
-fn proportional(pid: i32) -> Option<u64> {
-    sum(&fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?, &["Pss_Anon:", "Pss_Shmem:", "SwapPss:"])
-}
-
-/// The bytes in the lines `NAME: N kB`.
-fn sum(text: &str, names: &[&str]) -> Option<u64> {
-    let kilobytes = |line: &str| {
-        let value = names.iter().find_map(|name| line.strip_prefix(name))?;
-        value.strip_suffix(" kB")?.trim().parse::<u64>().ok()
-    };
-    let lines: Vec<u64> = text.lines().filter_map(kilobytes).collect();
-    (!lines.is_empty()).then(|| lines.iter().sum::<u64>() * 1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn memory_is_read_from_the_kernels_tables() {
-        let status =
-            "Name:\tx\nVmRSS:\t 900 kB\nRssAnon:\t     120 kB\nRssFile:\t 10 kB\nRssShmem:\t 8 kB\nVmSwap:\t 4 kB\n";
-        assert_eq!(sum(status, &["RssAnon:", "RssShmem:", "VmSwap:"]), Some(132 * 1024));
-        assert_eq!(sum("", &["RssAnon:"]), None);
-        let own = std::process::id().cast_signed();
-        assert!(resident(own).unwrap() > 0 && proportional(own).unwrap() > 0);
-        assert_eq!(descendants(own)[0], own);
-    }
 
     #[test]
     fn there_is_nothing_to_do_without_limits() {

@@ -6,6 +6,7 @@ use crate::sys::clone::{Cloned, clone};
 use crate::sys::{descriptor, pidfd, prctl, process, signal};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -14,6 +15,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// Exit status when the reaper itself fails.
 const FAILED: i32 = 255;
+
+/// As many are reaped before signals are looked at: the program can make orphans without end.
+const AT_ONCE: usize = 64;
 
 /// Forks: the child goes on to become the program, this process stays behind to look after it and never returns.
 pub fn stay_behind(terminal: bool) -> Result<()> {
@@ -41,10 +45,12 @@ fn watch(pid: Pid, child: BorrowedFd, all: &SigSet) -> Result<i32> {
     let signals = SignalFd::with_flags(all, SfdFlags::SFD_CLOEXEC)?;
     // Neither the wire nor a standard stream: what reads the program's output has to see its end.
     descriptor::close_except(0, &[signals.as_fd().as_raw_fd(), child.as_raw_fd()])?;
+    // Whether more may have ended than were reaped at once.
+    let mut more = false;
     loop {
-        let number = match signals.read_signal() {
-            Ok(Some(info)) => info.ssi_signo as i32,
-            Ok(None) | Err(Errno::EINTR) => continue,
+        let number = match next_signal(&signals, more) {
+            Ok(number) => number,
+            Err(Errno::EINTR) => continue,
             Err(e) => return Err(e.into()),
         };
         if number != libc::SIGCHLD {
@@ -53,10 +59,24 @@ fn watch(pid: Pid, child: BorrowedFd, all: &SigSet) -> Result<i32> {
                 Err(e) => return Err(e.into()),
             }
         }
-        while let Some(ended) = pidfd::reap_any()? {
-            if ended.pid == pid {
-                return Ok(ended.status);
+        more = true;
+        for _ in 0..AT_ONCE {
+            match pidfd::reap_any()? {
+                Some(ended) if ended.pid == pid => return Ok(ended.status),
+                Some(_) => {}
+                None => {
+                    more = false;
+                    break;
+                }
             }
         }
     }
+}
+
+/// The next signal; `at_once`: SIGCHLD if none is there.
+fn next_signal(signals: &SignalFd, at_once: bool) -> nix::Result<i32> {
+    if at_once && poll(&mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO)? == 0 {
+        return Ok(libc::SIGCHLD);
+    }
+    Ok(signals.read_signal()?.map_or(libc::SIGCHLD, |info| info.ssi_signo.cast_signed()))
 }

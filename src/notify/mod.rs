@@ -27,6 +27,9 @@ pub const SOCKET: &str = "/run/notify/notify.sock";
 /// How long the manager may take to answer a barrier.
 const BARRIER: Duration = Duration::from_secs(30);
 
+/// As many datagrams are read before anything else is looked at: the container can send without end.
+const AT_ONCE: usize = 64;
+
 /// Makes the directory `notify` in the state directory, for the socket to come: the container's mounts are made at
 /// `create`, the socket is bound by `start`.
 pub fn prepare(state_directory: BorrowedFd<'_>) -> Result<()> {
@@ -43,7 +46,12 @@ pub fn prepare(state_directory: BorrowedFd<'_>) -> Result<()> {
 #[derive(Debug)]
 pub struct Proxy {
     container: UnixDatagram,
+    /// Does not block: a manager may be slow, and we have others to look after.
     manager: UnixDatagram,
+    /// What the container said, once it is ready.
+    ready: Option<Vec<u8>>,
+    /// How many messages the manager has taken.
+    told: usize,
 }
 
 impl Proxy {
@@ -62,18 +70,22 @@ impl Proxy {
         let everyone = Mode::from_bits_retain(0o777);
         fchmodat(state_directory, "notify/notify.sock", everyone, FchmodatFlags::FollowSymlink)
             .context("open the notify socket to the container")?;
-        Ok(Proxy { container, manager })
+        manager.set_nonblocking(true).context("connect to NOTIFY_SOCKET")?;
+        Ok(Proxy { container, manager, ready: None, told: 0 })
     }
 
-    /// For a poll loop: readable means, call `pass_ready`.
-    pub fn as_fd(&self) -> BorrowedFd<'_> {
-        self.container.as_fd()
+    /// For a poll loop: when this is ready, call `pass_ready`.
+    pub fn poll_fd(&self) -> PollFd<'_> {
+        match self.ready {
+            None => PollFd::new(self.container.as_fd(), PollFlags::POLLIN),
+            Some(_) => PollFd::new(self.manager.as_fd(), PollFlags::POLLOUT),
+        }
     }
 
-    /// Reads what the container said; if it is ready, passes that on with `main` as MAINPID. True: done, drop the proxy.
-    /// A manager that cannot be told is a warning: the container runs all the same.
+    /// Reads some of what the container said; if it is ready, passes that on with `main` as MAINPID. True: done, drop the
+    /// proxy. A manager that cannot be told is a warning: the container runs all the same.
     pub fn pass_ready(&mut self, main: Pid) -> bool {
-        match self.ready_line().and_then(|line| line.map(|l| self.tell(&l, main)).transpose()) {
+        match self.listen().and_then(|()| self.tell(main)) {
             Ok(barrier) => barrier.is_some(),
             Err(e) => {
                 log::warn!("{}", crate::error::one_line(&e));
@@ -85,54 +97,68 @@ impl Proxy {
     /// Blocks until the container is ready and the manager knows (`start`, `run --detach`), or the process has died.
     /// The caller should have its signals unblocked: a container may never become ready.
     pub fn wait(mut self, process: BorrowedFd<'_>, main: Pid) -> Result<()> {
+        let mut died = false;
         loop {
-            if let Some(line) = self.ready_line()? {
-                let barrier = self.tell(&line, main)?;
+            self.listen()?;
+            if let Some(barrier) = self.tell(main)? {
                 return wait_closed(&barrier, BARRIER);
             }
-            let mut fds = [PollFd::new(process, PollFlags::POLLIN), PollFd::new(self.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut fds, PollTimeout::NONE) {
+            // What the process has said before its end has just been read. Others may go on talking for ever.
+            if died && self.ready.is_none() {
+                return Ok(());
+            }
+            let mut fds = [PollFd::new(process, PollFlags::POLLIN), self.poll_fd()];
+            // Of no interest any more once the container was ready, and then ready all the time.
+            let fds = if self.ready.is_some() { &mut fds[1..] } else { &mut fds[..] };
+            match poll(fds, PollTimeout::NONE) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(e) => return Err(e).context("wait for the container to be ready"),
             }
-            let [died, said] = fds.map(|fd| fd.any().unwrap_or(true));
-            if died && !said {
-                return Ok(());
-            }
+            died = self.ready.is_none() && fds[0].any().unwrap_or(true);
         }
     }
 
-    /// The READY line of a datagram that has one; None when there is nothing more to read.
-    fn ready_line(&mut self) -> Result<Option<Vec<u8>>> {
+    /// Looks through what the container has said for a line READY.
+    fn listen(&mut self) -> Result<()> {
         let mut datagram = [0; 4096];
-        loop {
+        for _ in 0..AT_ONCE {
+            if self.ready.is_some() {
+                break;
+            }
             match self.container.recv(&mut datagram) {
                 Ok(n) => {
                     let mut lines = datagram[..n].split(|b| *b == b'\n');
-                    if let Some(line) = lines.find(|l| l.starts_with(b"READY=")) {
-                        return Ok(Some(line.to_vec()));
-                    }
+                    self.ready = lines.find(|l| l.starts_with(b"READY=")).map(|line| [line, b"\n"].concat());
                 }
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => return Err(e).context("read the notify socket"),
             }
         }
+        Ok(())
     }
 
-    /// READY, MAINPID, BARRIER. The returned pipe end is at its end when the manager has dealt with them.
-    fn tell(&self, ready: &[u8], main: Pid) -> Result<OwnedFd> {
+    /// READY, MAINPID, BARRIER, as far as the manager takes them now. The returned pipe end is at its end when the manager
+    /// has dealt with them.
+    fn tell(&mut self, main: Pid) -> Result<Option<OwnedFd>> {
+        let Some(ready) = &self.ready else { return Ok(None) };
         let main = format!("MAINPID={main}\n");
-        for text in [[ready, b"\n"].concat().as_slice(), main.as_bytes()] {
-            self.manager.send(text).context("notify the service manager")?;
+        for text in [ready.as_slice(), main.as_bytes()].into_iter().skip(self.told) {
+            match self.manager.send(text) {
+                Ok(_) => self.told += 1,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(e) => return Err(e).context("notify the service manager"),
+            }
         }
         let (ours, theirs) = pipe2(OFlag::O_CLOEXEC).context("make a barrier")?;
         let rights = [theirs.as_raw_fd()];
         let message = [ControlMessage::ScmRights(&rights)];
         let text = [IoSlice::new(b"BARRIER=1")];
-        sendmsg::<()>(self.manager.as_raw_fd(), &text, &message, MsgFlags::MSG_NOSIGNAL, None)
-            .context("notify the service manager")?;
-        Ok(ours)
+        match sendmsg::<()>(self.manager.as_raw_fd(), &text, &message, MsgFlags::MSG_NOSIGNAL, None) {
+            Ok(_) => Ok(Some(ours)),
+            Err(Errno::EAGAIN) => Ok(None),
+            Err(e) => Err(e).context("notify the service manager"),
+        }
     }
 }
 
@@ -225,12 +251,60 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "the rule against threads is for the product")]
+    fn a_container_that_talks_without_end_is_read_in_turns() {
+        let scratch = Scratch::new("flood");
+        let mut proxy = scratch.proxy();
+        let container = UnixDatagram::unbound().unwrap();
+        container.connect(scratch.0.join("notify/notify.sock")).unwrap();
+        container.set_nonblocking(true).unwrap();
+        // The control: there is always more, so who reads until nothing is left never comes back.
+        let more = std::thread::spawn(move || {
+            let end = Instant::now() + Duration::from_secs(2);
+            while Instant::now() < end {
+                container.send(b"STATUS=x").ok();
+            }
+        });
+        for _ in 0..100 {
+            assert!(!proxy.pass_ready(Pid::from_raw(42)));
+        }
+        assert!(!more.is_finished());
+        more.join().unwrap();
+    }
+
+    #[test]
+    fn a_manager_that_takes_nothing_is_waited_for_in_poll() {
+        let scratch = Scratch::new("deaf");
+        let mut proxy = scratch.proxy();
+        while proxy.manager.send(b"x").is_ok() {}
+        let container = UnixDatagram::unbound().unwrap();
+        container.connect(scratch.0.join("notify/notify.sock")).unwrap();
+        container.send(b"READY=1").unwrap();
+        assert!(!proxy.pass_ready(Pid::from_raw(42)));
+        assert_eq!(poll(&mut [proxy.poll_fd()], PollTimeout::ZERO), Ok(0));
+        let mut told = Vec::new();
+        while told.last().is_none_or(|last| last != "BARRIER=1") {
+            told.push(scratch.told());
+            proxy.pass_ready(Pid::from_raw(42));
+        }
+        told.retain(|text| text != "x");
+        assert_eq!(told, ["READY=1\n", "MAINPID=42\n", "BARRIER=1"]);
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "the rule against threads is for the product")]
     fn the_wait_ends_with_the_process() {
         let scratch = Scratch::new("death");
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let pid = Pid::from_raw(child.id().cast_signed());
         let pidfd = crate::sys::pidfd::open(pid).unwrap();
-        scratch.proxy().wait(pidfd.as_fd(), pid).unwrap();
+        let proxy = scratch.proxy();
+        // Whoever else has the socket may go on.
+        let others = UnixDatagram::unbound().unwrap();
+        others.connect(scratch.0.join("notify/notify.sock")).unwrap();
+        let others = std::thread::spawn(move || while others.send(b"STATUS=x").is_ok() {});
+        proxy.wait(pidfd.as_fd(), pid).unwrap();
+        others.join().unwrap();
         assert!(child.wait().unwrap().success());
     }
 

@@ -65,6 +65,8 @@ pub fn config(args: &SandboxArgs, caller: &Caller, choice: &Choice, view: &View,
         "mounts": mounts,
         "linux": {
             "namespaces": namespaces,
+            // What the host mounts later, below anything that is shown, stays outside.
+            "rootfsPropagation": "rprivate",
             "uidMappings": [{"containerID": inside.uid, "hostID": caller.uid, "size": 1}],
             "gidMappings": [{"containerID": inside.gid, "hostID": caller.gid, "size": 1}],
             "devices": choice.sockets.devices,

@@ -7,6 +7,8 @@ mod support;
 
 mod binary;
 mod config;
+mod floods;
+mod host;
 mod identity;
 mod inherited;
 mod kernel;

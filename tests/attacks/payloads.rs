@@ -1,6 +1,7 @@
 //! Attackers that a shell cannot be. The test binary is static, so it runs inside a container as it is: every function here is
 //! an ignored test, bound into the rootfs and called by name.
 pub mod calls;
+mod floods;
 
 use crate::support::{Bundle, Output, Place};
 use std::collections::HashSet;
