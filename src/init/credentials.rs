@@ -73,13 +73,16 @@ pub struct Rights {
     /// What it is to be: an init must be dumpable, or its /proc/PID/ns would be closed to its owner; a process that joins a
     /// running container must not, or those in it could look into it before its program runs (CVE-2016-9962).
     pub dumpable: bool,
+    /// What it may make effective is given up by `Ready::drop_permitted` only: until then nobody can trace it who has less, or
+    /// look into it (ptrace(2), "Ptrace access mode checking").
+    pub keep_permitted: bool,
 }
 
 /// Changes groups, group and user, then the capability sets. Afterwards the process has no right the configuration
-/// does not list.
-pub fn drop_to(plan: &Process, rights: Rights) -> Result<()> {
+/// does not list, or with `keep_permitted` no effective one: then what is returned is still to be set.
+pub fn drop_to(plan: &Process, rights: Rights) -> Result<Option<capability::Sets>> {
     if !rights.own_ids && !nix::unistd::geteuid().is_root() {
-        return Ok(());
+        return Ok(None);
     }
     let sets = plan.capabilities;
     let had = capability::get().context("capget")?;
@@ -98,13 +101,14 @@ pub fn drop_to(plan: &Process, rights: Rights) -> Result<()> {
         }
     }
     if rights.only_id {
-        return set_capabilities(sets, had);
+        return set_capabilities(sets, had, rights.keep_permitted);
     }
     process::setresgid(plan.gid).with_context(|| format!("set gid {}", plan.gid))?;
     process::setresuid(plan.uid).with_context(|| format!("set uid {}", plan.uid))?;
-    set_capabilities(sets, had)?;
+    let later = set_capabilities(sets, had, rights.keep_permitted)?;
     // A change of the kernel's uid or gid has cleared it.
-    prctl::set_dumpable(rights.dumpable).context("make the process dumpable")
+    prctl::set_dumpable(rights.dumpable).context("make the process dumpable")?;
+    Ok(later)
 }
 
 fn drop_bounding(unwanted: u64) -> Result<()> {
@@ -120,7 +124,7 @@ fn drop_bounding(unwanted: u64) -> Result<()> {
 }
 
 /// `had`: before a change of ids, which with PR_SET_KEEPCAPS leaves what is permitted and inheritable.
-fn set_capabilities(sets: CapabilitySets, had: capability::Sets) -> Result<()> {
+fn set_capabilities(sets: CapabilitySets, had: capability::Sets, keep: bool) -> Result<Option<capability::Sets>> {
     let permitted = sets.permitted & had.permitted;
     let wanted = capability::Sets {
         permitted,
@@ -132,7 +136,8 @@ fn set_capabilities(sets: CapabilitySets, had: capability::Sets) -> Result<()> {
     if missing != 0 {
         log::warn!("ignoring unknown or unavailable capabilities: [{}]", capability_names(missing));
     }
-    capability::set(wanted).context("capset")?;
+    let permitted = if keep { had.permitted } else { wanted.permitted };
+    capability::set(capability::Sets { permitted, ..wanted }).context("capset")?;
     // The kernel raises what is both permitted and inheritable (capabilities(7)).
     let possible = sets.ambient & wanted.permitted & wanted.inheritable;
     if possible != sets.ambient {
@@ -146,7 +151,7 @@ fn set_capabilities(sets: CapabilitySets, had: capability::Sets) -> Result<()> {
     for number in (0..=MOST_CAPABILITIES).filter(|number| possible & 1 << number != 0) {
         capability::raise_ambient(number).with_context(|| format!("raise ambient capability {number}"))?;
     }
-    Ok(())
+    Ok((permitted != wanted.permitted).then_some(wanted))
 }
 
 fn rlimit_name(resource: u32) -> &'static str {

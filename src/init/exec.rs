@@ -221,7 +221,11 @@ fn set_up_and_execute(join: &Join, step: &Step) -> Result<Infallible> {
     }
 
     step.begin("process");
-    let ready = become_process(&plan.process, Rights { own_ids, only_id, dumpable: false }, &Host::Exec(wire))?;
+    let ready = become_process(
+        &plan.process,
+        Rights { own_ids, only_id, dumpable: false, keep_permitted: false },
+        &Host::Exec(wire),
+    )?;
     if join.ahead {
         wire.ready_ahead()?
     } else {

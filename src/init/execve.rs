@@ -5,8 +5,8 @@ use super::listener::{self, Host};
 use super::program;
 use crate::error::{NotExecuted, with_hint};
 use crate::plan::Process;
-use crate::sys::{exe, prctl, signal::Saved};
-use anyhow::Result;
+use crate::sys::{capability, exe, prctl, signal::Saved};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 use std::convert::Infallible;
 use std::ffi::CString;
@@ -17,6 +17,15 @@ pub struct Ready {
     pub path: CString,
     /// Its whole environment.
     pub env: Vec<CString>,
+    /// Its capabilities, where more than they is permitted still.
+    capabilities: Option<capability::Sets>,
+}
+
+impl Ready {
+    /// Gives up what was kept with `Rights::keep_permitted`.
+    pub fn drop_permitted(&self) -> Result<()> {
+        self.capabilities.map_or(Ok(()), |sets| capability::set(sets).context("capset"))
+    }
 }
 
 /// Gives up all that the program is not to have, and finds it. Shared with `exec`.
@@ -29,9 +38,9 @@ pub fn become_process(process: &Process, rights: Rights, host: &Host) -> Result<
         // Without no_new_privs loading takes CAP_SYS_ADMIN, which goes away below.
         load_filter(process, host)?;
     }
-    credentials::drop_to(process, rights)?;
+    let capabilities = credentials::drop_to(process, rights)?;
     program::enter_cwd(&process.cwd)?;
-    Ok(Ready { path: program::find(process)?, env })
+    Ok(Ready { path: program::find(process)?, env, capabilities })
 }
 
 fn load_filter(process: &Process, host: &Host) -> Result<()> {

@@ -30,6 +30,7 @@ use crate::plan::Plan;
 use crate::plan::namespaces::Kind;
 use crate::spawn::failure::Failure;
 use crate::spawn::gate::{self, Opened};
+use crate::spawn::namespaces_of;
 use crate::spawn::wire::Wire;
 use crate::state::{State, Status};
 use crate::sys::{self, exe, netdevice, prctl, process, signal::Saved};
@@ -158,6 +159,10 @@ fn set_up(
     step.begin("arguments");
     exe::forget_arguments("rrunc init");
     let proc = Procfs::open()?;
+    if plan.namespaces.joins(Kind::Pid) {
+        // We are not dumpable there, so nobody else can tell.
+        wire.namespaces(&namespaces_of(plan, "self")?)?;
+    }
 
     step.begin("id maps");
     namespaces::become_root(plan, &proc, wire)?;
@@ -262,8 +267,8 @@ fn set_up(
     if let Some((soft, hard)) = limit {
         sys::descriptor::limit_room(soft, hard).context("restore the limit of open files")?;
     }
-    if plan.namespaces.joins(Kind::Pid) {
-        // See `spawn::join`: the host is gone, and its owner has to get at our /proc/PID/ns.
+    if plan.namespaces.joins(Kind::Pid) && plan.dumpable {
+        // See `spawn::join`: the host is gone.
         prctl::set_dumpable(true)?;
     }
     stdio::reopen_null()?;
@@ -280,8 +285,13 @@ fn set_up(
     if callers_mask != public {
         umask(callers_mask);
     }
-    let rights =
-        Rights { own_ids: plan.namespaces.has(Kind::User), only_id: namespaces::has_only_id(plan), dumpable: true };
+    let rights = Rights {
+        own_ids: plan.namespaces.has(Kind::User),
+        only_id: namespaces::has_only_id(plan),
+        dumpable: plan.dumpable,
+        // Who waits, or still has a filter to come, is not to be traced by those who have no more than it will have.
+        keep_permitted: gate.is_some() || plan.is_confined_late(),
+    };
     let ready = plan
         .process
         .as_ref()
@@ -306,6 +316,8 @@ fn execute(
     step: &Step,
 ) -> Result<Infallible> {
     let (Some(ready), Some(process)) = (ready, &plan.process) else { bail!("process property must not be empty") };
+    step.begin("capabilities");
+    ready.drop_permitted()?;
     step.begin("reaper");
     if plan.reaper {
         reaper::stay_behind(process.terminal)?;

@@ -96,6 +96,8 @@ pub struct Plan {
     pub rootfs: Rootfs,
     /// Maps of the new user namespace; none when the caller's, or a given one, is used.
     pub ids: Option<Ids>,
+    /// Whether init lets its owner look into it before its program runs, see `dumpable`.
+    pub dumpable: bool,
     /// The ids inside, for the record; none of a given namespace.
     pub record: Option<decided::Ids>,
     /// Namespaces to make and to join.
@@ -155,6 +157,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether the program gives up something only after its capabilities: calls to a filter, files to Landlock.
+    pub fn is_confined_late(&self) -> bool {
+        self.landlock.is_some() || self.process.as_ref().is_some_and(|p| p.no_new_privs && p.seccomp.is_some())
+    }
+
     /// Whether init asks its parent for something before it is ready, or hands over something that the program has to wait
     /// for.
     pub fn init_asks(&self) -> bool {
@@ -218,6 +225,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         rootfs,
         replace_exe: view.may_write(&host.exe),
         record: view.ids(),
+        dumpable: dumpable(&namespaces, process.as_ref(), host),
         ids,
         namespaces,
         hostname,
@@ -246,6 +254,16 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         warnings: findings.warnings,
         notes: findings.notes,
     })
+}
+
+/// Whether the first process is dumpable (PR_SET_DUMPABLE) between its change of ids and execve. If it is not, its /proc/PID/ns is
+/// closed to an ordinary user, and with it the way for who sets up its network, or for `exec`; but not to root of the user
+/// namespace that rrunc was started in. If it is, every process of the same ids and capabilities can trace it, and in a joined
+/// pid namespace there are some, whose filter may forbid what this one still can do. Where a filter's listener has to be taken
+/// out of it, though, it must be.
+fn dumpable(namespaces: &namespaces::Namespaces, process: Option<&Process>, host: &Host) -> bool {
+    let has_listener = || process.and_then(|p| p.seccomp.as_ref()).is_some_and(|filter| filter.listener.is_some());
+    !host.rootless_namespace && (!namespaces.joins(namespaces::Kind::Pid) || has_listener())
 }
 
 /// Limits that somebody has to stay for.

@@ -27,7 +27,10 @@ use std::sync::Arc;
 fn open_user_namespace(plan: &Plan, pid: i32) -> Result<OwnedFd> {
     let path = format!("/proc/{pid}/ns/{}", Kind::User.file());
     let file = openat(AT_FDCWD, path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
-    let file = file.with_context(|| format!("open {path}"))?;
+    let file = file.with_context(|| format!("open {path}")).hint(|| {
+        "the container's first process lets nobody look at it: one that was created in a given pid namespace until it is started, \
+         the reaper of a sandbox and a program that has made itself undumpable always"
+    })?;
     if fstat(&file).with_context(|| format!("look at {path}"))?.st_ino != plan.user {
         return Err(anyhow!("cannot exec in a container whose first process has entered another user namespace"))
             .hint(|| "what it has made itself is its own affair: let it start the program, or give it no right to make namespaces");

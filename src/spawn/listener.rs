@@ -9,7 +9,7 @@ use crate::console;
 use crate::error::WithHint;
 use crate::plan::Process;
 use crate::seccomp::Listener;
-use crate::state::{OCI_VERSION, State, Status};
+use crate::state::{OCI_VERSION, State, Status, process};
 use crate::sys::{latch, pidfd};
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
@@ -70,6 +70,21 @@ impl Announced {
     }
 }
 
+impl Announced {
+    /// Refuses what init does not say at the gate, where the container's first process is `first`: somebody inside who has
+    /// got hold of the gate could name any process of the caller's, rrunc itself among them.
+    ///
+    /// # Errors
+    /// It has a courier, or is of another process than the first or, with a reaper, its child.
+    pub fn check(&self, first: i32) -> Result<()> {
+        ensure!(self.courier.is_none(), "the container announces a courier that is not planned");
+        let pid = pidfd::pid(self.process.as_fd())?.context("the process has ended")?;
+        let is_childs = || Ok::<_, anyhow::Error>(process::stat(pid)?.is_some_and(|stat| stat.parent == first));
+        ensure!(pid == first || is_childs()?, "process {pid} announces a seccomp listener in the container's name");
+        Ok(())
+    }
+}
+
 /// Who gets the listener, and what he is told.
 #[derive(Debug)]
 pub struct Agent {
@@ -127,9 +142,18 @@ impl Agent {
 pub fn hand_over(announced: &Announced, agent: Option<&Agent>, socket: BorrowedFd) -> Result<()> {
     let delivered = deliver(announced, agent, socket);
     // Whatever came of it, and before the program runs: it would see the courier in its /proc.
-    let dismissed = announced.courier.as_ref().map_or(Ok(()), kill);
+    let dismissed = announced.courier.as_ref().map_or(Ok(()), dismiss);
     delivered.and(dismissed)?;
     latch::open(announced.latch.as_fd()).context("let the container go on")
+}
+
+/// Ends the courier, which is our child (CLONE_PARENT); nobody else is ended in its place.
+fn dismiss(courier: &OwnedFd) -> Result<()> {
+    match pidfd::reap(courier.as_fd()) {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => kill(courier),
+        Err(e) => Err(e).context("the courier of a seccomp listener is no child of ours"),
+    }
 }
 
 fn deliver(announced: &Announced, agent: Option<&Agent>, socket: BorrowedFd) -> Result<()> {

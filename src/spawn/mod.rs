@@ -13,7 +13,7 @@ use crate::error::{WithHint, with_hint};
 use crate::hooks::{self, Inherit};
 use crate::init::{self, Start};
 use crate::log::step;
-use crate::plan::decided::{self, Decided};
+use crate::plan::decided::{self, Decided, Inodes};
 use crate::plan::namespaces::Kind;
 use crate::plan::{Hooks, Plan};
 use crate::state::{INIT_NAME, State, Status, namespaces, process};
@@ -140,7 +140,9 @@ pub fn spawn(
     let mut set_up = || -> Result<(Handed, Option<Agent>)> {
         state.pid = pid;
         state.start_time = process::start_time(pid)?.context("container init ended at once")?;
-        state.decided = Some(decided(plan, pid)?);
+        if !plan.namespaces.joins(Kind::Pid) {
+            state.decided = Some(decided(plan, namespaces_of(plan, &pid.to_string())?)?);
+        }
         written(state)?;
         if let Some(dir) = plan.cgroup.directory() {
             cgroup::limits::apply(dir, plan.limits.iter().filter(|setting| setting.forbids_clone()))?;
@@ -164,11 +166,15 @@ pub fn spawn(
     }
 }
 
-/// The record of the container whose init, still of our own code, is process `pid`.
-fn decided(plan: &Plan, pid: i32) -> Result<Decided> {
+/// The record of a container that is in these namespaces.
+fn decided(plan: &Plan, namespaces: Inodes) -> Result<Decided> {
     let made_in = namespaces::inode("self", Kind::User)?;
-    let kinds = decided::kept(|kind| plan.namespaces.joins(kind));
-    Ok(Decided { ids: plan.record.clone(), made_in, namespaces: namespaces::inodes(&pid.to_string(), kinds)? })
+    Ok(Decided { ids: plan.record.clone(), made_in, namespaces })
+}
+
+/// The namespaces of init, while it is of our own code still. It is `process`, a pid or `self`.
+pub fn namespaces_of(plan: &Plan, process: &str) -> Result<Inodes> {
+    namespaces::inodes(process, decided::kept(|kind| plan.namespaces.joins(kind)))
 }
 
 /// Clones with the name on by which a container's first process is told from its program (`Container::status`): it has it
@@ -206,6 +212,10 @@ fn answer(
     let mut handed = Handed::default();
     loop {
         match wire.receive()? {
+            Report::Namespaces(inodes) => {
+                state.decided = Some(decided(plan, inodes)?);
+                written(state)?;
+            }
             Report::NeedIdMaps => {
                 step("create", "id maps");
                 let ids = plan.ids.as_ref().context("container init asks for id maps that are not planned")?;

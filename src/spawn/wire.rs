@@ -3,6 +3,7 @@
 //! | from   | packet            | meaning                                                               |
 //! |--------|-------------------|-----------------------------------------------------------------------|
 //! | child  | `P`, pid, a pidfd | (joined namespaces) the process that will be init, made on our behalf |
+//! | child  | `S` and JSON      | (a joined pid namespace, where nobody may look at me) my namespaces   |
 //! | child  | `I`               | write my id maps; answered by `G`                                     |
 //! | child  | `C`               | have systemd make my cgroup; answered by `G`                          |
 //! | child  | `H`               | namespaces and mounts are there, run the hooks; answered by `G`       |
@@ -25,6 +26,7 @@
 //! The child reports, the parent only answers: there is no state in which both wait.
 use super::failure::{Failure, cut};
 use super::listener::{Announced, Announcement};
+use crate::plan::decided::Inodes;
 use crate::sys::descriptor;
 use anyhow::{Context, Result, bail};
 use nix::cmsg_space;
@@ -46,6 +48,8 @@ const PACKET: usize = 64 * 1024;
 pub enum Report {
     /// The process that will be init, made by an intermediate one.
     Process(i32, OwnedFd),
+    /// Which namespaces it is in.
+    Namespaces(Inodes),
     /// Wants its id maps written.
     NeedIdMaps,
     /// Wants to be in the scope that is planned.
@@ -183,6 +187,13 @@ impl Wire {
         self.send(b"D", Some(socket))
     }
 
+    /// Child: which namespaces it is in.
+    pub fn namespaces(&self, inodes: &Inodes) -> Result<()> {
+        let mut packet = vec![b'S'];
+        serde_json::to_writer(&mut packet, inodes)?;
+        Ok(self.send(&packet, None)?)
+    }
+
     /// Child: a log line.
     pub fn log(&self, level: log::Level, text: &str) -> nix::Result<()> {
         let mut packet = vec![b'W', level as u8];
@@ -294,6 +305,7 @@ pub fn decode(tag: u8, rest: &[u8], fds: Vec<OwnedFd>) -> Result<Report> {
         (b'P', Some(fd)) if rest.len() == 4 => {
             Report::Process(i32::from_ne_bytes([rest[0], rest[1], rest[2], rest[3]]), fd)
         }
+        (b'S', None) => Report::Namespaces(serde_json::from_slice(rest).context("damaged report of namespaces")?),
         (b'I', None) => Report::NeedIdMaps,
         (b'C', None) => Report::NeedCgroup,
         (b'H', None) => Report::NeedHooks,

@@ -44,11 +44,14 @@ pub fn run(global: &Global, args: &IdArgs) -> Result<Outcome> {
     // While init is on its way to its program.
     let hooks = configured_hooks(&bytes);
     let started = answer.wait(init.as_fd(), |announced, connection| {
-        let listener = configured_listener(&state, &bytes)?;
-        let agent = listener.map(|listener| Agent::new(listener, &state, Status::Creating));
-        let Err(error) = listener::hand_over(&announced, agent.as_ref(), connection) else { return Ok(()) };
+        let serve = || {
+            announced.check(state.pid)?;
+            let listener = configured_listener(&state, &bytes)?;
+            let agent = listener.map(|listener| Agent::new(listener, &state, Status::Creating));
+            listener::hand_over(&announced, agent.as_ref(), connection)
+        };
         // It would wait in vain.
-        end(&init).and(Err(error))
+        serve().or_else(|error| end(&init).and(Err(error)))
     });
     // Hooks may call back into us, and a container may take its time to be ready.
     container.unlock()?;

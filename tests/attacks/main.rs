@@ -8,6 +8,7 @@ mod support;
 mod binary;
 mod config;
 mod floods;
+mod gate;
 mod host;
 mod identity;
 mod inherited;

@@ -2,6 +2,7 @@
 //! an ignored test, bound into the rootfs and called by name.
 pub mod calls;
 mod floods;
+pub mod gate;
 
 use crate::support::{Bundle, Output, Place};
 use std::collections::HashSet;
@@ -62,7 +63,7 @@ pub fn lines(stdout: &str) -> Vec<String> {
     stdout.lines().filter_map(|line| line.split_once("payload: ")).map(|(_, text)| text.to_owned()).collect()
 }
 
-fn say(text: impl std::fmt::Display) {
+pub fn say(text: impl std::fmt::Display) {
     println!("payload: {text}");
 }
 
