@@ -1,10 +1,11 @@
 //! The container's own pseudoterminal, and handing descriptors to another process over a unix socket.
 use crate::error::WithHint;
+use crate::on_request;
 use crate::sys::terminal::{self, Size};
 use anyhow::{Context, Result, ensure};
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open as open_path, openat2};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
-use nix::sys::stat::{Mode, fstat, major, minor};
+use nix::sys::stat::{fstat, major, minor};
 use nix::sys::statfs::{FsType, fstatfs};
 use nix::sys::termios::{OutputFlags, SetArg, tcgetattr, tcsetattr};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, isatty, setsid};
@@ -94,8 +95,7 @@ pub fn become_stdio(slave: BorrowedFd<'_>, keep: bool) -> Result<()> {
 
 /// Connects to the stream socket at `path`, of any length: `connect` itself takes 108 bytes only.
 pub fn connect(path: &Path) -> Result<UnixStream> {
-    let socket = open_path(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
-        .with_context(|| format!("connect to {}", path.display()))?;
+    let socket = on_request::socket(path).with_context(|| format!("connect to {}", path.display()))?;
     UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd()))
         .with_context(|| format!("connect to {}", path.display()))
 }

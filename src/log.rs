@@ -4,12 +4,14 @@
 //! container's, calls `redirect` before it logs.
 use crate::clock;
 use crate::error::WithHint;
+use crate::links::Link;
+use crate::on_request;
 use crate::printable::printable;
 use anyhow::{Context, Result, anyhow};
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use std::fs::{File, OpenOptions};
+use nix::fcntl::OFlag;
+use std::fs::File;
 use std::io::{IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
@@ -126,8 +128,7 @@ fn on_terminal(format: Format) -> bool {
 }
 
 fn append(path: &Path) -> Result<File> {
-    // std opens with O_CLOEXEC.
-    let file = OpenOptions::new().append(true).create(true).mode(0o644).custom_flags(libc::O_SYNC).open(path);
+    let file = on_request::file(path, OFlag::O_APPEND | OFlag::O_SYNC, 0o644, Link::is_in_checkout);
     file.with_context(|| format!("open log file {}", path.display()))
 }
 

@@ -3,9 +3,10 @@ use super::caller::{Caller, hard_limit};
 use super::layers::Layers;
 use super::policy::Decided;
 use super::view::View;
-use super::{Choice, environment, etc, real_path, text};
+use super::written::Written;
+use super::{Choice, environment, etc, foreign, real_path, text};
 use crate::cli::SandboxArgs;
-use crate::error::WithHint;
+use crate::error::{WithHint, hint_of, with_hint};
 use crate::plan::landlock::LANDLOCK;
 use crate::plan::{KEEP_STREAMS, MEMORY, NO_NAMES, REAPER, SURE_MASKS, TIMEOUT};
 use crate::seccomp::profiles;
@@ -14,7 +15,7 @@ use nix::sys::resource::Resource;
 use oci_spec::runtime::LinuxSeccomp;
 use serde_json::{Map, Value, json};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Who the program is inside.
 pub struct Inside<'a> {
@@ -141,7 +142,9 @@ fn seccomp(args: &SandboxArgs, choice: &Choice) -> Result<LinuxSeccomp> {
                 return Err(anyhow!("--security-opt {option}: a sandbox always has a filter"))
                     .hint(|| "seccomp=default is the widest profile there is");
             }
-            Some(("seccomp", value)) => Some(named_filter(value).with_context(|| format!("--security-opt {option}"))?),
+            Some(("seccomp", value)) => {
+                Some(named_filter(value, &choice.written).with_context(|| format!("--security-opt {option}"))?)
+            }
             None if option.starts_with("no-new-privileges") => filter,
             Some(("no-new-privileges", "true")) => filter,
             _ => {
@@ -160,11 +163,14 @@ fn seccomp(args: &SandboxArgs, choice: &Choice) -> Result<LinuxSeccomp> {
     Ok(filter)
 }
 
-fn named_filter(value: &str) -> Result<LinuxSeccomp> {
+fn named_filter(value: &str, written: &Written) -> Result<LinuxSeccomp> {
     if let Some(filter) = profiles::parsed(value) {
         return Ok(filter);
     }
-    let text = fs::read_to_string(value).hint(|| "`rrunc profile ls` lists the profiles that come with rrunc")?;
+    let text = foreign::given_text(Path::new(value), written).map_err(|error| match hint_of(&error) {
+        Some(_) => error,
+        None => with_hint(error, "`rrunc profile ls` lists the profiles that come with rrunc"),
+    })?;
     Ok(serde_json::from_str(&text)?)
 }
 

@@ -1,11 +1,10 @@
 //! The program's environment: an allow-list of the caller's, what profiles and flags set, and nothing else.
 use super::caller::Caller;
 use super::profile::Network;
-use super::{Choice, foreign, grants, text};
+use super::{Choice, foreign, text};
 use crate::cli::EnvironmentArgs;
 use crate::error::WithHint;
 use anyhow::{Context, Result, anyhow, bail};
-use std::path::PathBuf;
 
 /// Where programs are looked up if nothing says otherwise.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -36,12 +35,10 @@ pub fn variables(args: &EnvironmentArgs, choice: &Choice, caller: &Caller, user:
     for (name, value) in &choice.policy.set {
         env.set(name, value.value.clone());
     }
-    let written: Vec<_> = grants::written(choice, caller).collect();
     for path in &args.env_file {
         let flag = format!("--env-file {}", path.display());
-        let lines = foreign::given_text(path, &written).with_context(|| flag.clone())?;
-        let ours = |dir: &PathBuf| path.canonicalize().is_ok_and(|path| path.starts_with(dir));
-        let foreign = written.iter().any(ours);
+        let lines = foreign::given_text(path, &choice.written).with_context(|| flag.clone())?;
+        let foreign = path.canonicalize().is_ok_and(|path| choice.written.holds(&path));
         for line in lines.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             if foreign && !line.contains('=') {
                 let error =

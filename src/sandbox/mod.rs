@@ -21,21 +21,25 @@ pub mod profile;
 pub mod project;
 pub mod promises;
 pub mod report;
+pub mod report_file;
 mod sockets;
 pub mod status;
 pub mod tier;
 pub mod trust;
 mod view;
+pub mod written;
 
 use crate::bundle::Bundle;
 use crate::cli::{RightsArgs, SandboxArgs};
 use crate::error::WithHint;
+use crate::links::Link;
 use crate::nameserver;
 use crate::sys::landlock;
 use anyhow::{Context, Result, anyhow, bail};
 pub use caller::Caller;
 use config::Inside;
 pub use explain::explain;
+use grants::Grant;
 use policy::{Policy, Rule};
 use profile::{Access, Allow, BASE, Deny, Limits, Named, Network, Profile};
 pub use project::Guarded;
@@ -49,6 +53,7 @@ use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Component, Path, PathBuf};
 use tier::Tier;
 use view::View;
+use written::Written;
 
 /// How rules that come from flags are called.
 pub const COMMAND_LINE: &str = "command line";
@@ -75,6 +80,12 @@ pub struct Choice {
     pub host_proc: bool,
     /// Who keeps the limits.
     pub tier: Tier,
+    /// What of the host's files profiles and flags grant.
+    pub grants: Vec<Grant>,
+    /// Where sandboxes write.
+    pub written: Written,
+    /// A file of rrunc's own, which no program is to change where it could.
+    pub kept: Option<PathBuf>,
 }
 
 impl Choice {
@@ -96,10 +107,11 @@ impl Choice {
 pub fn choose(args: &SandboxArgs, caller: &Caller, state: &Path) -> Result<Choice> {
     let root = match (&args.files.project, args.files.no_project) {
         (_, true) => None,
-        (Some(root), _) => Some(root.canonicalize().with_context(|| format!("project {}", root.display()))?),
+        (Some(root), _) => Some(named_project(root, caller)?),
         (None, _) => Some(project::root_around(&caller.cwd, &caller.home)?),
     };
-    let mut profiles = chosen_profiles(args, root.as_deref())?;
+    let mut written = Written::of(root.as_deref(), caller);
+    let mut profiles = chosen_profiles(args, root.as_deref(), &written)?;
     let first = Policy::of(&profiles)?;
     let mut guarded = Guarded::of(caller, state, &first);
     // Refused before anything in it is read.
@@ -121,7 +133,21 @@ pub fn choose(args: &SandboxArgs, caller: &Caller, state: &Path) -> Result<Choic
     let demands = Demands { require: &args.rights.require, allow_weaker: &args.rights.allow_weaker };
     let host_proc = demands.allows_weaker("proc") && promises::proc_is_covered();
     let tier = Tier::of(&policy.bounds)?;
-    Ok(Choice { policy, project, guarded, sockets, host_proc, tier })
+    let grants = grants::of_policy(&policy, &guarded, caller, &mut written)?;
+    Ok(Choice { policy, project, guarded, sockets, host_proc, tier, grants, written, kept: None })
+}
+
+/// The directory of `--project`, without links.
+fn named_project(root: &Path, caller: &Caller) -> Result<PathBuf> {
+    let follow = || -> Result<PathBuf> {
+        let way = Written::of(None, caller).follow(root)?;
+        if !way.links.iter().all(Link::is_the_systems) {
+            log::warn!("--project {}: a link leads to {}", root.display(), way.real.display());
+        }
+        // It says what is wrong with it.
+        Ok(way.real.canonicalize()?)
+    };
+    follow().with_context(|| format!("project {}", root.display()))
 }
 
 /// Files in the project that flags name widen the next sandbox, too: this one does not change them.
@@ -139,7 +165,7 @@ fn protect_named(policy: &mut Policy, args: &SandboxArgs, root: &Path) {
 }
 
 /// `base`, or the profiles that --profile names, each with what it extends, and no profile twice.
-fn chosen_profiles(args: &SandboxArgs, root: Option<&Path>) -> Result<Vec<Named>> {
+fn chosen_profiles(args: &SandboxArgs, root: Option<&Path>, written: &Written) -> Result<Vec<Named>> {
     let mut names: Vec<&str> = Vec::new();
     for name in &args.rights.profile {
         match (name.as_str(), root) {
@@ -159,6 +185,9 @@ fn chosen_profiles(args: &SandboxArgs, root: Option<&Path>) -> Result<Vec<Named>
     }
     let mut profiles: Vec<Named> = Vec::new();
     for name in names {
+        if name.contains('/') {
+            written.follow(Path::new(name)).with_context(|| format!("profile {name}"))?;
+        }
         for one in profile::chain(profile::find(name)?)? {
             if !profiles.iter().any(|known| known.name == one.name) {
                 profiles.push(one);
@@ -237,6 +266,7 @@ pub fn write_bundle(
         links: &places,
         host_proc: choice.host_proc,
         guarded: &choice.guarded,
+        kept: choice.kept.as_deref(),
     };
     let inside = match args.rights.as_root {
         true => Inside { uid: 0, gid: 0, name: "root" },
@@ -262,7 +292,7 @@ fn answers_names(choice: &Choice) -> bool {
 }
 
 /// Makes the directories that rrunc believes where the program could make them: only what exists can be masked.
-fn keep_from_being_planted(believed: &[PathBuf], grants: &[grants::Grant]) -> Result<()> {
+fn keep_from_being_planted(believed: &[PathBuf], grants: &[Grant]) -> Result<()> {
     for dir in believed.iter().filter(|dir| !dir.exists()) {
         let above = dir.ancestors().find_map(|dir| dir.canonicalize().ok());
         if grants.iter().any(|grant| grant.writable && above.as_ref().is_some_and(|dir| dir.starts_with(&grant.source)))

@@ -55,7 +55,7 @@ impl Sockets {
         if !fs::metadata(&source)?.file_type().is_socket() {
             return Err(anyhow!("{flag}: {} is no socket", source.display()));
         }
-        self.grants.push(Grant { source, destination: PathBuf::from(destination), writable: true });
+        self.grants.push(Grant { source, destination: PathBuf::from(destination), writable: true, named: true });
         Ok(())
     }
 }

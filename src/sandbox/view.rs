@@ -53,6 +53,8 @@ pub struct View<'a> {
     pub host_proc: bool,
     /// HOME, what rrunc trusts, and secrets.
     pub guarded: &'a Guarded,
+    /// A file that is read-only wherever it is seen.
+    pub kept: Option<&'a Path>,
 }
 
 fn mount(destination: &Path, kind: &str, source: &Path, options: &[&str]) -> Value {
@@ -106,6 +108,7 @@ impl View<'_> {
         all.extend(self.tmpfs.iter().map(|path| self.private(path, "0755")));
         // Last, so that they win at the same place: they are the user's own words.
         all.extend(self.grants.iter().map(|grant| shown(&grant.source, &grant.destination, grant.writable)));
+        all.extend(self.kept_in_place());
         all.sort_by(|a, b| destination(a).cmp(destination(b)));
         // What the user, the project and the kernel's file systems have asked for is missed.
         let root =
@@ -127,6 +130,17 @@ impl View<'_> {
         all.extend(pins);
         all.sort_by(|a, b| destination(a).cmp(destination(b)));
         Ok((all, masked))
+    }
+
+    /// What is kept, as a mount of its own: it can be neither written nor replaced.
+    fn kept_in_place(&self) -> Vec<Value> {
+        let Some(kept) = self.kept else { return Vec::new() };
+        let granted =
+            self.grants.iter().filter(|grant| grant.writable).map(|grant| (&grant.source, &grant.destination));
+        let granted = granted.chain(self.project.iter().map(|project| (&project.root, &project.root)));
+        let places = granted.filter_map(|(source, place)| Some(place.join(kept.strip_prefix(source).ok()?)));
+        // Of a file that is granted itself the rest is empty, and would make its name a directory's.
+        places.map(|place| shown(kept, &place.components().collect::<PathBuf>(), false)).collect()
     }
 
     fn kernel_file_systems(&self) -> Vec<Value> {
@@ -216,13 +230,15 @@ impl View<'_> {
     fn masked(&self) -> Result<Vec<PathBuf>> {
         let sources = self.grants.iter().map(|g| (&g.source, &g.destination));
         let granted: Vec<_> = sources.chain(self.project.iter().map(|p| (&p.root, &p.root))).collect();
+        let named = self.grants.iter().filter(|grant| grant.named).map(|grant| &grant.destination);
+        let named: BTreeSet<&PathBuf> = named.chain(self.project.iter().map(|project| &project.root)).collect();
         let globs = View::globs(&self.policy.hide)?;
         let mut all = BTreeSet::new();
         let mut hide = |hidden: &Path, source: &Path, destination: &Path| {
             let Ok(rest) = hidden.strip_prefix(source) else { return };
             let place = destination.join(rest);
-            // What is granted by its own name is meant.
-            let meant = granted.iter().any(|(_, own)| **own == place);
+            // What is granted by its own name is meant; what a link leads to is not.
+            let meant = named.contains(&place);
             // A mask cannot lie on a link, nor behind one that leads to what is not seen; what it leads to has its own.
             if !meant && hidden.canonicalize().is_ok_and(|real| real == hidden) {
                 all.insert(place);

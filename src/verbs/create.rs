@@ -10,8 +10,10 @@ use crate::cli::{CgroupManager, CreateArgs, Global};
 use crate::console;
 use crate::error::one_line;
 use crate::host::{Host, Wants, blame_old_kernel};
+use crate::links::Link;
 use crate::log::step;
 use crate::notify;
+use crate::on_request;
 use crate::plan::landlock::LANDLOCK;
 use crate::plan::{self, Options, Plan, resources};
 use crate::spawn::{self, Spawned, gate};
@@ -285,6 +287,7 @@ fn announce(init: &Spawned, request: &Request) -> Result<()> {
 /// Writes the pid, without a newline, under another name and renames it: readers see all of it or nothing.
 pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     let write = || -> Result<()> {
+        let path = &on_request::place(path, Link::is_in_checkout)?;
         let name = path.file_name().context("not the name of a file")?.to_string_lossy().into_owned();
         // Of this pid no other file can be on its way; one of that name was left by an rrunc that was killed.
         let temporary = path.with_file_name(format!(".{name}.{pid}"));

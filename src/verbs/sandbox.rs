@@ -8,15 +8,16 @@ use crate::sandbox::pasta::Pasta;
 use crate::sandbox::profile::Network;
 use crate::sandbox::promises::{self, Demands};
 use crate::sandbox::report::Report;
-use crate::sandbox::status::{Status, own_descriptor};
+use crate::sandbox::report_file::ReportFile;
+use crate::sandbox::status::Status;
 use crate::sandbox::tier::Tier;
-use crate::sandbox::{self, Caller, Choice, foreign, grants};
+use crate::sandbox::{self, Caller, Choice};
 use crate::state::{Container, Root, process};
 use crate::sys::{landlock, prctl};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
-use std::fs::{self, File};
-use std::io::{IsTerminal, Seek, Write};
+use std::fs;
+use std::io::{IsTerminal, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -33,7 +34,7 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
     demands.check()?;
     let caller = Caller::probe()?;
     let mut root = Root::open(global.root.as_deref())?;
-    let choice = sandbox::choose(args, &caller, root.path())?;
+    let mut choice = sandbox::choose(args, &caller, root.path())?;
     if args.running.explain_profile {
         return Ok(choice.policy.explain().into());
     }
@@ -54,7 +55,8 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
     let weakened = promises::weakened(&choice, landlock::abi());
     demands.judge(&weakened)?;
     check_terminal(args, &caller)?;
-    let report = args.running.report.as_deref().map(|text| open_report(text, &choice, &caller)).transpose()?;
+    let report = args.running.report.as_deref().map(|text| ReportFile::open(text, &choice)).transpose()?;
+    choice.kept = report.as_ref().and_then(ReportFile::path).map(Path::to_owned);
     let mut status = Status::open(&args.running)?;
     if args.running.die_with_parent {
         prctl::set_parent_death_signal().context("--die-with-parent")?;
@@ -90,8 +92,17 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
     let exit = run::status(&ended);
     status.ended(exit)?;
     let told = Report::of(&choice, &ended, exit, began.elapsed(), weakened, &before);
+    let stderr = std::io::stderr();
+    if let Ok(told) = &told
+        && !args.running.quiet
+        && stderr.is_terminal()
+    {
+        // Nobody is left to hear of it.
+        drop(stderr.lock().write_all(told.text().as_bytes()));
+    }
+    report.as_ref().map_or(Ok(()), ReportFile::check)?;
     // The program has run, and its status is what counts.
-    if let Err(error) = told.and_then(|told| tell(&told, report, args.running.quiet)) {
+    if let Err(error) = told.and_then(|told| report.map_or(Ok(()), |report| report.write(&told.json()))) {
         log::warn!("report: {}", one_line(&error));
     }
     Ok(Outcome::from(exit))
@@ -138,37 +149,6 @@ fn check_terminal(args: &SandboxArgs, caller: &Caller) -> Result<()> {
     if args.running.tty && !caller.terminal {
         return Err(anyhow!("-t: none of stdin, stdout and stderr is a terminal"))
             .hint(|| "leave -t out: the command has a terminal of its own whenever you have one");
-    }
-    Ok(())
-}
-
-/// The file of `--report`, opened before anything runs: it is not to fail when all is over.
-fn open_report(text: &str, choice: &Choice, caller: &Caller) -> Result<File> {
-    let written: Vec<PathBuf> = grants::written(choice, caller).collect();
-    let open = || -> Result<File> {
-        match text.strip_prefix("fd:") {
-            Some(number) => Ok(File::from(own_descriptor(number.parse().context("write fd:3")?)?)),
-            None => foreign::create(Path::new(text), &written),
-        }
-    };
-    open().with_context(|| format!("--report {text}"))
-}
-
-fn tell(report: &Report, file: Option<File>, quiet: bool) -> Result<()> {
-    if let Some(mut file) = file {
-        let meta = file.metadata()?;
-        if meta.is_file() && meta.nlink() == 0 {
-            bail!("its file has been removed: another in its place is not ours");
-        }
-        if meta.is_file() && file.stream_position()? == 0 {
-            // Where the program may write it could have put something there.
-            file.set_len(0)?;
-        }
-        writeln!(file, "{:#}", report.json())?;
-    }
-    let mut stderr = std::io::stderr().lock();
-    if !quiet && stderr.is_terminal() {
-        stderr.write_all(report.text().as_bytes())?;
     }
     Ok(())
 }

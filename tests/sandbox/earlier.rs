@@ -101,7 +101,7 @@ fn row_24_the_report_is_not_written_through_a_link_or_waited_for() {
     scene.run(&["--report", "b.json", "--", "true"]).fails(125, &["it is a fifo"]);
     scene.run(&["--report", "a.json", "--", "true"]).fails(125, &["no link is followed where a sandbox may write"]);
     assert_eq!(fs::read_to_string(&victim).expect("read"), "text");
-    scene.run(&["--report", "new.json", "--", "sh", "-c", "head -c 100000 /dev/zero >> new.json"]).success();
+    scene.run(&["--report", "new.json", "--", "sh", "-c", "head -c 100000 /dev/zero >> new.json; true"]).success();
     let report = fs::read_to_string(scene.project().join("new.json")).expect("written");
     assert!(report.starts_with('{') && report.ends_with("}\n"), "nothing of the program's is in it");
     symlink(scene.stage().dir(), scene.home().join("link")).expect("link");

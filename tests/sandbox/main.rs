@@ -11,6 +11,7 @@ mod grants;
 mod hygiene;
 mod kernel;
 mod landlock;
+mod paths;
 mod project;
 mod scene;
 mod view;
