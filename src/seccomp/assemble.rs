@@ -24,6 +24,8 @@ pub enum Test {
     Equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
     /// word >= operand
     AtLeast = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16,
+    /// word & operand != 0
+    AnyBit = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16,
 }
 
 /// Where control goes.

@@ -197,6 +197,7 @@ impl<'a> Section<'a> {
                     }
                     next = match &clauses[0].conditions[..] {
                         [only] if only.op() == Operator::ScmpCmpEq => one_of(clauses, chain.narrow, next, assembler),
+                        [only] if bits(only).is_some() => one_of_bits(clauses, next, assembler),
                         all => assembler.rule(&comparisons(all, chain.narrow), clauses[0].action, next),
                     };
                 }
@@ -206,12 +207,39 @@ impl<'a> Section<'a> {
     }
 }
 
-/// Whether two clauses ask for one argument's equality with values that have the same upper half, to the same end.
+/// Whether two clauses ask for the same argument, to the same end: for equality with values that have the same upper half, or
+/// for bits.
 fn alternatives(a: &Clause, b: &Clause, narrow: bool) -> bool {
     let ([x], [y]) = (&a.conditions[..], &b.conditions[..]) else { return false };
     let equal = Operator::ScmpCmpEq;
     let upper = |c: &LinuxSeccompArg| if narrow { 0 } else { c.value() >> 32 };
-    a.action == b.action && (x.op(), y.op(), x.index()) == (equal, equal, y.index()) && upper(x) == upper(y)
+    let values = (x.op(), y.op()) == (equal, equal) && upper(x) == upper(y);
+    a.action == b.action && x.index() == y.index() && (values || bits(x).is_some() && bits(y).is_some())
+}
+
+/// A comparison under a mask that one instruction makes: whether the argument has any of some bits, and which answer is
+/// asked for.
+fn bits(condition: &LinuxSeccompArg) -> Option<(u32, bool)> {
+    if condition.op() != Operator::ScmpCmpMaskedEq {
+        return None;
+    }
+    let mask = u32::try_from(condition.value()).ok()?;
+    match condition.value_two().unwrap_or_default() {
+        0 => Some((mask, false)),
+        wanted => (mask.is_power_of_two() && wanted == u64::from(mask)).then_some((mask, true)),
+    }
+}
+
+/// One load, and one test for each: an ioctl's number, say, is allowed for any of 30 bits.
+fn one_of_bits(clauses: &[Clause], otherwise: Target, assembler: &mut Assembler) -> Target {
+    let found = Target::Return(clauses[0].action);
+    let test = |next, clause: &Clause| {
+        let (mask, any) = bits(&clause.conditions[0]).expect("each of them is such a one");
+        let (yes, no) = if any { (found, next) } else { (next, found) };
+        assembler.branch(Test::AnyBit, mask, yes, no)
+    };
+    let next = clauses.iter().rev().fold(otherwise, test);
+    assembler.load(ARGUMENTS + 8 * clauses[0].conditions[0].index() as u32, next)
 }
 
 /// One load and one comparison for each value, and the upper half once, behind them: personality, say, is allowed for a

@@ -17,4 +17,5 @@ mod nested;
 mod payloads;
 mod races;
 mod sandbox;
+mod set_ids;
 mod state;

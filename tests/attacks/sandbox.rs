@@ -13,13 +13,13 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// `name: how it ended`, taken apart.
-fn results(stdout: &str) -> Vec<(String, String)> {
+pub fn results(stdout: &str) -> Vec<(String, String)> {
     let lines = payloads::lines(stdout);
     let split = |line: &String| line.rsplit_once(": ").map(|(name, end)| (name.to_owned(), end.to_owned()));
     lines.iter().map(|line| split(line).unwrap_or_else(|| panic!("{line}"))).collect()
 }
 
-fn assert_all(results: &[(String, String)], count: usize, expected: &str) {
+pub fn assert_all(results: &[(String, String)], count: usize, expected: &str) {
     assert_eq!(results.len(), count, "{results:?}");
     for (name, end) in results {
         assert_eq!(end, expected, "{name}: {results:?}");
@@ -27,7 +27,12 @@ fn assert_all(results: &[(String, String)], count: usize, expected: &str) {
 }
 
 /// The same sandbox as a bundle with `change` made to its config, run by `rrunc run`.
-fn changed(place: &Place, options: &[&str], payload: &str, change: impl FnOnce(&mut Value)) -> Vec<(String, String)> {
+pub fn changed(
+    place: &Place,
+    options: &[&str],
+    payload: &str,
+    change: impl FnOnce(&mut Value),
+) -> Vec<(String, String)> {
     let dir = place.dir().join(format!("written-{}", payload.replace(':', "")));
     let named = ["--write-bundle", dir.to_str().expect("plain")];
     payloads::in_sandbox(place, &[&named[..], options].concat(), payload).success();
@@ -37,18 +42,18 @@ fn changed(place: &Place, options: &[&str], payload: &str, change: impl FnOnce(&
     results(&out.stdout)
 }
 
-fn edit(bundle: &Path, change: impl FnOnce(&mut Value)) {
+pub fn edit(bundle: &Path, change: impl FnOnce(&mut Value)) {
     let file = bundle.join("config.json");
     let mut config: Value = serde_json::from_slice(&fs::read(&file).expect("read")).expect("JSON");
     change(&mut config);
     fs::write(&file, config.to_string()).expect("write");
 }
 
-fn without_filter(config: &mut Value) {
+pub fn without_filter(config: &mut Value) {
     config["linux"].as_object_mut().expect("linux").remove("seccomp").expect("a filter");
 }
 
-fn without_landlock(config: &mut Value) {
+pub fn without_landlock(config: &mut Value) {
     config["annotations"].as_object_mut().expect("annotations").remove("org.rrunc.landlock").expect("Landlock");
 }
 
