@@ -10,7 +10,8 @@ use crate::plan::exec::Plan;
 use crate::plan::namespaces::Kind;
 use crate::state::{State, Status};
 use crate::sys::clone::{Cloned, clone_into};
-use crate::sys::{exe, pidfd, prctl, signal::Saved, vfork};
+use crate::sys::signal::{self, Saved};
+use crate::sys::{exe, pidfd, prctl, vfork};
 use crate::systemd;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
@@ -54,6 +55,10 @@ pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: S
     let namespaces = plan.namespaces;
     let (mut ours, theirs) = wire::pair().context("make a socket pair")?;
     let ahead = ahead && !plan.process.asks();
+    if !ahead {
+        // What it joins may stop it.
+        ours.end_on_signals().context("set up the wire")?;
+    }
     let join = Join { plan, wire: Arc::new(theirs), init, user, signals, ahead };
     let born = clone_beside(state, below, |cgroup, needs_cgroup| {
         if !needs_cgroup && may_share_memory(namespaces) {
@@ -108,7 +113,9 @@ fn join_on_our_memory(join: &Join, cgroup: Option<BorrowedFd>) -> nix::Result<Op
         wire.log(level, text).ok();
     });
     let pid = crate::log::redirected(sink, || {
-        exe::without_arguments(TITLE, || vfork::vfork(cgroup, |vforked| run_on_parents_memory(join, vforked)))
+        exe::without_arguments(TITLE, || {
+            vfork::vfork(cgroup, signal::must_end, |vforked| run_on_parents_memory(join, vforked))
+        })
     });
     prctl::set_dumpable(dumpable)?;
     // Our child, so that nobody else can be the one of that number.

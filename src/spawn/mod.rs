@@ -119,6 +119,10 @@ pub fn spawn(
 ) -> Result<Spawned> {
     let exe = exe_path(plan)?;
     let (mut ours, theirs) = wire::pair().context("make a socket pair")?;
+    if plan.namespaces.joins(Kind::Pid) {
+        // Those who are there already may stop it.
+        ours.end_on_signals().context("set up the wire")?;
+    }
     let start = Start { plan, state, wire: theirs, gate, signals, exe };
     let cgroup = plan.cgroup.directory().map(cgroup::open).transpose()?;
     step("create", "clone");

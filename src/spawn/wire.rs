@@ -27,14 +27,15 @@
 use super::failure::{Failure, cut};
 use super::listener::{Announced, Announcement};
 use crate::plan::decided::Inodes;
-use crate::sys::descriptor;
+use crate::sys::{descriptor, signal};
 use anyhow::{Context, Result, bail};
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recv, recvmsg, sendmsg,
-    socketpair,
+    setsockopt, socketpair, sockopt::ReceiveTimeout,
 };
+use nix::sys::time::{TimeVal, TimeValLike};
 use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
@@ -106,6 +107,11 @@ impl Wire {
             // It is that already (EINVAL); and as it was it will do as well.
             _ => self,
         }
+    }
+
+    /// Parent: waits for no report any longer once a signal has come that asks us to end.
+    pub fn end_on_signals(&self) -> nix::Result<()> {
+        setsockopt(&self.socket, ReceiveTimeout, &TimeVal::milliseconds(200))
     }
 
     /// The descriptor itself, for what is spoken on both the wire and the gate.
@@ -271,6 +277,9 @@ fn receive_into(socket: BorrowedFd, buffer: &mut [u8]) -> nix::Result<(Vec<u8>, 
                 return Ok((buffer[..length].to_vec(), received));
             }
             Err(Errno::EINTR) => {}
+            // Only with a time limit, see `end_on_signals`.
+            Err(Errno::EAGAIN) if signal::must_end() => return Err(Errno::EINTR),
+            Err(Errno::EAGAIN) => {}
             Err(e) => return Err(e),
         }
     }
@@ -288,6 +297,7 @@ pub fn receive_from(socket: BorrowedFd) -> Result<Report> {
             Some((tag, rest)) => decode(*tag, rest, fds),
             None => Ok(Report::End),
         },
+        Err(Errno::EINTR) => bail!("ended by a signal before the process was set up"),
         Err(e) => Err(e).context("wait for the container"),
     }
 }

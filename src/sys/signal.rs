@@ -39,6 +39,16 @@ pub fn arrived(from: &SignalFd) -> nix::Result<Vec<siginfo>> {
     Ok(signals)
 }
 
+/// Whether a signal that asks us to end waits behind `block_all`. Writes to no memory but the stack.
+pub fn must_end() -> bool {
+    const ENDING: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+    let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: the kernel fills the set, which is a valid one as it is, too.
+    let pending = unsafe { (libc::sigpending(set.as_mut_ptr()) == 0).then(|| set.assume_init()) };
+    // SAFETY: a whole set, and numbers of signals.
+    pending.is_some_and(|set| ENDING.iter().any(|signal| unsafe { libc::sigismember(&set, *signal) } == 1))
+}
+
 /// Blocks every signal that can be blocked. Call it before clone: a signal between clone and the signalfd would
 /// otherwise end rrunc and leave the container behind. And has those that end wait for us: a caller who ignores SIGCHLD has
 /// handed that down, and the kernel would forget their status (wait(2)).

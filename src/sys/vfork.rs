@@ -1,15 +1,20 @@
-//! A child on our memory: clone3(2) with CLONE_VM and CLONE_VFORK. Nothing is copied for it, and nothing freed when it ends or
-//! executes a program; until then the caller sleeps. For what has to be done by another process, and is soon done.
+//! A child on our memory: clone3(2) with CLONE_VM. Nothing is copied for it, and nothing freed when it ends or executes a
+//! program; until then the caller waits. For what has to be done by another process, and is soon done.
+//!
+//! The child may fork a sibling, with CLONE_VFORK: it sleeps until that is off this memory. We ourselves must not, since the
+//! sibling can be stopped by whoever it is joining, and the kernel wakes a sleeper of CLONE_VFORK for nothing but SIGKILL. So we
+//! wait in poll(2), which writes nothing but our stack: even errno is shared.
 //!
 //! The child has a stack of its own: on ours it would overwrite what we come back to.
 use super::clone::{CLONE_INTO_CGROUP, CloneArgs};
+use super::pidfd;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use std::convert::Infallible;
 use std::ffi::c_void;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 /// Whether it is written for this processor.
@@ -17,6 +22,8 @@ pub const AVAILABLE: bool = cfg!(any(target_arch = "x86_64", target_arch = "aarc
 
 /// In bytes.
 const STACK: usize = 1 << 20;
+/// How long we wait before we look whether we should not, in milliseconds.
+const LOOK: u16 = 200;
 
 struct Task<F, T> {
     act: Option<F>,
@@ -33,20 +40,36 @@ pub struct Vforked {
 /// ended otherwise. All that it does to memory is done to ours; its descriptors, its working directory and whatever else a
 /// process has are its own.
 ///
-/// `act` may fork in turn: of two that return from a fork, the new one must never return from `act`.
+/// `act` may fork in turn: of two that return from a fork, the new one must never return from `act`. Once `gives_up` says so the
+/// child, or its sibling if there is one, is ended; it writes to no memory but its stack.
 ///
 /// # Errors
 /// Those of clone3(2); ENOSYS where it is not `AVAILABLE`.
-pub fn vfork<T>(cgroup: Option<BorrowedFd>, act: impl FnOnce(&Vforked) -> T) -> nix::Result<Option<T>> {
+pub fn vfork<T>(
+    cgroup: Option<BorrowedFd>,
+    gives_up: fn() -> bool,
+    act: impl FnOnce(&Vforked) -> T,
+) -> nix::Result<Option<T>> {
     let vforked = Vforked { sibling: AtomicI32::new(0) };
+    let mut pidfd: RawFd = -1;
     let args = CloneArgs {
-        flags: cgroup.map_or(0, |_| CLONE_INTO_CGROUP),
+        flags: libc::CLONE_PIDFD as u64 | cgroup.map_or(0, |_| CLONE_INTO_CGROUP),
         cgroup: cgroup.map_or(0, |dir| dir.as_raw_fd() as u64),
+        pidfd: &raw mut pidfd as u64,
         ..CloneArgs::default()
     };
-    let (pid, result) = clone_on_our_memory(args, || act(&vforked))?;
+    let mut task = Task { act: Some(|| act(&vforked)), result: None };
+    // SAFETY: below we wait until it has ended.
+    let pid = unsafe { clone_on_our_memory(args, &mut task) }?;
+    // SAFETY: the kernel stored a fresh descriptor there for us.
+    let child = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    let sibling = || Pid::from_raw(vforked.sibling.load(Relaxed));
+    wait_ended(child.as_fd(), || {
+        let ended = if sibling().as_raw() > 0 { sibling() } else { pid };
+        gives_up().then(|| kill(ended, Signal::SIGKILL).ok());
+    });
+    let (result, sibling) = (task.result.take(), sibling());
     reap(pid);
-    let sibling = Pid::from_raw(vforked.sibling.load(Relaxed));
     if result.is_none() && sibling.as_raw() > 0 {
         // It was killed, so it no longer waits for its sibling, which may be on this memory still.
         kill(sibling, Signal::SIGKILL).ok();
@@ -63,11 +86,25 @@ impl Vforked {
     /// Those of clone3(2).
     pub fn sibling(&self, act: impl FnOnce() -> Infallible) -> nix::Result<Pid> {
         let args = CloneArgs {
-            flags: (libc::CLONE_PARENT | libc::CLONE_PARENT_SETTID) as u64,
+            flags: (libc::CLONE_PARENT | libc::CLONE_PARENT_SETTID | libc::CLONE_VFORK) as u64,
             parent_tid: self.sibling.as_ptr() as u64,
             ..CloneArgs::default()
         };
-        clone_on_our_memory(args, act).map(|(pid, _)| pid)
+        // SAFETY: CLONE_VFORK keeps us here until it has executed a program or ended. If we are killed meanwhile, nobody comes back
+        // to this stack; who waits for us sees to the child (`vfork`).
+        unsafe { clone_on_our_memory(args, &mut Task { act: Some(act), result: None }) }
+    }
+}
+
+/// Waits until the child behind `pidfd` has ended, and with it left our memory; calls `look` now and then.
+fn wait_ended(pidfd: BorrowedFd, look: impl Fn()) {
+    loop {
+        match pidfd::wait_ended(pidfd, LOOK) {
+            Ok(true) => return,
+            Ok(false) => look(),
+            // Without memory for poll's own use: the child is on ours as before.
+            Err(_) => std::thread::yield_now(),
+        }
     }
 }
 
@@ -77,24 +114,25 @@ fn reap(pid: Pid) {
     while waitpid(pid, Some(WaitPidFlag::__WALL)) == Err(Errno::EINTR) {}
 }
 
-/// Clones with `args`, to which the memory and the stack are added, and sleeps until the child is no longer on our memory.
-fn clone_on_our_memory<T>(args: CloneArgs, act: impl FnOnce() -> T) -> nix::Result<(Pid, Option<T>)> {
-    let mut task = Task { act: Some(act), result: None };
+/// Clones with `args`, to which the memory and the stack are added.
+///
+/// # Safety
+/// `task` is left alone, and our memory too but for the stack, until the child is no longer on it.
+unsafe fn clone_on_our_memory<F: FnOnce() -> T, T>(args: CloneArgs, task: &mut Task<F, T>) -> nix::Result<Pid> {
     let args = CloneArgs {
-        flags: args.flags | (libc::CLONE_VM | libc::CLONE_VFORK) as u64,
+        flags: args.flags | libc::CLONE_VM as u64,
         // No signal: nobody is told of its end but who waits for it.
         exit_signal: 0,
         stack: new_stack()? as u64,
         stack_size: STACK as u64,
         ..args
     };
-    // SAFETY: `args` and `task` outlive the child's use of them, since CLONE_VFORK keeps us here until it has executed a program
-    // or ended. If we are killed meanwhile, nobody comes back to this stack; who waits for us sees to the child (`vfork`). The
+    // SAFETY: `args` is read before the call returns, and `task` outlives the child's use of it by this function's contract. The
     // child's stack is new. `begin` does not return.
-    let pid = unsafe { clone3(&args, begin_of(&task), (&raw mut task).cast()) };
+    let pid = unsafe { clone3(&args, begin_of(task), (&raw mut *task).cast()) };
     match pid {
         ..0 => Err(Errno::from_raw(-pid as i32)),
-        pid => Ok((Pid::from_raw(pid as i32), task.result)),
+        pid => Ok(Pid::from_raw(pid as i32)),
     }
 }
 
@@ -210,11 +248,15 @@ mod tests {
         let before = std::env::current_dir().unwrap();
         let mut list = vec![1];
         let us = getpid();
-        let said = vfork(None, |_| {
-            list.extend(0..5000);
-            chdir(Path::new("/")).unwrap();
-            (getpid() != us, getppid() == us)
-        });
+        let said = vfork(
+            None,
+            || false,
+            |_| {
+                list.extend(0..5000);
+                chdir(Path::new("/")).unwrap();
+                (getpid() != us, getppid() == us)
+            },
+        );
         assert_eq!(said, Ok(Some((true, true))));
         assert_eq!(list.len(), 5001);
         assert_eq!(std::env::current_dir().unwrap(), before);
@@ -222,20 +264,24 @@ mod tests {
 
     #[test]
     fn one_that_ends_otherwise_returns_nothing() {
-        assert_eq!(vfork(None, |_| super::super::process::exit_now(3)), Ok(None::<()>));
+        assert_eq!(vfork(None, || false, |_| super::super::process::exit_now(3)), Ok(None::<()>));
     }
 
     #[test]
     fn a_sibling_is_our_child_and_becomes_a_program() {
         let us = getpid();
         let mut parent = None;
-        let pid = vfork(None, |vforked| {
-            vforked.sibling(|| {
-                parent = Some(getppid());
-                let Err(errno) = execv(c"/bin/sh", &[c"sh", c"-c", c"exit 7"]);
-                super::super::process::exit_now(errno as i32)
-            })
-        });
+        let pid = vfork(
+            None,
+            || false,
+            |vforked| {
+                vforked.sibling(|| {
+                    parent = Some(getppid());
+                    let Err(errno) = execv(c"/bin/sh", &[c"sh", c"-c", c"exit 7"]);
+                    super::super::process::exit_now(errno as i32)
+                })
+            },
+        );
         let pid = pid.unwrap().unwrap().unwrap();
         assert_eq!(parent, Some(us));
         assert_eq!(waitpid(pid, Some(WaitPidFlag::__WALL)), Ok(WaitStatus::Exited(pid, 7)));
@@ -244,18 +290,41 @@ mod tests {
     #[test]
     fn no_sibling_is_left_on_our_memory_by_one_that_is_killed() {
         let count = AtomicI32::new(0);
-        let said = vfork(None, |vforked| {
-            let vforked_pid = getpid();
-            vforked.sibling(|| {
-                kill(vforked_pid, Signal::SIGKILL).unwrap();
-                loop {
-                    count.fetch_add(1, Relaxed);
-                }
-            })
-        });
+        let said = vfork(
+            None,
+            || false,
+            |vforked| {
+                let vforked_pid = getpid();
+                vforked.sibling(|| {
+                    kill(vforked_pid, Signal::SIGKILL).unwrap();
+                    loop {
+                        count.fetch_add(1, Relaxed);
+                    }
+                })
+            },
+        );
         assert_eq!(said, Ok(None));
         let counted = count.load(Relaxed);
         std::thread::sleep(std::time::Duration::from_millis(50));
         assert_eq!(count.load(Relaxed), counted, "somebody counts still");
+    }
+
+    #[test]
+    fn who_is_held_by_a_stopped_sibling_can_give_up() {
+        let said = vfork(
+            None,
+            || true,
+            |vforked| {
+                vforked.sibling(|| {
+                    loop {
+                        kill(getpid(), Signal::SIGSTOP).unwrap();
+                    }
+                })
+            },
+        );
+        let pid = said.unwrap().unwrap().unwrap();
+        assert_eq!(waitpid(pid, Some(WaitPidFlag::__WALL)), Ok(WaitStatus::Signaled(pid, Signal::SIGKILL, false)));
+        let said = vfork(None, || true, |_| kill(getpid(), Signal::SIGSTOP));
+        assert_eq!(said, Ok(None), "or by a stopped child");
     }
 }

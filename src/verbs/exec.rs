@@ -53,6 +53,9 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
     }
     check_terminal(plan.process.terminal, args.detach, console_socket.is_some())?;
 
+    // What it joins may stop it for as long as it likes; whoever ends the container meanwhile ends its way there.
+    container.unlock()?;
+
     // From before the clone on: see `run`.
     let signals = if args.detach { signal::Saved::current()? } else { signal::block_all()? };
     let ahead = pidfd_socket.is_none() && pid_file.is_none();
@@ -75,7 +78,6 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
         process.kill()?;
         return Err(error);
     }
-    container.unlock()?;
     let outcome = if args.detach { Outcome::default() } else { wait(&mut process)? };
     // What is open and what memory holds is for the exit to take, all at once.
     std::mem::forget((container, process, plan, config));

@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow};
 /// Stops all processes of a container, or with `frozen` false lets them go on.
 pub fn run(global: &Global, args: &IdArgs, frozen: bool) -> Result<Outcome> {
     let root = Root::open(global.root.as_deref())?;
-    // An `exec` whose process is stopped as it enters the cgroup holds the lock until it goes on.
+    // A `create` that waits for a hook holds the lock.
     let container = if frozen { root.lock(&args.id)? } else { root.find(&args.id)? };
     let state = container.load()?;
     match (container.status(&state)?, frozen) {

@@ -2,7 +2,10 @@
 //! make use of its first process and of the gate.
 use super::payloads;
 use crate::support::{Bundle, Call, Lacks, Stage, kernel_is, skip, wait_for};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
+use std::fs;
 
 /// A filter that refuses what the container's own program could do without it.
 fn filtered(bundle: &Bundle) {
@@ -106,4 +109,61 @@ fn row_7b_start_ends_nobody_in_the_name_of_a_container() {
     said.fails(1, &["the container announces a courier that is not planned"]);
     stage.remove("c");
     attacker.wait();
+}
+
+/// What /proc says of a process.
+struct Child {
+    pid: i32,
+    name: String,
+}
+
+/// The child of process `parent` that is stopped.
+fn stopped_child_of(parent: i32) -> Option<Child> {
+    let all = fs::read_dir("/proc").expect("/proc").flatten();
+    let mut pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.find_map(|pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
+        let mut rest = rest.split(' ');
+        let stopped = rest.next() == Some("T");
+        let is_child = rest.next()?.parse() == Ok(parent);
+        (stopped && is_child).then(|| Child { pid, name: name.to_owned() })
+    })
+}
+
+/// A process that joins a container can be stopped there, before its program runs. The control is that one is.
+#[test]
+fn row_7c_exec_held_by_a_stopped_process_can_be_ended_and_holds_up_nobody() {
+    for options in [&[][..], &["--pid-file", "pid"]] {
+        let stage = Stage::new();
+        let bundle = stage.bundle();
+        payloads::run(&bundle, "gate::stop_others");
+        let mut run = stage.call(&["run", "-d", "c"]).cwd(bundle.path()).spawn();
+        run.wait_stdout("stopping");
+        run.wait().success();
+        let mut held = (0..200).find_map(|_| {
+            let mut exec = stage.call(&[&["exec"], options, &["c", "true"]].concat()).cwd(stage.dir()).spawn();
+            let parent = exec.pid().as_raw();
+            let child = wait_for("the process to end, or to be stopped", || match stopped_child_of(parent) {
+                Some(child) => Some(Some(child)),
+                None => exec.ended().then_some(None),
+            });
+            if let Some(child) = child {
+                if child.name == "rrunc:[exec]" {
+                    return Some(exec);
+                }
+                // A program that is stopped is not ours to see to.
+                kill(Pid::from_raw(child.pid), Signal::SIGKILL).expect("kill");
+            }
+            exec.wait();
+            None
+        });
+        let Some(exec) = held.as_mut() else { panic!("none was stopped on its way") };
+        // Who takes the lock gets it.
+        stage.rrunc(&["start", "c"]).fails(1, &["cannot start an already running container"]);
+        exec.signal(Signal::SIGTERM);
+        wait_for("exec to end", || exec.ended().then_some(()));
+        held.expect("it was there").wait().exits(255);
+        stage.remove("c");
+    }
 }

@@ -81,3 +81,17 @@ fn answer_start() {
     say("named it");
     std::thread::sleep(Duration::from_secs(60));
 }
+
+/// Stops each process that comes after this one, again and again: pids are given out in turn. Works until it is killed.
+#[test]
+#[ignore = "runs inside a container"]
+fn stop_others() {
+    use nix::sys::signal::{Signal, kill};
+    let own = nix::unistd::getpid().as_raw();
+    say("stopping");
+    loop {
+        for pid in (own + 1..own + 300).filter(|pid| *pid != nix::unistd::gettid().as_raw()) {
+            kill(Pid::from_raw(pid), Signal::SIGSTOP).ok();
+        }
+    }
+}
