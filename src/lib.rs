@@ -8,6 +8,7 @@ pub mod console;
 pub mod cpulist;
 pub mod doctor;
 pub mod error;
+pub mod git;
 pub mod hooks;
 pub mod host;
 pub mod init;

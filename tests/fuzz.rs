@@ -139,6 +139,11 @@ fn packets() {
 }
 
 #[test]
+fn git() {
+    fuzz("git");
+}
+
+#[test]
 fn profile() {
     fuzz("profile");
 }

@@ -8,6 +8,7 @@ use bpf::Data;
 use oci_spec::runtime::LinuxSeccomp;
 use rrunc::bundle::{self, Bundle};
 use rrunc::error::{hint_of, one_line};
+use rrunc::git::{config as gitconfig, index, repository};
 use rrunc::host::{self, ExeOwner, Host, IdMap, Range};
 use rrunc::nameserver;
 use rrunc::plan::{self, Options};
@@ -30,7 +31,7 @@ const RUNC_CONFIG: &[u8] = include_bytes!("../fixtures/runc-1.0-config.json");
 const CONFIG: &[u8] = include_bytes!("seeds/config.json");
 
 /// All targets.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("config", config, &[RUNC_CONFIG, CONFIG]),
     (
         "mount_options",
@@ -69,6 +70,18 @@ pub const TARGETS: [Target; 7] = [
             b"N\xff\xff\xff\xff",
             b"R",
             b"\x12\x34\x01\x20\0\x01\0\0\0\0\0\0\x01a\x02bc\0\0\x1c\0\x01",
+        ],
+    ),
+    (
+        "git",
+        git,
+        &[
+            b"[core]\n\thooksPath = .githooks\n[includeIf \"gitdir:~/x/\"]\n\tpath = a\\\n  b # c\n[a.b]k=\"\\t\\\"\"\n",
+            b"DIRC\0\0\0\x02\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\xe0\0\0\0\0\0\0\0\0\0\0\0\0\0\
+                \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x03libTREE\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+            b"gitdir: ../.git/modules/x\n",
+            b"ref: refs/heads/main\n",
+            b"# no\n/a/objects\n../b\n",
         ],
     ),
     ("profile", profile, &[include_bytes!("../../profiles/base.toml")]),
@@ -270,6 +283,26 @@ pub fn packets(data: &[u8]) {
         Ok(_) => {}
         Err(error) => assert!(!one_line(&error).is_empty()),
     }
+}
+
+/// Git's files: what is read of a configuration says the same when it is written, and names of an index are names.
+pub fn git(data: &[u8]) {
+    match gitconfig::parse(data) {
+        Ok(entries) => assert_eq!(gitconfig::parse(&gitconfig::write(&entries)).ok().as_ref(), Some(&entries)),
+        Err(error) => assert!(!one_line(&error).is_empty()),
+    }
+    for ids in [index::Ids::Sha1, index::Ids::Sha256] {
+        match index::parse(data, ids) {
+            Ok(named) => assert!(named.gitlinks.len() * 62 <= data.len(), "more than there are"),
+            Err(error) => assert!(!one_line(&error).is_empty()),
+        }
+    }
+    for path in
+        [repository::pointer(data), repository::line(data)].into_iter().flatten().chain(repository::alternates(data))
+    {
+        assert!(!path.as_os_str().is_empty());
+    }
+    repository::is_head(data);
 }
 
 /// A sandbox profile.

@@ -1,0 +1,573 @@
+//! Git's view of a tree: which repositories it finds there, and what of them decides which programs it runs. Taken before a
+//! sandbox and after it, and compared: a `git status` on the host, of a prompt or an editor as well, runs what is new.
+use super::Host;
+use super::change::{Change, Item, What};
+use super::config::Entry;
+use super::include::{LARGEST, Loaded, Source};
+use super::index::{self, Ids};
+use super::programs::{self, is_hook};
+use super::repository::{Found, common, found_in, whole};
+use super::spots::Spots;
+use super::tree::{Place, Tree, read_own};
+use crate::error::one_line;
+use anyhow::Result;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// No directory of hooks or submodules is listed that holds more.
+const LISTED: usize = 2_000;
+/// Submodules lie no deeper than this below `modules`.
+const DEPTH: usize = 16;
+/// A larger index is not read, in bytes: a million files.
+const INDEX: usize = 256 << 20;
+/// What is said of a view that is not whole, no more than this often.
+const MOST_UNSEEN: usize = 20;
+
+/// What has been seen.
+#[derive(Debug, Default)]
+pub struct View {
+    /// What decides what git runs, each by its whole path.
+    pub(super) items: BTreeMap<PathBuf, Item>,
+    /// What must not be changed while a program runs that nobody trusts.
+    protect: BTreeSet<PathBuf>,
+    /// Why not all has been seen.
+    pub(super) unseen: Vec<String>,
+}
+
+impl View {
+    /// Git's view of the tree at `root`, an absolute path without links, in which `spots` were found.
+    pub fn of(root: &Path, spots: &Spots, host: &Host) -> Result<View> {
+        let tree = Tree::open(root)?;
+        let mut look = Look {
+            tree: &tree,
+            host,
+            settings: Vec::new(),
+            view: View::default(),
+            known: BTreeSet::new(),
+            tops: Vec::new(),
+            gitlinks: Vec::new(),
+        };
+        for config in host.configs.iter().map(|path| tree.place(path)) {
+            let loaded = look.load(&config);
+            look.settings.extend(loaded.entries);
+        }
+        let top = Path::new("");
+        look.directory(top);
+        if found_in(&tree, top) == Found::Nothing {
+            look.around();
+        }
+        for dir in spots.dirs.iter().filter(|dir| !dir.as_os_str().is_empty()) {
+            look.directory(dir);
+        }
+        look.view.unseen.extend(spots.unseen.iter().cloned());
+        if let Some(since) = spots.since {
+            look.aside(spots, since);
+        }
+        let mut view = look.view;
+        view.unseen.truncate(MOST_UNSEEN);
+        Ok(view)
+    }
+
+    /// What there is of what git runs, or takes the names of programs from: not to be changed by a program inside. In
+    /// order; links among it can be replaced all the same.
+    pub fn protect(&self) -> impl Iterator<Item = &Path> {
+        self.protect.iter().map(PathBuf::as_path)
+    }
+
+    /// Why there may be more than has been seen, each a sentence with a path.
+    pub fn unseen(&self) -> &[String] {
+        &self.unseen
+    }
+
+    /// What is another way in `after` than in `before`.
+    pub fn changes(before: &View, after: &View) -> Vec<Change> {
+        super::change::between(before, after)
+    }
+}
+
+/// A view that is being taken.
+struct Look<'a> {
+    tree: &'a Tree,
+    host: &'a Host,
+    /// Those of the machine and the user.
+    settings: Vec<Entry>,
+    view: View,
+    /// Git directories whose hooks and submodules are in the view already.
+    known: BTreeSet<PathBuf>,
+    /// The git directories of checkouts, and where those are.
+    tops: Vec<(Place, PathBuf)>,
+    /// The directories that indexes name.
+    gitlinks: Vec<PathBuf>,
+}
+
+impl Look<'_> {
+    /// What git finds in a directory of the tree.
+    fn directory(&mut self, dir: &Path) {
+        let found = found_in(self.tree, dir);
+        let dot_git = dir.join(".git");
+        if let Some(meta) = self.tree.meta(&dot_git) {
+            let leads_to = match &found {
+                Found::Repository(place) if *place != Place::Inside(dir.to_owned()) => {
+                    format!("{:?}{:?}", place, self.identity(place))
+                }
+                _ => String::new(),
+            };
+            let text = if meta.is_file() { self.tree.read(&dot_git, LARGEST).ok() } else { None };
+            let what = if leads_to.is_empty() { What::NoRepository } else { What::Repository };
+            let stamp = digest(&(meta.mode & libc::S_IFMT, self.tree.link(&dot_git), text, leads_to));
+            self.add(&dot_git, what, stamp, meta.changed);
+            if meta.is_file() {
+                self.protect(&dot_git);
+            }
+        }
+        let Found::Repository(place) = found else { return };
+        if place == Place::Inside(dir.to_owned())
+            && let Some(meta) = self.tree.meta(&dir.join("HEAD"))
+        {
+            self.add(dir, What::Bare, digest(&self.identity(&place)), meta.changed);
+        }
+        self.repository(&place, Some(dir));
+    }
+
+    fn identity(&self, place: &Place) -> Option<(u64, u64)> {
+        match place {
+            Place::Inside(at) => self.tree.meta(at).map(|meta| meta.identity),
+            Place::Outside(_) => None,
+        }
+    }
+
+    /// The repository around the tree, which cannot be changed from within it: but it may name what is in there.
+    fn around(&mut self) {
+        let root = self.tree.path();
+        let Some(above) = root.parent().and_then(|dir| super::repository::around(dir, |_| true)) else { return };
+        let Ok(tree) = Tree::open(above) else { return };
+        if let Found::Repository(place) = found_in(&tree, Path::new("")) {
+            let place = Place::Outside(whole(&tree, &place));
+            let config = Place::Outside(whole(self.tree, &common(self.tree, &place)).join("config"));
+            let loaded = self.load(&config);
+            self.configured(&loaded.entries, above);
+            self.configured(&self.settings.clone(), above);
+        }
+    }
+
+    /// What of a repository decides what git runs in it. `top` is where its files are checked out.
+    fn repository(&mut self, place: &Place, top: Option<&Path>) {
+        let common = common(self.tree, place);
+        let shown = top.map_or_else(|| whole(self.tree, place), |top| self.tree.whole(top));
+        let mut configs = vec![inner(&common, "config")];
+        if let Place::Inside(dir) = place {
+            self.pointers(dir);
+        }
+        configs.push(inner(place, "config.worktree"));
+        for config in configs {
+            let loaded = self.load(&config);
+            self.configured(&loaded.entries, &shown);
+        }
+        if top.is_some() {
+            self.configured(&self.settings.clone(), &shown);
+        }
+        if let Some(top) = top {
+            self.tops.push((place.clone(), top.to_owned()));
+            self.file(&top.join(".gitmodules"), What::Modules);
+        }
+        if let Place::Inside(dir) = &common
+            && self.known.insert(dir.clone())
+        {
+            self.hooks(&dir.join("hooks"));
+            self.file(&dir.join("info/attributes"), What::Attributes);
+            self.file(&dir.join("objects/info/alternates"), What::Alternates);
+            self.modules(&dir.join("modules"), DEPTH);
+            for worktree in self.list(&dir.join("worktrees")) {
+                let entry = dir.join("worktrees").join(worktree);
+                self.pointers(&entry);
+                let loaded = self.load(&Place::Inside(entry.join("config.worktree")));
+                self.configured(&loaded.entries, &shown);
+                self.modules(&entry.join("modules"), DEPTH);
+            }
+        }
+    }
+
+    /// What says where the rest of a linked worktree's repository is.
+    fn pointers(&mut self, dir: &Path) {
+        self.file(&dir.join("gitdir"), What::Pointer);
+        if self.file(&dir.join("commondir"), What::Pointer) {
+            self.protect(&dir.join("commondir"));
+        }
+    }
+
+    /// Submodules, whose names may have directories in them, and which may have submodules.
+    fn modules(&mut self, dir: &Path, depth: usize) {
+        for name in self.list(dir) {
+            let sub = dir.join(name);
+            let Some(meta) = self.tree.meta(&sub).filter(|meta| meta.is_dir()) else { continue };
+            if self.tree.meta(&sub.join("HEAD")).is_some() {
+                let place = Place::Inside(sub.clone());
+                self.add(&sub, What::Repository, digest(&meta.identity), meta.changed);
+                if !self.known.contains(&sub) {
+                    self.repository(&place, None);
+                }
+            } else if depth > 0 {
+                self.modules(&sub, depth - 1);
+            } else {
+                self.unseen(format!("{} is too deep", self.tree.whole(&sub).display()));
+            }
+        }
+    }
+
+    fn load(&mut self, config: &Place) -> Loaded {
+        let source = Source { tree: self.tree, home: &self.host.home, holds: &|_| true };
+        let loaded = source.load(config);
+        for file in &loaded.files {
+            if let Place::Inside(at) = file
+                && self.file(at, What::Configuration)
+            {
+                self.protect(at);
+            }
+        }
+        for why in &loaded.unseen {
+            self.unseen(why.clone());
+        }
+        loaded
+    }
+
+    /// What the settings name in the tree.
+    fn configured(&mut self, entries: &[Entry], top: &Path) {
+        let source = Source { tree: self.tree, home: &self.host.home, holds: &|_| true };
+        for entry in entries {
+            for place in programs::named(&source, entry, top) {
+                let Place::Inside(at) = place else { continue };
+                // All of the tree is not meant to be out of reach.
+                if at.as_os_str().is_empty() {
+                    continue;
+                }
+                match self.tree.target(&at) {
+                    Some(meta) if meta.is_dir() => self.hooks(&at),
+                    _ if self.file(&at, What::Program) => self.protect(&at),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// A directory of hooks.
+    fn hooks(&mut self, dir: &Path) {
+        for name in self.list(dir).into_iter().filter(|name| is_hook(name)) {
+            let hook = dir.join(name);
+            if self.tree.target(&hook).is_some_and(|meta| !meta.is_dir()) {
+                self.file(&hook, What::Hook);
+            }
+        }
+        if self.tree.meta(dir).is_some() {
+            self.protect(dir);
+        }
+    }
+
+    /// A file by what it says, and whether it can be executed; whether it is there.
+    fn file(&mut self, at: &Path, what: What) -> bool {
+        let Some(meta) = self.tree.meta(at) else { return false };
+        let link = if meta.is_link() { self.tree.link(at) } else { None };
+        let real = self.tree.target(at).unwrap_or(meta);
+        let text = match self.tree.read(at, LARGEST) {
+            Ok(text) => digest(&text),
+            // What a link outside leads to is not the tree's.
+            Err(_) if link.is_some() => 0,
+            Err(_) => digest(&(meta.identity, meta.size, meta.changed)),
+        };
+        self.add(at, what, digest(&(real.mode & (libc::S_IFMT | 0o111), link, text)), meta.changed.max(real.changed));
+        true
+    }
+
+    fn list(&mut self, dir: &Path) -> Vec<std::ffi::OsString> {
+        if self.tree.meta(dir).is_none() {
+            return Vec::new();
+        }
+        self.tree.list(dir, LISTED).unwrap_or_else(|error| {
+            self.unseen(format!("{}: {}", self.tree.whole(dir).display(), one_line(&error)));
+            Vec::new()
+        })
+    }
+
+    fn add(&mut self, at: &Path, what: What, stamp: u64, changed: i128) {
+        self.view.items.insert(self.tree.whole(at), Item { what, stamp, changed });
+    }
+
+    fn protect(&mut self, at: &Path) {
+        self.view.protect.insert(self.tree.whole(at));
+    }
+
+    fn unseen(&mut self, why: String) {
+        if !self.view.unseen.contains(&why) {
+            self.view.unseen.push(why);
+        }
+    }
+
+    /// What lies where nobody looked before the sandbox began: only what has changed since then counts. And the directories
+    /// that an index names, wherever they are.
+    fn aside(&mut self, spots: &Spots, since: i128) {
+        for (git_dir, top) in std::mem::take(&mut self.tops) {
+            self.index(&git_dir, &top, since);
+        }
+        let looked: BTreeSet<PathBuf> = spots.dirs.iter().cloned().collect();
+        let named = std::mem::take(&mut self.gitlinks);
+        let dirs: BTreeSet<PathBuf> = spots.aside.iter().cloned().chain(named).collect();
+        let kept = std::mem::take(&mut self.view.items);
+        let (mut all, unseen) = (BTreeMap::new(), self.view.unseen.len());
+        for dir in dirs.difference(&looked) {
+            self.directory(dir);
+            let moved = self.tree.meta(dir).is_some_and(|meta| meta.changed >= since);
+            let new = std::mem::take(&mut self.view.items).into_iter();
+            all.extend(new.filter(|(_, item)| item.changed >= since || moved && item.what == What::Repository));
+        }
+        // What was odd there before is nobody's doing.
+        self.view.unseen.truncate(unseen);
+        all.extend(kept);
+        self.view.items = all;
+    }
+
+    /// Which directories an index names that has been written since.
+    fn index(&mut self, git_dir: &Place, top: &Path, since: i128) {
+        let file = inner(git_dir, "index");
+        let path = whole(self.tree, &file);
+        let text = match &file {
+            Place::Inside(at) if self.tree.meta(at).is_none_or(|meta| meta.changed < since) => return,
+            Place::Inside(at) => self.tree.read(at, INDEX),
+            Place::Outside(path) if !path.exists() => return,
+            Place::Outside(path) => read_own(path, INDEX),
+        };
+        let config = self.load(&inner(&common(self.tree, git_dir), "config"));
+        let ids = match config.entries.iter().rfind(|entry| entry.is("extensions", "objectformat")) {
+            Some(entry) if entry.value.as_deref() == Some(b"sha256") => Ids::Sha256,
+            _ => Ids::Sha1,
+        };
+        let named = text.and_then(|text| index::parse(&text, ids));
+        match named {
+            Ok(named) => {
+                if named.is_split {
+                    self.unseen(format!("{}: it is split, which submodules it names is not known", path.display()));
+                }
+                for gitlink in named.gitlinks {
+                    match self.tree.place(&self.tree.whole(top).join(gitlink)) {
+                        Place::Inside(at) => self.gitlinks.push(at),
+                        Place::Outside(path) => {
+                            self.view.items.insert(path, Item { what: What::Submodule, stamp: 0, changed: since });
+                        }
+                    }
+                }
+            }
+            Err(error) => self.unseen(format!("{}: {}", path.display(), one_line(&error))),
+        }
+    }
+}
+
+/// What is called `name` in a place.
+fn inner(place: &Place, name: &str) -> Place {
+    match place {
+        Place::Inside(dir) => Place::Inside(dir.join(name)),
+        Place::Outside(dir) => Place::Outside(dir.join(name)),
+    }
+}
+
+/// A digest that nobody can aim at who does not know this process's key.
+fn digest(what: &impl Hash) -> u64 {
+    static KEY: OnceLock<RandomState> = OnceLock::new();
+    KEY.get_or_init(RandomState::new).hash_one(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::How;
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::time::{Duration, SystemTime};
+
+    struct Scene(PathBuf);
+
+    impl Scene {
+        /// A tree with a repository.
+        fn new(name: &str) -> Scene {
+            let dir = std::env::temp_dir().join(format!("rrunc-git-{name}-{}", std::process::id()));
+            fs::remove_dir_all(&dir).ok();
+            fs::create_dir(&dir).unwrap();
+            let scene = Scene(dir.canonicalize().unwrap());
+            scene.repository(".git");
+            scene
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            let path = self.0.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+
+        fn repository(&self, name: &str) {
+            self.write(&format!("{name}/HEAD"), "ref: refs/heads/main\n");
+            self.write(&format!("{name}/config"), "[core]\n\tbare = false\n");
+            for dir in ["objects", "refs", "hooks"] {
+                fs::create_dir_all(self.0.join(name).join(dir)).unwrap();
+            }
+        }
+
+        fn before(&self) -> View {
+            View::of(&self.0, &Spots::before(&self.0), &Host { home: self.0.join("nobody"), configs: Vec::new() })
+                .unwrap()
+        }
+
+        fn after(&self, began: SystemTime) -> View {
+            View::of(&self.0, &Spots::after(&self.0, began), &Host::default()).unwrap()
+        }
+
+        /// What the deed changes, as `+path what`.
+        fn told(&self, deed: impl FnOnce()) -> Vec<String> {
+            let (before, began) = (self.before(), SystemTime::now() + Duration::from_secs(3));
+            deed();
+            let after = self.after(began);
+            assert!(after.unseen.is_empty(), "{:?}", after.unseen);
+            let sign = |how| match how {
+                How::New => '+',
+                How::Changed => '~',
+                How::Gone => '-',
+            };
+            let shown = |path: &Path| path.strip_prefix(&self.0).unwrap_or(path).display().to_string();
+            let changes = View::changes(&before, &after);
+            changes.iter().map(|c| format!("{}{} {}", sign(c.how), shown(&c.path), c.what.name())).collect()
+        }
+
+        fn protected(&self) -> Vec<String> {
+            let view = self.before();
+            view.protect().map(|path| path.strip_prefix(&self.0).unwrap().display().to_string()).collect()
+        }
+    }
+
+    impl Drop for Scene {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).ok();
+        }
+    }
+
+    #[test]
+    fn nothing_is_told_of_ordinary_work() {
+        let scene = Scene::new("quiet");
+        scene.repository("vendor/y/.git");
+        let told = scene.told(|| {
+            scene.write(".git/HEAD", "ref: refs/heads/other\n");
+            scene.write(".git/objects/ab/cdef", "x");
+            scene.write(".git/refs/heads/other", "x");
+            scene.write("src/HEAD", "no repository");
+            scene.write(".git/hooks/pre-commit.sample", "x");
+            scene.write("vendor/y/.git/index", "x");
+        });
+        assert_eq!(told, [] as [&str; 0]);
+    }
+
+    #[test]
+    fn what_git_would_find_is_told_at_every_depth() {
+        let scene = Scene::new("found");
+        assert_eq!(scene.told(|| scene.repository("a/b/c/.git"))[0], "+a/b/c/.git git repository");
+        assert_eq!(scene.told(|| scene.repository("docs"))[0], "+docs bare git repository");
+        let told = scene.told(|| {
+            scene.write("lib/.git", "gitdir: ../a/b/c/.git\n");
+            scene.write("none/.git", "gitdir: nowhere\n");
+            symlink("../docs", scene.0.join("src-link")).unwrap();
+            fs::create_dir(scene.0.join("link")).unwrap();
+            symlink("../docs", scene.0.join("link/.git")).unwrap();
+        });
+        assert_eq!(
+            told,
+            ["+lib/.git git repository", "+link/.git git repository", "+none/.git `.git` that is no repository"]
+        );
+        assert_eq!(scene.told(|| scene.write("lib/.git", "gitdir: ../docs"))[0], "~lib/.git git repository");
+        // The repository at the top makes way for one that lies in the top itself.
+        let told = scene.told(|| {
+            fs::remove_file(scene.0.join(".git/HEAD")).unwrap();
+            scene.repository(".");
+        });
+        assert!(told.contains(&"~.git `.git` that is no repository".to_owned()), "{told:?}");
+        assert!(told.contains(&"+ bare git repository".to_owned()), "{told:?}");
+    }
+
+    #[test]
+    fn another_git_directory_in_the_place_of_one_is_told() {
+        let scene = Scene::new("replaced");
+        let told = scene.told(|| {
+            fs::rename(scene.0.join(".git"), scene.0.join("old")).unwrap();
+            scene.repository(".git");
+        });
+        assert!(told.contains(&"~.git git repository".to_owned()), "{told:?}");
+    }
+
+    #[test]
+    fn what_decides_what_runs_is_told_and_protected() {
+        let scene = Scene::new("decides");
+        scene.repository("vendor/y/.git");
+        scene.repository(".git/modules/lib/x");
+        scene.repository(".git/modules/lib/x/modules/deep");
+        scene.write("lib/x/.git", "gitdir: ../../.git/modules/lib/x\n");
+        scene.write(".git/config", "[core]\n\thooksPath = .githooks\n[include]\n\tpath = ../git.inc\n");
+        scene.write("git.inc", "[filter \"f\"]\n\tclean = \"$PWD/tools/clean.sh %f\"\n[alias]\n\tx = !sh y.sh build\n");
+        for file in ["tools/clean.sh", "y.sh", "build/file", ".githooks/pre-commit"] {
+            scene.write(file, "x");
+        }
+        let expected = [
+            ".git/config",
+            ".git/hooks",
+            ".git/modules/lib/x/config",
+            ".git/modules/lib/x/hooks",
+            ".git/modules/lib/x/modules/deep/config",
+            ".git/modules/lib/x/modules/deep/hooks",
+            ".githooks",
+            "git.inc",
+            "lib/x/.git",
+            "tools/clean.sh",
+            "vendor/y/.git/config",
+            "vendor/y/.git/hooks",
+            "y.sh",
+        ];
+        assert_eq!(scene.protected(), expected);
+        for (file, told) in [
+            ("vendor/y/.git/config", "~vendor/y/.git/config git configuration"),
+            ("vendor/y/.git/config.worktree", "+vendor/y/.git/config.worktree git configuration"),
+            ("vendor/y/.git/hooks/post-checkout", "+vendor/y/.git/hooks/post-checkout git hook"),
+            (".git/modules/lib/x/modules/deep/hooks/x", "+.git/modules/lib/x/modules/deep/hooks/x git hook"),
+            (".githooks/pre-commit", "~.githooks/pre-commit git hook"),
+            ("git.inc", "~git.inc git configuration"),
+            ("lib/x/.git", "~lib/x/.git `.git` that is no repository"),
+            (".git/info/attributes", "+.git/info/attributes git attributes"),
+            (".git/objects/info/alternates", "+.git/objects/info/alternates git alternates"),
+            (".gitmodules", "+.gitmodules list of submodules"),
+        ] {
+            let found = scene.told(|| scene.write(file, "# other\n"));
+            assert!(found.contains(&told.to_owned()), "{file}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn where_nobody_looked_before_only_what_is_new_is_told() {
+        let scene = Scene::new("aside");
+        scene.repository("node_modules/old/.git");
+        let (before, began) = (scene.before(), SystemTime::now() + Duration::from_secs(3));
+        assert!(View::changes(&before, &scene.after(began)).is_empty());
+        let changes = View::changes(&before, &scene.after(SystemTime::now()));
+        assert!(changes.iter().any(|change| change.path.ends_with("node_modules/old/.git")), "{changes:?}");
+    }
+
+    #[test]
+    fn a_link_or_fifo_in_the_place_of_a_file_is_neither_followed_nor_waited_for() {
+        let scene = Scene::new("odd");
+        symlink("/etc/passwd", scene.0.join(".git/info")).unwrap();
+        let deed = || {
+            fs::remove_file(scene.0.join(".git/config")).unwrap();
+            symlink("/etc/passwd", scene.0.join(".git/config")).unwrap();
+            nix::unistd::mkfifo(&scene.0.join(".git/commondir"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+            nix::unistd::mkfifo(&scene.0.join(".gitmodules"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        };
+        let before = scene.before();
+        deed();
+        let changes = View::changes(&before, &scene.after(SystemTime::now()));
+        for name in [".git/config", ".git/commondir", ".gitmodules"] {
+            assert!(changes.iter().any(|change| change.path == scene.0.join(name)), "{name}: {changes:?}");
+        }
+    }
+}
