@@ -1,7 +1,7 @@
 //! Bind mounts: each a copy of what the host has, taken before anything is mounted, given its attributes, and attached.
 use super::mounts::{propagate, set_attributes};
 use super::own::Own;
-use super::root::{Missing, Root, is, not_opened};
+use super::root::{LINK_HINT, Missing, Root, is, is_fixed, not_opened, not_ordinary};
 use crate::error::WithHint;
 use crate::plan::mounts::{Mount, What};
 use crate::sys::descriptor::Brief;
@@ -53,9 +53,9 @@ fn open_source(
             }
             Ok(Some(source))
         }
-        Err(Errno::ELOOP) if no_links => Err(Errno::ELOOP)
-            .context(format!("{} has become a link meanwhile", source.display()))
-            .hint(|| "something else changes it right now: see that no other sandbox of this project runs"),
+        Err(Errno::ELOOP) if no_links => {
+            Err(Errno::ELOOP).context(format!("{} has become a link meanwhile", source.display())).hint(|| LINK_HINT)
+        }
         Err(Errno::ENOENT) if optional => {
             log::warn!("{mount}: the host has no {}, skipped", source.display());
             Ok(None)
@@ -127,6 +127,9 @@ fn attach(root: &Root, own: &mut Option<Own>, mount: &Mount, tree: BorrowedFd) -
         return move_mount_to(tree, own.fd(), name).context("attach");
     }
     let (found, by_link) = root.find(destination, OFlag::empty()).map_err(|e| not_opened(e, destination))?;
+    if by_link && is_fixed(destination) {
+        return Err(not_ordinary("a bind here"));
+    }
     own.take_if(|own| by_link || own.is_hidden_by(destination));
     let Some(target) = found else {
         let target = root.make(destination, missing()?)?;

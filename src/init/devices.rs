@@ -3,7 +3,7 @@
 //! Everything is done relative to descriptors: an image may have /dev, /dev/null or /dev/console as links to
 //! anywhere (CVE-2025-31133, CVE-2025-52565, CVE-2026-41579).
 use super::own::Own;
-use super::root::{Missing, Root, is};
+use super::root::{Missing, Root, is, is_fixed, not_ordinary};
 use crate::error::WithHint;
 use crate::plan::devices::{Device, Kind, Wanted};
 use crate::sys::descriptor::Brief;
@@ -90,6 +90,9 @@ impl<'a> Directory<'a> {
     fn open(root: &Root, own: Option<&'a Own>, path: &Path) -> Result<Directory<'a>> {
         match own.filter(|own| own.is(path)) {
             Some(own) => Ok(Directory::Own(own)),
+            None if is_fixed(path) && root.find(path, OFlag::empty()).is_ok_and(|(_, by_link)| by_link) => {
+                Err(not_ordinary("a device in it"))
+            }
             None => root.ensure(path, Missing::Directory(0o755)).map(|(fd, _)| Directory::Open(fd)),
         }
     }

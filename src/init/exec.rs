@@ -215,7 +215,7 @@ fn set_up_and_execute(join: &Join, step: &Step) -> Result<Infallible> {
     step.begin("terminal");
     if plan.process.terminal {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let root = Root::new(openat(AT_FDCWD, "/", flags, Mode::empty())?.into());
+        let root = Root::new(openat(AT_FDCWD, "/", flags, Mode::empty())?.into(), false);
         take_terminal(&plan.process, &root, false, false, wire)?;
         console::become_controlling()?;
     }

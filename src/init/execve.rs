@@ -39,7 +39,7 @@ pub fn become_process(process: &Process, rights: Rights, host: &Host) -> Result<
         load_filter(process, host)?;
     }
     let capabilities = credentials::drop_to(process, rights)?;
-    program::enter_cwd(&process.cwd)?;
+    program::enter_cwd(&process.cwd, process.real_cwd)?;
     Ok(Ready { path: program::find(process)?, env, capabilities })
 }
 

@@ -214,7 +214,7 @@ fn set_up(
     step.begin("mounts");
     // Sources first: what is mounted next could hide them, or be a trap laid for their paths.
     let sources = bind::open_sources(&plan.mounts)?;
-    let root = rootfs::attach(&plan.rootfs, own_mounts, plan.namespaces.is_new(Kind::User))?;
+    let root = rootfs::attach(plan, own_mounts)?;
     let Made { late_readonly, own } = mounts::make(&root, &plan.mounts, sources, &proc)?;
 
     step.begin("devices");

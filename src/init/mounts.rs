@@ -4,14 +4,14 @@ use super::bind::{Source, bind, in_place_of_new};
 use super::mount_call::Call;
 use super::own::{MountPoint, Own};
 use super::procfs::Procfs;
-use super::root::{Missing, Root, not_opened};
+use super::root::{Missing, Root, is_fixed, not_opened, not_ordinary};
 use super::{copy_up, idmap};
 use crate::error::{WithHint, errno_of, with_hint};
 use crate::plan::mount_options;
 use crate::plan::mounts::{MAX_VALUE, Mount, Setting, What};
 use crate::sys::descriptor::Brief;
 use crate::sys::mount::*;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::fstat;
@@ -230,15 +230,15 @@ struct Place<'a> {
 fn place<'a>(root: &Root, own: &'a mut Option<Own>, mount: &'a Mount, fstype: &CStr) -> Result<Place<'a>> {
     let destination = &mount.destination;
     let missing = Missing::Directory(0o755);
-    let kernels = fstype == c"proc" || fstype == c"sysfs";
+    let refused = || not_ordinary(&format!("filesystem {:?}", fstype.to_string_lossy()));
+    let kernels = fstype == c"proc" || fstype == c"sysfs" || is_fixed(destination);
     if own.as_ref().map_or(Ok(false), |own| own.make(destination, missing))? {
         let point = own.as_ref().zip(destination.file_name()).context("no name")?;
         return Ok(Place { point: MountPoint::Named(point.0, point.1), fresh: true, by_link: false });
     }
     let (found, by_link) = match root.find(destination, OFlag::O_DIRECTORY) {
-        Err(Errno::ENOTDIR) if kernels => return Err(not_ordinary(fstype)),
-        // Through a link the rootfs could choose where the kernel's files appear (CVE-2019-19921, CVE-2023-27561).
-        Ok((_, true)) if kernels => return Err(not_ordinary(fstype)),
+        Err(Errno::ENOTDIR | Errno::ELOOP) if kernels => return Err(refused()),
+        Ok((_, true)) if kernels => return Err(refused()),
         other => other.map_err(|e| not_opened(e, destination))?,
     };
     own.take_if(|own| by_link || own.is_hidden_by(destination));
@@ -250,11 +250,6 @@ fn place<'a>(root: &Root, own: &'a mut Option<Own>, mount: &'a Mount, fstype: &C
         None => (root.make(destination, missing)?, true),
     };
     Ok(Place { point: MountPoint::Open(fd), fresh, by_link })
-}
-
-fn not_ordinary(fstype: &CStr) -> anyhow::Error {
-    let error = anyhow!("filesystem {:?} must be mounted on ordinary directory", fstype.to_string_lossy());
-    with_hint(error, "in the root file system there is a link or a file in its place: remove it")
 }
 
 /// What is there keeps all that the options do not name: a locked flag of the host above all.

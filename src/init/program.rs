@@ -1,9 +1,10 @@
 //! The program: its place, its home and its working directory, all found inside the container with the credentials
 //! it will have, so that "not found" is known at `create`.
+use super::root::LINK_HINT;
 use crate::error::{NotExecuted, WithHint, errno_of};
 use crate::plan::Process;
 use crate::sys::process::getcwd;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open};
 use nix::sys::stat::{Mode, SFlag, fstat, stat};
@@ -21,8 +22,9 @@ const MAX_PASSWD: u64 = 4 << 20;
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 
 /// Enters the working directory and makes sure that it is one of the container: a descriptor of the host that has
-/// leaked would otherwise give a way out (CVE-2024-21626).
-pub fn enter_cwd(cwd: &CStr) -> Result<()> {
+/// leaked would otherwise give a way out (CVE-2024-21626). `real`: no link may have been on the way, so it is where its name
+/// says.
+pub fn enter_cwd(cwd: &CStr, real: bool) -> Result<()> {
     let entered =
         chdir(cwd).with_context(|| format!("chdir to cwd ({:?}) set in config.json failed", cwd.to_string_lossy()));
     match entered.as_ref().err().and_then(errno_of) {
@@ -37,7 +39,13 @@ pub fn enter_cwd(cwd: &CStr) -> Result<()> {
         return Ok(());
     }
     match getcwd() {
-        Ok(path) if path.first() == Some(&b'/') => Ok(()),
+        Ok(path) if path.first() == Some(&b'/') => match Path::new(OsStr::from_bytes(&path)) {
+            path if real && path != Path::new(OsStr::from_bytes(cwd.to_bytes())) => {
+                Err(anyhow!("a link has led from cwd ({:?}) to {}", cwd.to_string_lossy(), path.display()))
+                    .hint(|| LINK_HINT)
+            }
+            _ => Ok(()),
+        },
         Ok(_) | Err(Errno::ENOENT) => bail!(
             "current working directory is outside of container mount namespace root -- possible container breakout \
              detected"

@@ -3,7 +3,7 @@
 //! hostile rootfs leads nowhere else (CVE-2021-30465, CVE-2024-45310).
 use crate::error::{errno_of, with_hint};
 use crate::sys::descriptor::Brief;
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat, mknodat};
@@ -14,8 +14,15 @@ use std::path::{Component, Path, PathBuf};
 /// As many links as the kernel itself would follow.
 const MAX_LINKS: u32 = 40;
 
+/// What to do about a link where the configuration knows of none.
+pub const LINK_HINT: &str = "see that nobody else changes it right now, such as another sandbox of the same project";
+
 /// The root directory of the container.
-pub struct Root(Brief);
+pub struct Root {
+    dir: Brief,
+    /// How names are resolved in it.
+    resolve: ResolveFlag,
+}
 
 /// What a missing last component becomes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,22 +34,21 @@ pub enum Missing {
 }
 
 impl Root {
-    /// Takes the mounted root.
-    pub fn new(root: Brief) -> Root {
-        Root(root)
+    /// Takes the mounted root, in which `no_links` are followed at all.
+    pub fn new(dir: Brief, no_links: bool) -> Root {
+        let followed = if no_links { ResolveFlag::RESOLVE_NO_SYMLINKS } else { ResolveFlag::RESOLVE_NO_MAGICLINKS };
+        Root { dir, resolve: ResolveFlag::RESOLVE_IN_ROOT | followed }
     }
 
     /// The directory itself.
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.dir.as_fd()
     }
 
     /// Opens `path` inside the root with `flags`.
     pub fn open(&self, path: &Path, flags: OFlag) -> nix::Result<Brief> {
-        let how = OpenHow::new()
-            .flags(flags | OFlag::O_CLOEXEC)
-            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-        retry(|| openat2(&self.0, path, how))
+        let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(self.resolve);
+        retry(|| openat2(&self.dir, path, how))
     }
 
     /// Opens `path` to refer to it, not to read or write; a last link is followed inside the root.
@@ -54,13 +60,13 @@ impl Root {
     fn without_links(&self, path: &Path, flags: OFlag) -> nix::Result<Brief> {
         let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS;
         let how = OpenHow::new().flags(OFlag::O_PATH | flags | OFlag::O_CLOEXEC).resolve(resolve);
-        retry(|| openat2(&self.0, path, how))
+        retry(|| openat2(&self.dir, path, how))
     }
 
     /// Opens `path` to refer to it, if it is there and as `flags` wants it (O_DIRECTORY), and tells whether a link was on the way: without one it is where its name says.
     pub fn find(&self, path: &Path, flags: OFlag) -> nix::Result<(Option<Brief>, bool)> {
         let (found, by_link) = match self.without_links(path, flags) {
-            Err(Errno::ELOOP) => (self.open(path, OFlag::O_PATH | flags), true),
+            Err(Errno::ELOOP) if self.follows() => (self.open(path, OFlag::O_PATH | flags), true),
             found => (found, false),
         };
         match found {
@@ -68,6 +74,10 @@ impl Root {
             Err(Errno::ENOENT) => Ok((None, by_link)),
             Err(e) => Err(e),
         }
+    }
+
+    fn follows(&self) -> bool {
+        !self.resolve.contains(ResolveFlag::RESOLVE_NO_SYMLINKS)
     }
 
     /// Opens `path`, making what is missing of it, see `make`. The second value tells whether anything was made.
@@ -115,7 +125,7 @@ impl Root {
             };
             if is(&stat, SFlag::S_IFLNK) {
                 links += 1;
-                if links > MAX_LINKS {
+                if links > MAX_LINKS || !self.follows() {
                     bail!(Errno::ELOOP);
                 }
                 let target = PathBuf::from(readlinkat(here.as_fd(), name.as_os_str())?);
@@ -141,10 +151,26 @@ fn not_made(error: anyhow::Error, path: &Path) -> anyhow::Error {
     if denied { with_hint(error, hint) } else { error }
 }
 
+/// Where the kernel's file systems and the devices go. No image chooses another place for them by a link: what else is put in
+/// its place would be masked in another (CVE-2019-19921, CVE-2023-27561).
+const FIXED: [&str; 7] = ["/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys", "/sys/fs/cgroup"];
+
+/// Whether `path` is a place that no link leads to.
+pub fn is_fixed(path: &Path) -> bool {
+    FIXED.iter().any(|fixed| path == Path::new(fixed))
+}
+
+/// Refuses what is in the place of one.
+pub fn not_ordinary(what: &str) -> anyhow::Error {
+    let error = anyhow!("{what} must be mounted on ordinary directory");
+    with_hint(error, "in the root file system there is a link or a file in its place: remove it")
+}
+
 /// Why `path` cannot be opened inside the root.
 pub fn not_opened(errno: Errno, path: &Path) -> anyhow::Error {
     let error = anyhow::Error::new(errno).context(format!("open {} in the rootfs", path.display()));
     match errno {
+        Errno::ELOOP => with_hint(error.context("a link is in its way, or leads nowhere"), LINK_HINT),
         Errno::EACCES => {
             with_hint(error, "each directory on the way, the root file system's own too, has to be open to you")
         }
@@ -208,7 +234,7 @@ mod tests {
         fs::remove_dir_all(&dir).ok();
         fs::create_dir_all(dir.join("rootfs")).unwrap();
         let fd = nix::fcntl::open(&dir.join("rootfs"), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).unwrap();
-        (dir, Root::new(fd.into()))
+        (dir, Root::new(fd.into(), false))
     }
 
     #[test]

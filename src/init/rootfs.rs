@@ -1,6 +1,7 @@
 //! The root file system: bound onto itself so that it is a mount, entered by pivot_root, the old root gone.
 use super::root::Root;
 use crate::error::WithHint;
+use crate::plan::namespaces::Kind;
 use crate::plan::{Plan, Rootfs};
 use crate::sys::descriptor::Brief;
 use crate::sys::mount::*;
@@ -14,16 +15,17 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 /// Opens the rootfs and, in an own mount namespace, attaches a copy of its mount tree on top of it.
-pub fn attach(rootfs: &Rootfs, own_mounts: bool, own_user_namespace: bool) -> Result<Root> {
+pub fn attach(plan: &Plan, own_mounts: bool) -> Result<Root> {
+    let rootfs = &plan.rootfs;
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let dir = openat(AT_FDCWD, &rootfs.path, flags, Mode::empty())
         .map(Brief::from)
         .with_context(|| format!("invalid rootfs: {}", rootfs.path.display()))
         .hint(|| "root.path of config.json names the directory, relative to the bundle")?;
     if !own_mounts {
-        return Ok(Root::new(dir));
+        return Ok(Root::new(dir, plan.no_links));
     }
-    if !own_user_namespace {
+    if !plan.namespaces.is_new(Kind::User) {
         // A mount namespace made together with its user namespace has slaves only; one made by the owner of the old
         // namespace shares with it, and nothing of ours may flow back.
         let all = MsFlags::MS_REC | MsFlags::MS_SLAVE;
@@ -31,7 +33,7 @@ pub fn attach(rootfs: &Rootfs, own_mounts: bool, own_user_namespace: bool) -> Re
     }
     let tree = clone_tree(dir.as_fd(), true).context("clone the rootfs")?;
     move_mount(tree.as_fd(), dir.as_fd()).context("attach the rootfs")?;
-    Ok(Root::new(tree))
+    Ok(Root::new(tree, plan.no_links))
 }
 
 /// Enters the root for good.

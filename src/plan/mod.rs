@@ -53,6 +53,10 @@ pub const KEEP_STREAMS: &str = "org.rrunc.keep-streams";
 /// that is not there any more, or out of reach, is an error, where OCI lets it be.
 pub const SURE_MASKS: &str = "org.rrunc.sure-masks";
 
+/// The annotation that has every destination, masked and read-only path and the working directory found without following a
+/// link: `true`. A link that is there is an error, for whoever wrote the configuration knows that none was.
+pub const NO_LINKS: &str = "org.rrunc.no-links";
+
 /// The annotation that has rrunc answer all who look up a name in a network of the container's own, while it runs in the
 /// foreground: `true`. The answer is that there is none.
 pub const NO_NAMES: &str = "org.rrunc.no-names";
@@ -118,6 +122,8 @@ pub struct Plan {
     pub masked: Vec<PathBuf>,
     /// Those outside of the kernel's file systems have to be there.
     pub sure_masks: bool,
+    /// No name of the configuration leads over a link inside (annotation `org.rrunc.no-links`).
+    pub no_links: bool,
     /// Paths made read-only.
     pub readonly: Vec<PathBuf>,
     /// Kernel parameters: file below /proc/sys, and value.
@@ -197,7 +203,8 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     let own_dev = mounts::binds_dev(&mounts);
     let devices = devices::plan(spec, own_dev, &view, &mut findings);
     let sysctl = sysctl::plan(spec, &namespaces, &mut findings);
-    let process = match spec.process() {
+    let no_links = annotated(spec, NO_LINKS);
+    let mut process = match spec.process() {
         Some(process) => {
             let linux = spec.linux().as_ref();
             process::plan(process, linux, &view, host.modules, &options.extra_env, &mut findings)
@@ -208,7 +215,8 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         // Of use to `exec` only, but wrong is wrong.
         scheduling::exec_affinity(affinity, &mut findings);
     }
-    if let Some(process) = &process {
+    if let Some(process) = &mut process {
+        process.real_cwd = no_links;
         check_terminal(process, options)?;
     }
     let landlock = process.as_ref().and_then(|process| landlock::plan(spec, process, host.landlock_abi, &mut findings));
@@ -236,6 +244,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         mount_label,
         masked,
         sure_masks: annotated(spec, SURE_MASKS),
+        no_links,
         readonly,
         sysctl,
         process,

@@ -24,6 +24,8 @@ pub struct Process {
     pub env: Vec<CString>,
     /// Absolute working directory.
     pub cwd: CString,
+    /// No link is to be on the way there.
+    pub real_cwd: bool,
     /// On a pseudoterminal of its own.
     pub terminal: bool,
     /// Rows and columns of that.
@@ -115,6 +117,7 @@ pub(super) fn plan(
         args,
         env: environment(process.env().as_ref().map_or(&[][..], Vec::as_slice), extra_env, findings),
         cwd: c_strings("process.cwd", &[cwd.into_owned()], findings).pop()?,
+        real_cwd: false,
         terminal: process.terminal().unwrap_or(false),
         console_size: console_size(process, findings),
         uid: user.uid(),

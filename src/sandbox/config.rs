@@ -8,7 +8,7 @@ use super::{Choice, environment, etc, foreign, real_path, text};
 use crate::cli::SandboxArgs;
 use crate::error::{WithHint, hint_of, with_hint};
 use crate::plan::landlock::LANDLOCK;
-use crate::plan::{KEEP_STREAMS, MEMORY, NO_NAMES, REAPER, SURE_MASKS, TIMEOUT};
+use crate::plan::{KEEP_STREAMS, MEMORY, NO_LINKS, NO_NAMES, REAPER, SURE_MASKS, TIMEOUT};
 use crate::seccomp::profiles;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::resource::Resource;
@@ -37,7 +37,7 @@ pub fn config(args: &SandboxArgs, caller: &Caller, choice: &Choice, view: &View,
     }
     let (mounts, masked) = view.mounts()?;
     if args.files.chdir.is_some() {
-        Layers::of(&mounts).check_start(&cwd, view.links)?;
+        Layers::of(&mounts).check_start(&cwd)?;
     }
     let mut namespaces: Vec<_> =
         ["pid", "ipc", "uts", "mount", "cgroup", "user"].map(|kind| json!({"type": kind})).into();
@@ -88,8 +88,8 @@ fn working_directory(args: &SandboxArgs, caller: &Caller, view: &View) -> PathBu
             let dir = caller.cwd.join(dir);
             // By whatever links the user knows it.
             match real_path(&dir) {
-                Some(real) if !view.shows(&dir) && view.shows(&real) => real,
-                _ => dir,
+                Some(real) if view.shows(&real) => real,
+                _ => view.through_links(&dir),
             }
         }
         None if view.shows(&caller.cwd) => caller.cwd.clone(),
@@ -100,7 +100,7 @@ fn working_directory(args: &SandboxArgs, caller: &Caller, view: &View) -> PathBu
 /// What OCI has no word for.
 fn annotations(choice: &Choice) -> Map<String, Value> {
     let mut all = Map::new();
-    for name in [REAPER, KEEP_STREAMS, SURE_MASKS] {
+    for name in [REAPER, KEEP_STREAMS, SURE_MASKS, NO_LINKS] {
         all.insert(name.to_owned(), json!("true"));
     }
     if super::answers_names(choice) {

@@ -2,7 +2,11 @@
 //! is to be masked is there, and a directory on the way to it cannot be renamed.
 use super::view::shown;
 use crate::error::with_hint;
+use crate::links;
 use anyhow::{Result, anyhow};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -67,8 +71,8 @@ impl<'a> Layers<'a> {
 
     /// Refuses to start in a directory that the user has named, and that would be made, empty, where the user's own is meant;
     /// or would be made in a directory of the host's.
-    pub fn check_start(&self, dir: &Path, links: &[PathBuf]) -> Result<()> {
-        if self.leads_to(dir) || links.iter().any(|link| dir.starts_with(link)) {
+    pub fn check_start(&self, dir: &Path) -> Result<()> {
+        if self.leads_to(dir) {
             return Ok(());
         }
         let shown = dir.display();
@@ -97,22 +101,53 @@ pub fn without_stubs(mounts: Vec<Value>, important: impl Fn(&Value) -> bool) -> 
     let mut fits = Vec::new();
     for mount in &mounts {
         let place = destination(mount);
-        let missing = kept.on_host(place).filter(|path| !path.exists());
+        let missing = kept.on_host(place).and_then(|path| Some((is_missing(&kept, place, &path)?, path)));
         fits.push(missing.is_none());
         match missing {
             None => {
                 kept.0.insert(place, mount);
             }
-            Some(path) if important(mount) => {
+            // What is shown in its own place is protected there.
+            Some((Missing::Link, path))
+                if important(mount) || Path::new(mount["source"].as_str().unwrap_or_default()) == path =>
+            {
+                let error = anyhow!("{} is not used: a link is in its way, {}", place.display(), path.display());
+                let hint =
+                    "name the place that the link leads to; or see that no other sandbox of this project changes it";
+                return Err(with_hint(error, hint));
+            }
+            Some((_, path)) if important(mount) => {
                 let error = anyhow!("{} is not there: the host has no {}", place.display(), path.display());
                 let hint = "make it first, or choose another place: nothing is made in the host's directories";
                 return Err(with_hint(error, hint));
             }
-            Some(path) => log::debug!("{} is not shown: the host has no {}", place.display(), path.display()),
+            Some((_, path)) => log::debug!("{} is not shown: the host has no {}", place.display(), path.display()),
         }
     }
     let mut fits = fits.into_iter();
     Ok(mounts.into_iter().filter(|_| fits.next() == Some(true)).collect())
+}
+
+/// Why nothing is mounted at a place.
+enum Missing {
+    Nothing,
+    Link,
+}
+
+/// Whether `place`, which is `path` on the host, is not there to mount on. A link is not: init follows none.
+fn is_missing(kept: &Layers, place: &Path, path: &Path) -> Option<Missing> {
+    let open = |path: &Path| links::open(path, OFlag::O_PATH, Mode::empty());
+    match open(path) {
+        Ok(_) => None,
+        Err(Errno::ELOOP) => {
+            // What is around may be shown by way of a link itself (/bin).
+            let around = kept.around(place)?;
+            let source = Path::new(around["source"].as_str().unwrap_or_default()).canonicalize().ok()?;
+            let real = source.join(place.strip_prefix(destination(around)).ok()?);
+            open(&real).is_err().then_some(Missing::Link)
+        }
+        Err(_) => Some(Missing::Nothing),
+    }
 }
 
 /// Whether it is of the host's files, and they may be changed.

@@ -250,7 +250,11 @@ pub fn write_bundle(
     let links = links(args)?;
     let git = gitconfig::taken_over(&caller.home, caller.path_in("XDG_CONFIG_HOME"), &choice.policy.gitconfig);
     let files: Vec<_> = git.iter().map(|_| ("gitconfig", caller.home.join(".gitconfig"))).collect();
-    let places: Vec<PathBuf> = links.iter().map(|(link, _)| link.clone()).collect();
+    for grant in &mut grants {
+        grant.destination = view::through(&links, &grant.destination);
+    }
+    let tmpfs: Vec<PathBuf> =
+        args.files.tmpfs.iter().map(|place| view::through(&links, &caller.cwd.join(place))).collect();
     let etc = view::shown_of_etc(&choice.policy);
     let view = View {
         policy: &choice.policy,
@@ -261,9 +265,9 @@ pub fn write_bundle(
             !grants.iter().any(|grant| grant.destination == project.root && grant.source != project.root)
         }),
         grants: &grants,
-        tmpfs: &args.files.tmpfs,
+        tmpfs: &tmpfs,
         files: &files,
-        links: &places,
+        links: &links,
         host_proc: choice.host_proc,
         guarded: &choice.guarded,
         kept: choice.kept.as_deref(),

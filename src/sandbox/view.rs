@@ -7,6 +7,7 @@ use super::policy::{Policy, Rule};
 use super::profile::{Access, Network};
 use super::project::{Guarded, Project, Repository};
 use super::real_path;
+use crate::links::plain;
 use crate::plan::mount_options::NO_LINKS;
 use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
@@ -48,7 +49,7 @@ pub struct View<'a> {
     /// Files of the bundle and the places in HOME they are shown at.
     pub files: &'a [(&'static str, PathBuf)],
     /// What the private file systems already hold (symbolic links), in the bundle's rootfs.
-    pub links: &'a [PathBuf],
+    pub links: &'a [(PathBuf, PathBuf)],
     /// The outer /proc is shown instead of one of its own.
     pub host_proc: bool,
     /// HOME, what rrunc trusts, and secrets.
@@ -121,7 +122,7 @@ impl View<'_> {
         for path in &masked {
             super::text("path", path.as_os_str())?;
         }
-        for link in self.links {
+        for (link, _) in self.links {
             if layers.around(link).is_some_and(|around| around["type"] == "none") {
                 return Err(anyhow!("--symlink {}: the host's files are there", link.display()));
             }
@@ -171,7 +172,7 @@ impl View<'_> {
     fn private(&self, path: &Path, mode: &str) -> Value {
         let (mode, size) = (format!("mode={mode}"), self.size());
         let mut options = vec!["nosuid", "nodev", &mode, &size];
-        if self.links.iter().any(|link| link.starts_with(path)) {
+        if self.links.iter().any(|(link, _)| link.starts_with(path)) {
             options.push("tmpcopyup");
         }
         mount(path, "tmpfs", Path::new("tmpfs"), &options)
@@ -277,6 +278,11 @@ impl View<'_> {
         std::iter::once(self.home).chain(grants.chain(project).chain(self.tmpfs).map(PathBuf::as_path))
     }
 
+    /// Where `path` leads by the links of `--symlink`: init follows none.
+    pub fn through_links(&self, path: &Path) -> PathBuf {
+        through(self.links, path)
+    }
+
     /// Whether the directory `path` of the host is seen inside at the same place.
     pub fn shows(&self, path: &Path) -> bool {
         // The private HOME lies over a grant of what is around it.
@@ -311,6 +317,17 @@ pub fn protected(policy: &Policy, project: &Project) -> Result<Vec<PathBuf>> {
     }
     all.sort();
     Ok(all)
+}
+
+/// Where `path` leads by `links`.
+pub fn through(links: &[(PathBuf, PathBuf)], path: &Path) -> PathBuf {
+    let mut path = plain(path);
+    for _ in 0..links.len() {
+        let Some((link, target)) = links.iter().find(|(link, _)| path.starts_with(link)) else { break };
+        let dir = link.parent().unwrap_or(Path::new("/"));
+        path = plain(&dir.join(target).join(path.strip_prefix(link).unwrap_or(Path::new(""))));
+    }
+    path
 }
 
 fn path_of(rule: &Rule) -> PathBuf {

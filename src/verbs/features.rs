@@ -19,7 +19,9 @@ mod tests {
     use crate::plan::mounts::{Mount, What};
     use crate::plan::resources::settings;
     use crate::plan::tests::{config, host, planned};
-    use crate::plan::{self, KEEP_STREAMS, MEMORY, NO_NAMES, Options, Plan, REAPER, SURE_MASKS, TIMEOUT, namespaces};
+    use crate::plan::{
+        self, KEEP_STREAMS, MEMORY, NO_LINKS, NO_NAMES, Options, Plan, REAPER, SURE_MASKS, TIMEOUT, namespaces,
+    };
     use anyhow::bail;
     use oci_spec::runtime::{Features, LinuxResources};
     use serde_json::{Value, json};
@@ -249,7 +251,7 @@ mod tests {
         let listed = list("/potentiallyUnsafeConfigAnnotations");
         let of_systemd = "org.systemd.property.CollectMode";
         assert!(crate::systemd::annotation(of_systemd, "'inactive'").unwrap().is_some());
-        let recognized = [REAPER, KEEP_STREAMS, SURE_MASKS, NO_NAMES, MEMORY, TIMEOUT, of_systemd];
+        let recognized = [REAPER, KEEP_STREAMS, SURE_MASKS, NO_LINKS, NO_NAMES, MEMORY, TIMEOUT, of_systemd];
         let matches = |form: &str, name: &str| name == form || (form.ends_with('.') && name.starts_with(form));
         for form in &listed {
             assert!(recognized.iter().any(|name| matches(form, name)), "nothing recognizes {form}");
@@ -260,10 +262,10 @@ mod tests {
         for name in [MEMORY, TIMEOUT] {
             assert!(with("/annotations", json!({name: "no number"})).is_err(), "{name}");
         }
-        for name in [REAPER, KEEP_STREAMS, SURE_MASKS] {
+        for name in [REAPER, KEEP_STREAMS, SURE_MASKS, NO_LINKS] {
             let plan = accepted("/annotations", json!({name: "true"}));
             let plain = accepted("/annotations", json!({"org.example.other": "true"}));
-            let set = |plan: &Plan| (plan.reaper, plan.keep_streams, plan.sure_masks);
+            let set = |plan: &Plan| (plan.reaper, plan.keep_streams, plan.sure_masks, plan.no_links);
             assert_ne!(set(&plan), set(&plain), "{name}");
         }
         for (foreground, network) in [(true, true), (false, true), (true, false)] {

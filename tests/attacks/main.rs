@@ -15,6 +15,7 @@ mod inherited;
 mod kernel;
 mod nested;
 mod payloads;
+mod places;
 mod races;
 mod sandbox;
 mod set_ids;
