@@ -3,7 +3,7 @@ use crate::nameserver::Nameserver;
 use crate::notify;
 use crate::relay::Relay;
 use crate::sys::{exe, pidfd, signal};
-use crate::watchdog::{Excess, Limits, Watchdog};
+use crate::watchdog::{Excess, Kernel, Limits, Watchdog};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -34,6 +34,8 @@ pub struct Supervised<'a> {
     pub notify: Option<notify::Proxy>,
     /// Answers it when it looks up a name.
     pub names: Option<Nameserver>,
+    /// What the kernel keeps for it, which counts with the memory of its processes.
+    pub kernel: Kernel,
     /// What it may take.
     pub limits: Limits,
 }
@@ -58,11 +60,11 @@ pub struct Ended {
 /// Every signal must have been blocked before the process was cloned (`sys::signal::block_all`), and stays blocked.
 /// All are forwarded but SIGCHLD, SIGURG and SIGWINCH, which resizes the pty.
 pub fn supervise(supervised: Supervised<'_>) -> Result<Ended> {
-    let Supervised { pid, pidfd, master, only_terminals, subreaper, notify, names, limits } = supervised;
+    let Supervised { pid, pidfd, master, only_terminals, subreaper, notify, names, kernel, limits } = supervised;
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     let signals = SignalFd::with_flags(&signal::every(), flags).context("create signalfd")?;
     let relay = master.map(|master| Relay::start(master, only_terminals)).transpose()?;
-    let watchdog = Watchdog::start(limits, pid.as_raw());
+    let watchdog = Watchdog::start(limits, pid.as_raw(), kernel);
     Loop { pid, pidfd, subreaper, notify, names, signals, relay, watchdog, unreaped: false, status: None }.run()
 }
 

@@ -1,5 +1,10 @@
 //! Ends a foreground container that takes too much: time, or memory where no cgroup counts it.
 mod memory;
+mod sockets;
+mod sysv;
+
+pub use sockets::Sockets;
+pub use sysv::{FILES, SystemV};
 
 use crate::plan::{MEMORY, TIMEOUT};
 use crate::sys::pidfd;
@@ -54,6 +59,15 @@ pub enum Excess {
     Memory,
 }
 
+/// Where memory is told of that no process is charged with.
+#[derive(Debug, Default)]
+pub struct Kernel {
+    /// That of the container's own network namespace.
+    pub sockets: Option<Sockets>,
+    /// That of its own IPC namespace.
+    pub system_v: Option<SystemV>,
+}
+
 /// Watches over one container.
 #[derive(Debug)]
 pub struct Watchdog {
@@ -62,6 +76,7 @@ pub struct Watchdog {
     pid: i32,
     end: Option<Instant>,
     look: Option<Instant>,
+    kernel: Kernel,
     /// The look that has begun.
     looking: Option<Look>,
     kill: Option<Instant>,
@@ -73,11 +88,11 @@ pub struct Watchdog {
 
 impl Watchdog {
     /// Starts the clock.
-    pub fn start(limits: Limits, pid: i32) -> Watchdog {
+    pub fn start(limits: Limits, pid: i32, kernel: Kernel) -> Watchdog {
         // Without a limit nobody asks what time it is, which for the first time takes long.
         let end = limits.time.and_then(|time| Instant::now().checked_add(time));
         let look = limits.memory.map(|_| Instant::now());
-        Watchdog { limits, pid, end, look, looking: None, kill: None, excess: None, peak: 0 }
+        Watchdog { limits, pid, end, look, kernel, looking: None, kill: None, excess: None, peak: 0 }
     }
 
     /// How long there is nothing to be done.
@@ -111,7 +126,8 @@ impl Watchdog {
 
     /// Goes on with the look at the memory that is due: the rest of it at once, but after signals and the clock.
     fn look(&mut self, init: BorrowedFd, limit: u64, now: Instant) -> Result<()> {
-        let Some(used) = self.looking.get_or_insert_with(|| Look::at(self.pid)).step(limit) else { return Ok(()) };
+        let look = self.looking.get_or_insert_with(|| Look::at(self.pid));
+        let Some(used) = look.step(limit, &mut self.kernel) else { return Ok(()) };
         self.peak = self.peak.max(used);
         (self.looking, self.look) = (None, None);
         if used > limit {
@@ -137,8 +153,8 @@ mod tests {
 
     #[test]
     fn there_is_nothing_to_do_without_limits() {
-        assert_eq!(Watchdog::start(Limits::default(), 1).rest(), None);
-        let timed = Watchdog::start(Limits { time: Some(Duration::from_secs(60)), memory: None }, 1);
+        assert_eq!(Watchdog::start(Limits::default(), 1, Kernel::default()).rest(), None);
+        let timed = Watchdog::start(Limits { time: Some(Duration::from_secs(60)), memory: None }, 1, Kernel::default());
         assert!(timed.rest().is_some_and(|rest| rest > Duration::from_secs(50)));
     }
 }

@@ -34,6 +34,7 @@ use crate::spawn::namespaces_of;
 use crate::spawn::wire::Wire;
 use crate::state::{State, Status};
 use crate::sys::{self, exe, netdevice, prctl, process, signal::Saved};
+use crate::watchdog::FILES;
 use anyhow::{Context, Result, bail};
 use credentials::Rights;
 use execve::Ready;
@@ -209,6 +210,15 @@ fn set_up(
             bind(socket.as_raw_fd(), &SockaddrIn::from(nameserver::ADDRESS)).context("bind the port for names")?;
             wire.names(socket.as_fd())?;
         }
+        if plan.counts_sockets {
+            wire.sockets(netdevice::table_of_sockets().context("open the kernel's table of sockets")?.as_fd())?;
+        }
+    }
+
+    if plan.counts_system_v {
+        let tables = FILES.map(|file| proc.open_file(file));
+        let [segments, messages, semaphores] = tables;
+        wire.system_v(&[segments?, messages?, semaphores?])?;
     }
 
     step.begin("mounts");

@@ -38,6 +38,11 @@ impl Procfs {
         Ok(String::from_utf8_lossy(&text[..length]).into_owned())
     }
 
+    /// Opens the file `path` below it, to be read.
+    pub fn open_file(&self, path: &str) -> Result<Brief> {
+        self.open_below(path, OFlag::O_RDONLY).with_context(|| format!("open /proc/{path}"))
+    }
+
     /// The namespace `kind` (a name in /proc/PID/ns) of the process that this procfs calls `pid`.
     pub fn namespace(&self, pid: &str, kind: &str) -> Result<OwnedFd> {
         let directory = self.open_below(&format!("{pid}/ns"), OFlag::O_PATH | OFlag::O_DIRECTORY);

@@ -150,6 +150,10 @@ pub struct Plan {
     pub reaper: bool,
     /// Look-ups of names are answered by us (annotation `org.rrunc.no-names`).
     pub no_names: bool,
+    /// We are handed the table of its sockets, whose memory counts.
+    pub counts_sockets: bool,
+    /// The same for what System V IPC keeps.
+    pub counts_system_v: bool,
     /// What the program gives up with Landlock (annotation `org.rrunc.landlock`).
     pub landlock: Option<landlock::Landlock>,
     /// The binary is writable by an id of the container and must not be reachable from it (CVE-2019-5736).
@@ -229,6 +233,9 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     // Nor without somebody who stays anyone to answer.
     let no_names = annotated(spec, NO_NAMES) && options.die_with_parent && namespaces.is_new(namespaces::Kind::Network);
 
+    let watched = options.die_with_parent && spec.annotations().as_ref().is_some_and(|all| all.contains_key(MEMORY));
+    let namespaces_new = [namespaces::Kind::Network, namespaces::Kind::Ipc].map(|kind| namespaces.is_new(kind));
+
     Ok(Plan {
         rootfs,
         replace_exe: view.may_write(&host.exe),
@@ -258,6 +265,8 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         keep_streams: annotated(spec, KEEP_STREAMS),
         reaper,
         no_names,
+        counts_sockets: watched && namespaces_new[0],
+        counts_system_v: watched && namespaces_new[1],
         landlock,
         hooks: Hooks::of(spec),
         warnings: findings.warnings,

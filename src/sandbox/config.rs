@@ -4,7 +4,7 @@ use super::layers::Layers;
 use super::policy::Decided;
 use super::view::View;
 use super::written::Written;
-use super::{Choice, environment, etc, foreign, real_path, text};
+use super::{Choice, environment, etc, foreign, quotas, real_path, text};
 use crate::cli::SandboxArgs;
 use crate::error::{WithHint, hint_of, with_hint};
 use crate::plan::landlock::LANDLOCK;
@@ -72,6 +72,7 @@ pub fn config(args: &SandboxArgs, caller: &Caller, choice: &Choice, view: &View,
             "gidMappings": [{"containerID": inside.gid, "hostID": caller.gid, "size": 1}],
             "devices": choice.sockets.devices,
             "seccomp": seccomp(args, choice)?,
+            "sysctl": quotas::parameters(),
             "maskedPaths": kernel_paths().chain(masked).collect::<Vec<_>>(),
             "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
         }
@@ -188,11 +189,16 @@ fn rlimits(args: &SandboxArgs, choice: &Choice) -> Result<Value> {
     // The reaper counts as one.
     bound("RLIMIT_NPROC", Resource::RLIMIT_NPROC, bounds.processes.as_ref(), 1)?;
     bound("RLIMIT_FSIZE", Resource::RLIMIT_FSIZE, bounds.file_size.as_ref(), 0)?;
-    bound("RLIMIT_NOFILE", Resource::RLIMIT_NOFILE, bounds.open_files.as_ref(), 0)?;
+    let open_files = match &bounds.open_files {
+        None => quotas::open_files()?.map(|value| Decided { value, from: String::new() }),
+        decided => decided.clone(),
+    };
+    bound("RLIMIT_NOFILE", Resource::RLIMIT_NOFILE, open_files.as_ref(), 0)?;
     // Of a single process, and at once: what all of them have is watched. A cgroup needs no such help, and counts only
     // what is used.
     let watched = bounds.memory.as_ref().filter(|_| !choice.tier.is_cgroup());
     bound("RLIMIT_DATA", Resource::RLIMIT_DATA, watched, 0)?;
+    all.extend(quotas::shared()?.into_iter().map(|(name, value)| (name, value, value)));
     for text in &args.limits.ulimit {
         let limit = ulimit(text).with_context(|| format!("--ulimit {text}"))?;
         all.retain(|(known, ..)| *known != limit.0);

@@ -20,6 +20,7 @@ pub mod policy;
 pub mod profile;
 pub mod project;
 pub mod promises;
+mod quotas;
 pub mod report;
 pub mod report_file;
 mod sockets;

@@ -90,7 +90,17 @@ pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: S
     };
     let agent = Agent::of(Some(&plan.process), state, Status::Running);
     match answer(&mut ours, agent.as_ref()) {
-        Ok(terminal) => Ok(Spawned { pid, pidfd: child, terminal, names: None, wire: ours, ahead, agent }),
+        Ok(terminal) => Ok(Spawned {
+            pid,
+            pidfd: child,
+            terminal,
+            names: None,
+            sockets: None,
+            system_v: None,
+            wire: ours,
+            ahead,
+            agent,
+        }),
         Err(error) => {
             kill(&child)?;
             Err(error)

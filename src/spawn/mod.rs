@@ -41,6 +41,10 @@ pub struct Spawned {
     pub terminal: Option<OwnedFd>,
     /// Where its names are looked up.
     pub names: Option<OwnedFd>,
+    /// The kernel's table of its sockets.
+    pub sockets: Option<OwnedFd>,
+    /// Its tables of System V IPC.
+    pub system_v: Option<Vec<OwnedFd>>,
     wire: Wire,
     /// It has been let go already.
     ahead: bool,
@@ -160,8 +164,8 @@ pub fn spawn(
         Ok((answer(plan, state, &written, &mut ours, agent.as_ref())?, agent))
     };
     match set_up() {
-        Ok((Handed { terminal, names }, agent)) => {
-            Ok(Spawned { pid, pidfd: child, terminal, names, wire: ours, ahead, agent })
+        Ok((Handed { terminal, names, sockets, system_v }, agent)) => {
+            Ok(Spawned { pid, pidfd: child, terminal, names, sockets, system_v, wire: ours, ahead, agent })
         }
         Err(error) => {
             kill(&child)?;
@@ -204,6 +208,8 @@ fn exe_path(plan: &Plan) -> Result<Option<PathBuf>> {
 struct Handed {
     terminal: Option<OwnedFd>,
     names: Option<OwnedFd>,
+    sockets: Option<OwnedFd>,
+    system_v: Option<Vec<OwnedFd>>,
 }
 
 fn answer(
@@ -238,6 +244,8 @@ fn answer(
             }
             Report::Terminal(master) => handed.terminal = Some(master),
             Report::Names(socket) => handed.names = Some(socket),
+            Report::Sockets(table) => handed.sockets = Some(table),
+            Report::SystemV(tables) => handed.system_v = Some(tables),
             Report::Log(level, text) => log::log!(level, "{text}"),
             Report::Announced(filter) => listener::hand_over(&filter, agent, wire.socket())?,
             Report::Ready => return Ok(handed),

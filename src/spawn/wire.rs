@@ -9,6 +9,8 @@
 //! | child  | `H`               | namespaces and mounts are there, run the hooks; answered by `G`       |
 //! | child  | `T` and a fd      | the master of my pseudoterminal                                       |
 //! | child  | `D` and a fd      | the socket at which names are looked up inside                        |
+//! | child  | `S` and a fd      | the kernel's table of the sockets inside (sock_diag(7))               |
+//! | child  | `V` and fds       | the files of /proc/sysvipc, as they are inside                        |
 //! | child  | `W`, level, text  | log this                                                              |
 //! | child  | `R`               | ready: everything but the program is set up; answered by `G`, which   |
 //! |        |                   | may be there already if nothing else is answered; (`exec`) not at all |
@@ -61,6 +63,10 @@ pub enum Report {
     Terminal(OwnedFd),
     /// Where the container's names are looked up.
     Names(OwnedFd),
+    /// The table of its sockets.
+    Sockets(OwnedFd),
+    /// What its System V IPC keeps.
+    SystemV(Vec<OwnedFd>),
     /// A line for the log.
     Log(log::Level, String),
     /// Loads a filter with a listener.
@@ -200,6 +206,16 @@ impl Wire {
         Ok(self.send(&packet, None)?)
     }
 
+    /// Child: hands over the table of its sockets.
+    pub fn sockets(&self, table: BorrowedFd) -> nix::Result<()> {
+        self.send(b"S", Some(table))
+    }
+
+    /// Child: hands over the tables of System V IPC.
+    pub fn system_v(&self, tables: &[impl AsRawFd]) -> nix::Result<()> {
+        send_to(self.socket(), b"V", &tables.iter().map(AsRawFd::as_raw_fd).collect::<Vec<_>>())
+    }
+
     /// Child: a log line.
     pub fn log(&self, level: log::Level, text: &str) -> nix::Result<()> {
         let mut packet = vec![b'W', level as u8];
@@ -310,6 +326,9 @@ pub fn decode(tag: u8, rest: &[u8], fds: Vec<OwnedFd>) -> Result<Report> {
     if tag == b'N' {
         return Announced::parse(rest, fds).map(Report::Announced);
     }
+    if tag == b'V' {
+        return Ok(Report::SystemV(fds));
+    }
     Ok(match (tag, fds.into_iter().next()) {
         (b'L', Some(fd)) => Report::Listener(fd),
         (b'P', Some(fd)) if rest.len() == 4 => {
@@ -321,6 +340,7 @@ pub fn decode(tag: u8, rest: &[u8], fds: Vec<OwnedFd>) -> Result<Report> {
         (b'H', None) => Report::NeedHooks,
         (b'T', Some(fd)) => Report::Terminal(fd),
         (b'D', Some(fd)) => Report::Names(fd),
+        (b'S', Some(fd)) => Report::Sockets(fd),
         (b'W', None) if !rest.is_empty() => {
             let level = log::Level::iter().find(|l| *l as u8 == rest[0]).unwrap_or(log::Level::Warn);
             Report::Log(level, String::from_utf8_lossy(&rest[1..]).into_owned())

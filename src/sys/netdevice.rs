@@ -1,6 +1,6 @@
-//! netdevice(7): bringing up the loopback interface of a new network namespace.
+//! netdevice(7): bringing up the loopback interface of a new network namespace; sock_diag(7), what its sockets are.
 use super::check;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 /// Sets `lo` up in the caller's network namespace; the kernel gives it 127.0.0.1 and ::1 by itself. What is returned is the
@@ -15,4 +15,9 @@ pub fn loopback_up() -> nix::Result<OwnedFd> {
     // SAFETY: SIOCSIFFLAGS reads one ifreq.
     check(i64::from(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) }))?;
     Ok(socket)
+}
+
+/// A socket by which the kernel tells of all sockets in the caller's network namespace, wherever it is used later.
+pub fn table_of_sockets() -> nix::Result<OwnedFd> {
+    socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkSockDiag)
 }

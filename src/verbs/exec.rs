@@ -15,7 +15,7 @@ use crate::spawn::{self, Spawned};
 use crate::state::{Root, Status, namespaces};
 use crate::supervise::{Supervised, supervise};
 use crate::sys::{pidfd, signal};
-use crate::watchdog::Limits;
+use crate::watchdog::{Kernel, Limits};
 use anyhow::{Context, Result, anyhow, bail};
 use nix::unistd::Pid;
 use oci_spec::runtime::Spec;
@@ -93,6 +93,7 @@ fn wait(process: &mut Spawned) -> Result<Outcome> {
         subreaper: false,
         notify: None,
         names: None,
+        kernel: Kernel::default(),
         limits: Limits::default(),
     })?;
     Ok(Outcome::from(ended.status.clamp(0, 255) as u8))

@@ -14,7 +14,7 @@ use crate::relay;
 use crate::state::{Container, Root, State};
 use crate::supervise::{Ended, Supervised, supervise};
 use crate::sys::{prctl, signal};
-use crate::watchdog::{Excess, Limits};
+use crate::watchdog::{Excess, Kernel, Limits, Sockets, SystemV};
 use anyhow::Result;
 use nix::unistd::Pid;
 use oci_spec::runtime::{Hooks, LinuxNamespace, LinuxNamespaceType, Spec};
@@ -98,6 +98,10 @@ impl Foreground<'_> {
             subreaper,
             notify,
             names: init.names.take().map(Nameserver::new),
+            kernel: Kernel {
+                sockets: init.sockets.take().map(Sockets::new).transpose()?,
+                system_v: init.system_v.take().map(SystemV::new).transpose()?,
+            },
             limits,
         })?;
         if let (Some(dir), Some(kills)) = (&state.cgroup, kills) {

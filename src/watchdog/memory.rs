@@ -1,8 +1,9 @@
 //! One look at the memory of all processes of a container, in steps: it may have very many processes, and tables that take
 //! the kernel long to add up.
 //!
-//! What is counted is what only these processes have: anonymous and shared memory, in memory or swapped out, and page
+//! First comes what the kernel keeps for them (`sockets`, `sysv`). What else is counted is what only these processes have: anonymous and shared memory, in memory or swapped out, and page
 //! tables. Copies that fork(2) shares are counted once, from smaps_rollup (proc_pid_smaps(5)), before anything is ended.
+use super::{Kernel, sockets, sysv};
 use std::fs;
 
 /// As many processes are looked at in one step, roughly and exactly.
@@ -20,6 +21,10 @@ pub(super) struct Look {
     /// How many of them have been looked at.
     at: usize,
     bytes: u64,
+    sockets: sockets::Count,
+    system_v: sysv::Count,
+    /// What the kernel keeps, once it is known.
+    kernel: Option<u64>,
     /// Whether what several share is counted once: takes the kernel longer.
     exact: bool,
 }
@@ -27,20 +32,40 @@ pub(super) struct Look {
 impl Look {
     /// At the process, which this process calls `pid`, and all that come from it.
     pub fn at(pid: i32) -> Look {
-        Look { all: vec![pid], at: 0, bytes: 0, exact: false }
+        Look {
+            all: vec![pid],
+            at: 0,
+            bytes: 0,
+            sockets: Default::default(),
+            system_v: Default::default(),
+            kernel: None,
+            exact: false,
+        }
     }
 
     /// Goes on. The bytes, once they are known; exactly only if that matters for `limit`.
-    pub fn step(&mut self, limit: u64) -> Option<u64> {
+    pub fn step(&mut self, limit: u64, kernel: &mut Kernel) -> Option<u64> {
+        let Some(kernel) = self.kernel else {
+            self.kernel = self.kept(limit, kernel);
+            return None;
+        };
+        let limit = limit.saturating_sub(kernel);
         for _ in 0..AT_ONCE[usize::from(self.exact)] {
             let enough = self.at == MOST || self.exact && self.bytes > limit;
             match self.all.get(self.at).copied().filter(|_| !enough) {
                 Some(pid) => self.count(pid),
-                None if self.exact || self.bytes <= limit => return Some(self.bytes),
+                None if self.exact || self.bytes <= limit => return Some(self.bytes + kernel),
                 None => (self.at, self.bytes, self.exact) = (0, 0, true),
             }
         }
         None
+    }
+
+    /// What the kernel keeps. Sockets come last: they remember a look that is done.
+    fn kept(&mut self, limit: u64, kernel: &mut Kernel) -> Option<u64> {
+        let system_v = kernel.system_v.as_ref().map_or(Some(0), |all| all.step(&mut self.system_v, limit))?;
+        let sockets = kernel.sockets.as_mut().map_or(Some(0), |all| all.step(&mut self.sockets, limit))?;
+        Some(sockets + system_v)
     }
 
     fn count(&mut self, pid: i32) {
@@ -113,7 +138,7 @@ mod tests {
         let own = std::process::id().cast_signed();
         for limit in [1, u64::MAX] {
             let mut look = Look::at(own);
-            let bytes = (0..1000).find_map(|_| look.step(limit)).unwrap();
+            let bytes = (0..1000).find_map(|_| look.step(limit, &mut Kernel::default())).unwrap();
             assert!(bytes > 0);
             assert_eq!(look.exact, limit == 1);
         }

@@ -16,6 +16,7 @@ mod kernel;
 mod nested;
 mod payloads;
 mod places;
+mod quotas;
 mod races;
 mod sandbox;
 mod set_ids;

@@ -3,6 +3,7 @@
 pub mod calls;
 mod floods;
 pub mod gate;
+mod quotas;
 mod set_ids;
 
 use crate::support::{Bundle, Output, Place};

@@ -7,7 +7,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, tcsetpgrp};
 use rrunc::supervise::{Supervised, supervise};
 use rrunc::sys::{pidfd, signal, terminal};
-use rrunc::watchdog::Limits;
+use rrunc::watchdog::{Kernel, Limits};
 use rrunc::{console, relay};
 use std::fs::File;
 use std::io::{Read, stdin};
@@ -56,6 +56,7 @@ pub fn supervised() -> u8 {
         subreaper,
         notify: None,
         names: None,
+        kernel: Kernel::default(),
         limits,
     });
     u8::try_from(ended.unwrap().status).unwrap()
