@@ -2,6 +2,7 @@
 //!
 //! At most two buffers of `ROOM` bytes wait here; a full one stops its source, so nothing is lost to a slow reader.
 mod host;
+mod recovery;
 
 use crate::sys::terminal;
 use anyhow::{Context, Result};
@@ -11,6 +12,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{SpecialCharacterIndices, tcgetattr};
 use nix::unistd::{read, write};
+use recovery::Seen;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -87,6 +89,8 @@ pub struct Relay {
     end_again: Option<Instant>,
     /// After the process's end: how many bytes may still be read.
     rest: Option<usize>,
+    /// What the output has been, until the terminal is given back: for whoever has something to say after the program.
+    seen: Option<Seen>,
 }
 
 /// Gives the pty our own terminal's window size, if we have one. Before the program runs: it may ask at once.
@@ -103,8 +107,10 @@ impl Relay {
         fcntl(&master, FcntlArg::F_SETFL(flags)).context("prepare the pty")?;
         let (input, output) = (Input::stdin(only_terminals)?, Output::stdout(only_terminals)?);
         let (inward, outward) = (Buffer::default(), Buffer::default());
-        let mut relay =
-            Relay { master: Some(master), input, output, inward, outward, hung_up: None, end_again: None, rest: None };
+        // Not for a container: as under other runtimes it may leave its colours on.
+        let seen = (only_terminals && output.is_terminal).then(Seen::default);
+        let (hung_up, end_again, rest) = (None, None, None);
+        let mut relay = Relay { master: Some(master), input, output, inward, outward, hung_up, end_again, rest, seen };
         relay.resume()?;
         Ok(relay)
     }
@@ -262,7 +268,13 @@ impl Relay {
                     return Ok(());
                 }
                 Ok(0) | Err(Errno::EIO) => self.master = None,
-                Ok(n) => self.count_rest(n),
+                Ok(n) => {
+                    let new = self.outward.bytes.len() - n;
+                    if let Some(seen) = &mut self.seen {
+                        seen.look(&self.outward.bytes[new..]);
+                    }
+                    self.count_rest(n);
+                }
                 // The kernel brings in what is under way before it says EAGAIN, so after the process's end it means: all.
                 Err(Errno::EAGAIN) if self.rest.is_some() => self.master = None,
                 Err(Errno::EAGAIN) => break,
@@ -271,7 +283,17 @@ impl Relay {
             }
         }
         self.hung_up = None;
+        self.recover_terminal();
         Ok(())
+    }
+
+    /// Once all of the program's output is in, what gives the terminal back comes after it.
+    fn recover_terminal(&mut self) {
+        if self.master.is_none()
+            && let Some(seen) = self.seen.take()
+        {
+            self.outward.push(seen.recovery().as_bytes());
+        }
     }
 
     fn count_rest(&mut self, read: usize) {

@@ -8,7 +8,7 @@
 use crate::error::with_hint;
 use anyhow::{Context, Result, anyhow, bail};
 use glob::Pattern;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -20,6 +20,9 @@ const MOST: usize = 2_000_000;
 /// Nor is there one if more than this match: each of them is a mount.
 const MOST_FOUND: usize = 2_000;
 
+/// Of what is only told so many are kept, and the others counted.
+const MOST_TOLD: usize = 20_000;
+
 /// Not entered by `**`: large, made by tools, and no place that people put secrets in.
 const NOT_ENTERED: [&str; 5] = [".git", "node_modules", "target", ".venv", "__pycache__"];
 
@@ -27,7 +30,8 @@ const NOT_ENTERED: [&str; 5] = [".git", "node_modules", "target", ".venv", "__py
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Name(String),
-    Glob(Pattern),
+    /// With what every match of it begins and ends with: comparing that is quick.
+    Glob(Pattern, String, String),
     Any,
 }
 
@@ -46,7 +50,9 @@ impl Glob {
             "**" => Ok(Part::Any),
             _ if part.contains(['*', '?', '[']) => {
                 let pattern = Pattern::new(part).map_err(|e| anyhow!("{text:?}: {}", e.msg));
-                pattern.map(Part::Glob)
+                let prefix = part.split(['*', '?', '[']).next().unwrap_or_default().to_owned();
+                let suffix = part.rsplit(['*', '?', ']']).next().unwrap_or_default().to_owned();
+                pattern.map(|pattern| Part::Glob(pattern, prefix, suffix))
             }
             _ => Ok(Part::Name(part.to_owned())),
         });
@@ -62,53 +68,126 @@ impl Glob {
     }
 }
 
-/// What there is below `root` of any of the patterns, without duplicates, in order. Links are matched, and not
-/// followed.
-pub fn matching(root: &Path, globs: &[Glob]) -> Result<Vec<PathBuf>> {
-    let mut search = Search::default();
-    let patterns: Vec<&[Part]> = globs.iter().map(|glob| glob.0.as_slice()).collect();
-    search.directory(root, &patterns, true).with_context(|| format!("look through {}", root.display()))?;
-    Ok(search.found.into_iter().collect())
+/// What a search is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Aim {
+    /// Each match of so many patterns, the first ones, becomes a mount: more than `MOST_FOUND` of these are an error.
+    pub mounts: usize,
+    /// What cannot be looked at is told, and the rest looked at all the same.
+    pub lenient: bool,
 }
 
-#[derive(Default)]
-struct Search {
-    found: BTreeSet<PathBuf>,
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Matches {
+    /// Each path, in order, with the numbers of the patterns that it matches.
+    pub all: BTreeMap<PathBuf, Vec<usize>>,
+    /// How many were found and are not kept.
+    pub more: usize,
+    /// The first thing that could not be looked at.
+    pub not_seen: Option<anyhow::Error>,
+}
+
+/// What there is below `root` of any of the patterns. Links are matched, and not followed. One walk for all patterns.
+///
+/// # Errors
+/// A place that cannot be looked at, unless that is only to be told; too many files or matches.
+pub fn matching(root: &Path, globs: &[&Glob], aim: Aim) -> Result<Matches> {
+    let mut search = Search { aim, anywhere: Anywhere::default(), seen: 0, mounts: 0, found: Matches::default() };
+    let mut patterns = Vec::new();
+    for (number, glob) in globs.iter().enumerate() {
+        match glob.0.as_slice() {
+            [Part::Any, Part::Name(name), rest @ ..] => {
+                search.anywhere.add(name, (number, rest));
+            }
+            pattern => patterns.push((number, pattern)),
+        }
+    }
+    let deep = !search.anywhere.names.is_empty();
+    search.directory(root, &patterns, deep, true).with_context(|| format!("look through {}", root.display()))?;
+    Ok(search.found)
+}
+
+/// A pattern, or what is left of it below a directory, with its number.
+type Rest<'a> = (usize, &'a [Part]);
+
+/// What follows `**/NAME`, by the name: there are many such patterns, and each entry is compared with all of them.
+struct Anywhere<'a> {
+    names: HashMap<&'a str, Vec<Rest<'a>>>,
+    /// For each first byte which lengths there are, a bit for each: most entries are none of the names.
+    lengths: [u64; 256],
+}
+
+impl Default for Anywhere<'_> {
+    fn default() -> Self {
+        Anywhere { names: HashMap::new(), lengths: [0; 256] }
+    }
+}
+
+impl<'a> Anywhere<'a> {
+    fn add(&mut self, name: &'a str, rest: Rest<'a>) {
+        self.names.entry(name).or_default().push(rest);
+        self.lengths[Self::first(name)] |= 1 << (name.len() % 64);
+    }
+
+    fn rests(&self, name: &str) -> Option<&Vec<Rest<'a>>> {
+        let may_be = self.lengths[Self::first(name)] & (1 << (name.len() % 64)) != 0;
+        if may_be { self.names.get(name) } else { None }
+    }
+
+    fn first(name: &str) -> usize {
+        name.bytes().next().map_or(0, usize::from)
+    }
+}
+
+struct Search<'a> {
+    aim: Aim,
+    anywhere: Anywhere<'a>,
     seen: usize,
+    mounts: usize,
+    found: Matches,
 }
 
-impl Search {
-    /// Applies patterns to what `dir` holds. All of them at once, so that a tree is read once.
-    fn directory(&mut self, dir: &Path, patterns: &[&[Part]], top: bool) -> Result<()> {
-        let mut listed: Vec<&[Part]> = Vec::new();
-        for pattern in patterns {
+impl<'a> Search<'a> {
+    /// Applies patterns to what `dir` holds, and those for anywhere if that is `deep` in what they look into. All at once, so
+    /// that a tree is read once.
+    fn directory(&mut self, dir: &Path, patterns: &[Rest<'a>], deep: bool, top: bool) -> Result<()> {
+        let mut listed: Vec<Rest> = Vec::new();
+        for &(number, pattern) in patterns {
             match pattern {
-                [Part::Name(name), rest @ ..] => self.entry(dir.join(name), rest)?,
+                [Part::Name(name), rest @ ..] => self.entry(dir.join(name), (number, rest))?,
                 [] => {}
-                _ => listed.push(pattern),
+                _ => listed.push((number, pattern)),
             }
         }
-        if listed.is_empty() {
+        if listed.is_empty() && !deep {
             return Ok(());
         }
         let entries = match fs::read_dir(dir) {
             Ok(entries) => entries,
             Err(e) if !top && nothing_there(dir, &e) => return Ok(()),
-            Err(e) => return Err(unseen(dir, e)),
+            Err(e) => return self.unseen(dir, e),
         };
         // Closed again before what is below is opened: a tree may be deeper than there are descriptors.
-        let mut inner: Vec<(PathBuf, Vec<&[Part]>)> = Vec::new();
+        let mut inner: Vec<(PathBuf, Vec<Rest>, bool)> = Vec::new();
         for entry in entries {
             let entry = entry?;
-            self.count()?;
+            if !self.count()? {
+                return Ok(());
+            }
             let (file_name, kind) = (entry.file_name(), entry.file_type()?);
             let name = file_name.to_string_lossy();
-            let mut below: Vec<&[Part]> = Vec::new();
-            for pattern in &listed {
+            let enters = kind.is_dir() && !NOT_ENTERED.contains(&&*name);
+            let mut below: Vec<Rest> = Vec::new();
+            let mut matched: Vec<Rest> = Vec::new();
+            if deep && let Some(rests) = self.anywhere.rests(&name) {
+                matched.extend(rests);
+            }
+            for &(number, pattern) in &listed {
                 let rest = match pattern {
                     [Part::Any, rest @ ..] => {
-                        if kind.is_dir() && !NOT_ENTERED.contains(&&*name) {
-                            below.push(pattern);
+                        if enters {
+                            below.push((number, pattern));
                         }
                         rest
                     }
@@ -117,43 +196,67 @@ impl Search {
                 if let [first, rest @ ..] = rest
                     && first.is(&name)
                 {
-                    if rest.is_empty() { self.keep(entry.path())? } else { below.push(rest) }
+                    matched.push((number, rest));
                 }
             }
-            if kind.is_dir() && !below.is_empty() {
-                inner.push((entry.path(), below));
+            for (number, rest) in matched {
+                if rest.is_empty() { self.keep(entry.path(), number)? } else { below.push((number, rest)) }
+            }
+            if kind.is_dir() && (!below.is_empty() || deep && enters) {
+                inner.push((entry.path(), below, deep && enters));
             }
         }
-        inner.iter().try_for_each(|(path, below)| self.directory(path, below, false))
+        inner.iter().try_for_each(|(path, below, deep)| self.directory(path, below, *deep, false))
     }
 
     /// Goes on at `path` with the rest of a pattern.
-    fn entry(&mut self, path: PathBuf, rest: &[Part]) -> Result<()> {
-        self.count()?;
+    fn entry(&mut self, path: PathBuf, rest: Rest<'a>) -> Result<()> {
+        if !self.count()? {
+            return Ok(());
+        }
         match fs::symlink_metadata(&path) {
-            Ok(_) if rest.is_empty() => self.keep(path),
-            Ok(meta) if meta.is_dir() => self.directory(&path, &[rest], false),
+            Ok(_) if rest.1.is_empty() => self.keep(path, rest.0),
+            Ok(meta) if meta.is_dir() => self.directory(&path, &[rest], false, false),
             Ok(_) => Ok(()),
             Err(e) if nothing_there(path.parent().unwrap_or(&path), &e) => Ok(()),
-            Err(e) => Err(unseen(&path, e)),
+            Err(e) => self.unseen(&path, e),
         }
     }
 
-    fn keep(&mut self, path: PathBuf) -> Result<()> {
-        self.found.insert(path);
-        if self.found.len() > MOST_FOUND {
+    fn keep(&mut self, path: PathBuf, number: usize) -> Result<()> {
+        let is_mount = number < self.aim.mounts;
+        if !is_mount && self.found.all.len() >= MOST_TOLD && !self.found.all.contains_key(&path) {
+            self.found.more += 1;
+            return Ok(());
+        }
+        self.found.all.entry(path).or_default().push(number);
+        self.mounts += usize::from(is_mount);
+        if self.mounts > MOST_FOUND {
             let error = anyhow!("more than {MOST_FOUND} files match");
             return Err(with_hint(error, "grant less, or take patterns away"));
         }
         Ok(())
     }
 
-    fn count(&mut self) -> Result<()> {
+    /// Whether there is to be another.
+    fn count(&mut self) -> Result<bool> {
         self.seen += 1;
-        if self.seen > MOST {
-            let error = anyhow!("more than {MOST} files: hidden ones among them would be missed");
-            return Err(with_hint(error, "grant less, or take the patterns with ** away"));
+        if self.seen <= MOST {
+            return Ok(true);
         }
+        let error = anyhow!("more than {MOST} files: hidden ones among them would be missed");
+        self.missed(with_hint(error, "grant less, or take the patterns with ** away")).map(|()| false)
+    }
+
+    fn unseen(&mut self, path: &Path, error: io::Error) -> Result<()> {
+        self.missed(unseen(path, error))
+    }
+
+    fn missed(&mut self, error: anyhow::Error) -> Result<()> {
+        if !self.aim.lenient {
+            return Err(error);
+        }
+        self.found.not_seen.get_or_insert(error);
         Ok(())
     }
 }
@@ -184,7 +287,9 @@ impl Part {
     fn is(&self, name: &str) -> bool {
         match self {
             Part::Name(own) => own == name,
-            Part::Glob(pattern) => pattern.matches(name),
+            Part::Glob(pattern, prefix, suffix) => {
+                name.starts_with(prefix.as_str()) && name.ends_with(suffix.as_str()) && pattern.matches(name)
+            }
             Part::Any => true,
         }
     }
@@ -193,6 +298,13 @@ impl Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const STRICT: Aim = Aim { mounts: usize::MAX, lenient: false };
+
+    fn matching(root: &Path, globs: &[Glob]) -> Result<Vec<PathBuf>> {
+        let found = super::matching(root, &globs.iter().collect::<Vec<_>>(), STRICT)?;
+        Ok(found.all.into_keys().collect())
+    }
 
     #[test]
     fn patterns_find_what_they_mean_and_no_more() {
@@ -266,6 +378,13 @@ mod tests {
             }
         }
         assert_eq!(found("**/.env").unwrap().len(), 1, "control");
+        // Where it is only told, the rest is found.
+        fs::write(root.join(".env"), "").unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+        let told = super::matching(&root, &[&Glob::parse("**/.env").unwrap()], Aim { mounts: 0, lenient: true });
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+        let told = told.unwrap();
+        assert!(told.all.len() == 1 && told.not_seen.is_some_and(|why| why.to_string().contains("closed")));
         fs::remove_dir_all(&root).unwrap();
     }
 

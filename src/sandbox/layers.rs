@@ -39,6 +39,11 @@ impl<'a> Layers<'a> {
         Some(source.join(place.strip_prefix(destination(around)).ok()?))
     }
 
+    /// Whether the program may write at a place what is `path` of the host.
+    pub fn writes(&self, place: &Path, path: &Path) -> bool {
+        self.around(place).is_some_and(is_writable) && self.on_host(place).is_some_and(|seen| seen == path)
+    }
+
     /// Whether something is mounted at a place or below.
     fn leads_to(&self, place: &Path) -> bool {
         self.0.range(place..).next().is_some_and(|(first, _)| first.starts_with(place))

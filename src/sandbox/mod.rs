@@ -13,6 +13,7 @@ pub mod foreign;
 mod gitconfig;
 pub mod grants;
 mod hidden;
+pub mod later;
 mod layers;
 pub mod pasta;
 pub mod places;
@@ -26,7 +27,9 @@ pub mod report_file;
 mod sockets;
 pub mod status;
 pub mod tier;
+pub mod trees;
 pub mod trust;
+pub mod untold;
 mod view;
 pub mod written;
 
@@ -48,11 +51,13 @@ use project::Project;
 use promises::Demands;
 use serde_json::Value;
 use sockets::Sockets;
-use std::ffi::OsStr;
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Component, Path, PathBuf};
 use tier::Tier;
+use trees::Trees;
 use view::View;
 use written::Written;
 
@@ -93,14 +98,6 @@ impl Choice {
     /// Whether the program may change the project.
     fn writes_project(&self) -> bool {
         self.policy.project.as_ref().is_some_and(|project| project.value == Access::Write)
-    }
-
-    /// What there is in the project now of what runs later on the host.
-    pub fn protected(&self) -> Result<Vec<PathBuf>> {
-        match &self.project {
-            Some(project) if self.writes_project() => view::protected(&self.policy, project),
-            _ => Ok(Vec::new()),
-        }
     }
 }
 
@@ -235,25 +232,22 @@ fn of_flags(args: &SandboxArgs, caller: &Caller) -> Result<Profile> {
 /// How config.json becomes text: on lines of its own for people, or as short as it can be.
 pub type AsText = fn(&Value) -> serde_json::Result<Vec<u8>>;
 
-/// Writes the bundle of `choice` into the existing, empty directory `dir`.
+/// Writes the bundle of `choice`, which grants `trees`, into the existing, empty directory `dir`.
 pub fn write_bundle(
     args: &SandboxArgs,
     caller: &Caller,
     choice: &Choice,
+    trees: &Trees,
     dir: &Path,
     as_text: AsText,
 ) -> Result<Bundle> {
     let demands = Demands { require: &args.rights.require, allow_weaker: &args.rights.allow_weaker };
     promises::shut_abstract_sockets(choice, landlock::abi(), demands.allows_weaker("network"))?;
-    let mut grants = grants::all(choice, caller)?;
-    grants.extend(choice.sockets.grants.iter().cloned());
-    keep_from_being_planted(&choice.guarded.believed, &grants)?;
+    let grants = &trees.grants;
+    keep_from_being_planted(&choice.guarded.believed, grants)?;
     let links = links(args)?;
     let git = gitconfig::taken_over(&caller.home, caller.path_in("XDG_CONFIG_HOME"), &choice.policy.gitconfig);
     let files: Vec<_> = git.iter().map(|_| ("gitconfig", caller.home.join(".gitconfig"))).collect();
-    for grant in &mut grants {
-        grant.destination = view::through(&links, &grant.destination);
-    }
     let tmpfs: Vec<PathBuf> =
         args.files.tmpfs.iter().map(|place| view::through(&links, &caller.cwd.join(place))).collect();
     let etc = view::shown_of_etc(&choice.policy);
@@ -265,7 +259,8 @@ pub fn write_bundle(
         project: choice.project.as_ref().filter(|project| {
             !grants.iter().any(|grant| grant.destination == project.root && grant.source != project.root)
         }),
-        grants: &grants,
+        grants,
+        trees,
         tmpfs: &tmpfs,
         files: &files,
         links: &links,
@@ -354,6 +349,11 @@ pub fn real_path(path: &Path) -> Option<PathBuf> {
     if path.exists() { path.canonicalize().ok() } else { None }
 }
 
+/// The names in a directory, if it can be read.
+fn names_in(dir: &Path) -> Option<HashSet<OsString>> {
+    fs::read_dir(dir).ok()?.map(|entry| Some(entry.ok()?.file_name())).collect()
+}
+
 /// A text that JSON can hold.
 pub fn text(what: &str, value: &OsStr) -> Result<String> {
     value.to_str().map(str::to_owned).with_context(|| format!("{what} {value:?} is not UTF-8"))
@@ -368,9 +368,12 @@ impl Guarded {
         let data = dirs.as_ref().map(|dirs| dirs.data_dir().to_owned());
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
         let live = || [Some(state.to_owned()), runtime.clone()].into_iter().flatten();
-        let homes = || std::iter::once(&caller.home).chain(&caller.account_home);
-        let around = homes().cloned().chain(config.clone()).chain(data.clone()).chain(live());
-        let believed: Vec<_> = [config, data].into_iter().flatten().map(|dir| dir.join("rrunc")).collect();
+        let account = caller.account_home.as_ref().filter(|home| **home != caller.home);
+        let homes = || std::iter::once(&caller.home).chain(account);
+        // Of the state only rrunc's own: others keep logs and histories there, which may be wanted.
+        let kept = untold::directory();
+        let around = homes().cloned().chain(config.clone()).chain(data.clone()).chain(kept.clone()).chain(live());
+        let believed: Vec<_> = [config, data].into_iter().flatten().map(|dir| dir.join("rrunc")).chain(kept).collect();
         let own = live().chain(believed.clone());
         let secrets = homes().flat_map(|home| policy.secrets.iter().map(|rule| home.join(&rule.value)));
         let real = |dir: PathBuf| dir.canonicalize().unwrap_or(dir);
@@ -378,7 +381,14 @@ impl Guarded {
             let real = real_path(&dir).filter(|real| *real != dir);
             std::iter::once(dir).chain(real)
         };
-        let within = own.chain(secrets).flat_map(both).collect();
+        // Most secrets are not there: for a name that HOME does not have nothing is asked.
+        let listed: Vec<_> = homes().filter_map(|home| Some((home, names_in(home)?))).collect();
+        let is_listed = |path: &Path| {
+            let first = |home: &Path| path.strip_prefix(home).ok()?.iter().next();
+            listed.iter().all(|(home, names)| first(home).is_none_or(|name| names.contains(name)))
+        };
+        let secrets = secrets.flat_map(|path| if is_listed(&path) { both(path).collect() } else { vec![path] });
+        let within = own.flat_map(both).chain(secrets).collect();
         Guarded { around: around.map(real).collect(), within, believed }
     }
 }

@@ -37,7 +37,7 @@ const GRANT: Kind = Kind {
 /// The first that is of another kind than its list, with the list.
 pub fn check(profile: &Profile) -> Result<()> {
     let Profile { allow: Allow { programs, etc, toolchains, read, write, .. }, deny, .. } = profile;
-    let Deny { secrets, hide, protect, .. } = deny;
+    let Deny { secrets, hide, protect, tell, .. } = deny;
     for (key, paths, kind) in [
         ("allow.programs", programs, &ABSOLUTE),
         ("allow.etc", etc, &OF_ETC),
@@ -54,7 +54,7 @@ pub fn check(profile: &Profile) -> Result<()> {
             return Err(with_hint(anyhow!("{key}: {path:?} is not {}", kind.name), kind.hint));
         }
     }
-    for pattern in hide.iter().chain(protect) {
+    for pattern in hide.iter().chain(protect).chain(tell) {
         Glob::parse(pattern).context("pattern")?;
     }
     Ok(())

@@ -67,8 +67,10 @@ pub struct Policy {
     pub secrets: Vec<Rule>,
     /// Patterns of what is hidden.
     pub hide: Vec<Rule>,
-    /// Patterns of what is read-only in the project.
+    /// Patterns of what is read-only in what may be written, and told of.
     pub protect: Vec<Rule>,
+    /// Patterns of what is only told of.
+    pub tell: Vec<Rule>,
     /// What may be used up.
     pub bounds: Bounds,
 }
@@ -128,9 +130,12 @@ impl Policy {
         if deny.user_namespaces {
             self.user_namespaces = None;
         }
-        for (rules, more) in
-            [(&mut self.secrets, &deny.secrets), (&mut self.hide, &deny.hide), (&mut self.protect, &deny.protect)]
-        {
+        for (rules, more) in [
+            (&mut self.secrets, &deny.secrets),
+            (&mut self.hide, &deny.hide),
+            (&mut self.protect, &deny.protect),
+            (&mut self.tell, &deny.tell),
+        ] {
             add(rules, more, name);
         }
     }
@@ -201,7 +206,8 @@ impl Policy {
             ("capabilities", &self.capabilities),
             ("secrets in HOME, hidden", &self.secrets),
             ("hidden", &self.hide),
-            ("read-only in the project", &self.protect),
+            ("read-only in what is written, and told", &self.protect),
+            ("told where it is written", &self.tell),
         ];
         for (title, rules) in lists {
             section(&mut text, title, rules.iter().map(|rule| (rule.value.clone(), rule.from.as_str())));

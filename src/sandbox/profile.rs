@@ -116,8 +116,10 @@ pub struct Deny {
     pub secrets: Vec<String>,
     /// Glob patterns: hidden below any granted directory.
     pub hide: Vec<String>,
-    /// Glob patterns below the project: read-only.
+    /// Glob patterns below what may be written: read-only, and changes of it are told.
     pub protect: Vec<String>,
+    /// Glob patterns below what may be written: changes of it are told.
+    pub tell: Vec<String>,
 }
 
 /// What may be done with the project.

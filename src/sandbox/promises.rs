@@ -1,6 +1,7 @@
 //! What a sandbox promises, by name: a closed list that `--require` and `--allow-weaker` take and the report tells of.
 use super::Choice;
 use super::profile::{Network, Seccomp};
+use super::trees::Trees;
 use crate::error::{WithHint, with_hint};
 use crate::plan::landlock::SCOPES;
 use anyhow::{Result, anyhow};
@@ -68,8 +69,8 @@ impl Demands<'_> {
     }
 }
 
-/// What the choice and this host, of Landlock ABI `landlock`, make weaker.
-pub fn weakened(choice: &Choice, landlock: u32) -> Vec<Weakened> {
+/// What the choice, which grants `trees`, and this host, of Landlock ABI `landlock`, make weaker.
+pub fn weakened(choice: &Choice, trees: &Trees, landlock: u32) -> Vec<Weakened> {
     let policy = &choice.policy;
     let mut all = Vec::new();
     let mut weak = |name, why: String| all.push(Weakened { name, why });
@@ -84,6 +85,12 @@ pub fn weakened(choice: &Choice, landlock: u32) -> Vec<Weakened> {
         weak("network", format!("it is {} ({})", format!("{:?}", network.value).to_lowercase(), network.from));
     }
     if let Some(spaces) = &policy.user_namespaces {
+        // In a mount namespace of its own it may leave all mounts behind (pivot_root), and what is no mount point there can
+        // be renamed: the kernel then takes the mounts away here, or moves them along.
+        if let Some(path) = trees.covered_in_written(&choice.guarded) {
+            let what = "what is hidden or protected in what is written can be renamed, and then read and changed";
+            weak("view", format!("{what}, {} for one: user namespaces are allowed ({})", path.display(), spaces.from));
+        }
         weak("namespaces", format!("they are allowed ({})", spaces.from));
         weak("landlock", format!("it leaves files alone where user namespaces are allowed ({})", spaces.from));
     } else if landlock == 0 {

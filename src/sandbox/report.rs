@@ -1,8 +1,8 @@
 //! What came of a sandbox: a short block for people, JSON for machines.
 use super::Choice;
+use super::later::{Change, What};
 use super::policy::Decided;
 use super::promises::{PROMISES, Weakened};
-use crate::error::one_line;
 use crate::printable::printable;
 use crate::quantity::show_size;
 use crate::supervise::Ended;
@@ -10,11 +10,11 @@ use crate::watchdog::Excess;
 use anyhow::{Context, Result};
 use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
-/// No more than this many paths are listed; the others are counted.
+/// No more than this many paths are shown to people, but one of each kind; the others are counted.
 const MOST: usize = 50;
 
 /// What one is told whose program has failed after it has looked up a name.
@@ -34,21 +34,21 @@ pub struct Report {
     weakened: Vec<Weakened>,
     names_asked: u64,
     oom_kills: u64,
-    /// What runs later on the host and was not there before.
-    runs_later: Vec<PathBuf>,
-    /// Why that is not known.
+    /// What runs later on the host and is not as it was before.
+    changes: Vec<Change>,
+    /// Why that is not all.
     not_seen: Option<String>,
 }
 
 impl Report {
-    /// Gathers it. `before` is what was protected in the project when the sandbox began, in order.
+    /// Gathers it. `later` is what has changed of what runs later on the host, and why that is not all.
     pub fn of(
         choice: &Choice,
         ended: &Ended,
         status: u8,
         wall: Duration,
         weakened: Vec<Weakened>,
-        before: &[PathBuf],
+        later: (Vec<Change>, Option<String>),
     ) -> Result<Report> {
         let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("getrusage")?;
         let time = |time: nix::sys::time::TimeVal| {
@@ -68,12 +68,6 @@ impl Report {
             ("open-files", &bounds.open_files, "RLIMIT_NOFILE"),
         ];
         let limits = all.into_iter().filter_map(|(name, bound, tier)| Some((name, bound.clone()?, tier))).collect();
-        // The program may have made a tree that cannot be looked through, but not that nothing is told.
-        let (mut runs_later, not_seen) = match choice.protected() {
-            Ok(found) => (found, None),
-            Err(error) => (Vec::new(), Some(one_line(&error))),
-        };
-        runs_later.retain(|path| before.binary_search(path).is_err());
         let (user, system) = (time(usage.user_time()), time(usage.system_time()));
         let &Ended { excess, names_asked, oom_kills, .. } = ended;
         Ok(Report {
@@ -87,8 +81,8 @@ impl Report {
             weakened,
             names_asked,
             oom_kills,
-            runs_later,
-            not_seen,
+            changes: later.0,
+            not_seen: later.1,
         })
     }
 
@@ -109,21 +103,55 @@ impl Report {
         if self.status != 0 && self.names_asked > 0 {
             text.push_str(NO_NAMES);
         }
-        for path in self.runs_later.iter().take(MOST) {
-            writeln!(text, "rrunc: new, and runs later on your host: {}", printable(&path.to_string_lossy()))
-                .expect("a String takes all");
-        }
-        if let Some(more) = self.runs_later.len().checked_sub(MOST).filter(|more| *more > 0) {
-            writeln!(text, "rrunc: and {more} more").expect("a String takes all");
-        }
+        self.text_of_changes(&mut text);
         if let Some(why) = &self.not_seen {
-            writeln!(text, "rrunc: what of the project runs later on your host is not known: {}", printable(why))
+            writeln!(text, "rrunc: not all is known of what runs later on your host: {}", printable(why))
                 .expect("a String takes all");
         }
         for Weakened { name, why } in self.weakened.iter().filter(|weak| weak.name != "limits") {
             writeln!(text, "rrunc: weaker than promised: {name}: {}", printable(why)).expect("a String takes all");
         }
         text
+    }
+
+    /// Lines of what runs later: the first of each kind, so that none is missed among many of another; then as many as are read.
+    fn text_of_changes(&self, text: &mut String) {
+        let mut kinds: BTreeMap<(What, &str), Vec<&Change>> = BTreeMap::new();
+        for change in &self.changes {
+            kinds.entry((change.what, &change.kind)).or_default().push(change);
+        }
+        // What lies at the top is what tools find first.
+        kinds.values_mut().for_each(|all| all.sort_by_key(|change| change.path.components().count()));
+        let mut line = |change: &Change| {
+            let path = printable(&change.path.to_string_lossy());
+            let since = change.since.as_ref().map_or_else(String::new, |began| {
+                format!(" since {}, when a sandbox began whose report was not seen,", printable(began))
+            });
+            let what = match change.what {
+                What::New => format!("new{since}, and runs later on your host"),
+                What::Changed => format!("changed{since}, and runs later on your host"),
+                What::Gone => format!("gone{since}, and ran later on your host"),
+            };
+            writeln!(text, "rrunc: {}: {path}", what.replace(",,", ",")).expect("a String takes all");
+        };
+        kinds.values().for_each(|all| line(all[0]));
+        let mut rest = MOST.saturating_sub(kinds.len());
+        let mut more = Vec::new();
+        for ((what, kind), all) in &kinds {
+            let shown = rest.min(all.len() - 1);
+            all[1..=shown].iter().for_each(|change| line(change));
+            rest -= shown;
+            more.push((what, kind, all.len() - 1 - shown));
+        }
+        for (what, kind, count) in more.into_iter().filter(|(.., count)| *count > 0) {
+            writeln!(text, "rrunc: and {count} more {} by {}", what.word(), printable(kind))
+                .expect("a String takes all");
+        }
+    }
+
+    /// Whether nothing is to be told of what runs later on the host.
+    pub fn has_no_news(&self) -> bool {
+        self.changes.is_empty() && self.not_seen.is_none()
     }
 
     /// The document of `--report`, version 1.
@@ -148,7 +176,13 @@ impl Report {
                 json!({"name": name, "kept": weak.is_none(), "why": weak.map(|weak| &weak.why)})
             })
             .collect();
-        let listed: Vec<_> = self.runs_later.iter().take(MOST).map(|path| path.to_string_lossy()).collect();
+        let shown = |change: &Change| change.path.to_string_lossy().into_owned();
+        let listed: Vec<_> = self.changes.iter().filter(|c| c.what != What::Gone).map(shown).collect();
+        let changes: Vec<Value> = self
+            .changes
+            .iter()
+            .map(|c| json!({"path": shown(c), "change": c.what.word(), "pattern": c.kind, "since": c.since}))
+            .collect();
         json!({
             "version": 1,
             "exitStatus": self.status,
@@ -161,7 +195,8 @@ impl Report {
             "promises": promises,
             "namesNotLookedUp": self.names_asked,
             "runsLater": listed,
-            "runsLaterNotListed": self.runs_later.len().saturating_sub(MOST),
+            "runsLaterChanges": changes,
+            "runsLaterNotListed": 0,
             "runsLaterNotSeen": self.not_seen,
         })
     }

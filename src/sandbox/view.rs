@@ -1,17 +1,17 @@
 //! What a sandboxed program sees of the host: the mounts, in order, as OCI has them. An allow-list: what is not named
 //! here is not there.
 use super::grants::Grant;
-use super::hidden::{Glob, matching};
 use super::layers::{Layers, destination, is_plain_directory, without_stubs};
 use super::policy::{Policy, Rule};
 use super::profile::{Access, Network};
 use super::project::{Guarded, Project, Repository};
 use super::real_path;
+use super::trees::{Tree, Trees};
 use crate::links::plain;
 use crate::plan::mount_options::NO_LINKS;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// A private file system takes this much where no limit says otherwise, in bytes.
@@ -44,6 +44,8 @@ pub struct View<'a> {
     pub project: Option<&'a Project>,
     /// What else was granted, in order.
     pub grants: &'a [Grant],
+    /// What the patterns find in all of it.
+    pub trees: &'a Trees,
     /// Further private file systems.
     pub tmpfs: &'a [PathBuf],
     /// Files of the bundle and the places in HOME they are shown at.
@@ -110,6 +112,9 @@ impl View<'_> {
         // Last, so that they win at the same place: they are the user's own words.
         all.extend(self.grants.iter().map(|grant| shown(&grant.source, &grant.destination, grant.writable)));
         all.extend(self.kept_in_place());
+        all.sort_by(|a, b| destination(a).cmp(destination(b)));
+        let protected = self.protected(&Layers::of(&all))?;
+        all.extend(protected);
         all.sort_by(|a, b| destination(a).cmp(destination(b)));
         // What the user, the project and the kernel's file systems have asked for is missed.
         let root =
@@ -202,38 +207,49 @@ impl View<'_> {
             return Ok(std::iter::once(read_only(root)).chain(common).collect());
         }
         let mut all = vec![writable(root)];
-        let mut protected = protected(self.policy, project)?;
         match &project.repository {
             Some(Repository { common, entry }) => {
                 all.push(writable(common));
                 // They decide which repository the host's git will take its hooks from.
-                protected.extend([entry.join("gitdir"), root.join(".git")]);
+                all.extend([entry.join("gitdir"), root.join(".git")].iter().filter_map(|path| held(path, path)));
             }
             // A mount of its own cannot be renamed, with all that is protected in it, to make room for another.
             None if is_plain_directory(&root.join(".git")) => all.push(writable(&root.join(".git"))),
             None => {}
         }
-        for path in protected {
-            // JSON has no other bytes.
-            super::text("path", path.as_os_str())?;
-            match path.symlink_metadata() {
-                Ok(meta) if meta.is_symlink() => {
-                    log::warn!("{} is a link: the sandboxed program could replace it", path.display());
+        Ok(all)
+    }
+
+    /// What runs later on the host, read-only wherever it may be written and is seen: in the project and in what else is
+    /// granted, but what is granted by its own name.
+    fn protected(&self, layers: &Layers) -> Result<Vec<Value>> {
+        let named = self.grants.iter().filter(|grant| grant.named);
+        let meant: BTreeSet<&Path> = named.map(|grant| grant.destination.as_path()).collect();
+        let mut all = BTreeMap::new();
+        for tree in self.trees.all.iter().filter(|tree| tree.written) {
+            for path in &tree.protected {
+                // JSON has no other bytes.
+                super::text("path", path.as_os_str())?;
+                let place = tree.place.join(path.strip_prefix(&tree.source)?);
+                if !meant.contains(place.as_path()) && layers.writes(&place, path) {
+                    all.extend(held(path, &place).map(|mount| (place, mount)));
                 }
-                Ok(_) => all.push(read_only(&path)),
-                Err(_) => {}
             }
         }
-        Ok(all)
+        Ok(all.into_values().collect())
     }
 
     /// Secrets, hidden files, and what rrunc itself trusts, inside what is granted: masked.
     fn masked(&self) -> Result<Vec<PathBuf>> {
-        let sources = self.grants.iter().map(|g| (&g.source, &g.destination));
-        let granted: Vec<_> = sources.chain(self.project.iter().map(|p| (&p.root, &p.root))).collect();
+        // The project is not among them where the user has put something else in its place.
+        let shown = |tree: &&Tree| {
+            self.project.is_some_and(|p| p.root == tree.source) || self.grants.iter().any(|g| g.source == tree.source)
+        };
+        let trees: Vec<&Tree> = self.trees.all.iter().filter(shown).collect();
+        let files = self.grants.iter().map(|g| (&g.source, &g.destination));
+        let granted: Vec<_> = files.chain(trees.iter().map(|tree| (&tree.source, &tree.place))).collect();
         let named = self.grants.iter().filter(|grant| grant.named).map(|grant| &grant.destination);
         let named: BTreeSet<&PathBuf> = named.chain(self.project.iter().map(|project| &project.root)).collect();
-        let globs = View::globs(&self.policy.hide)?;
         let mut all = BTreeSet::new();
         let mut hide = |hidden: &Path, source: &Path, destination: &Path| {
             let Ok(rest) = hidden.strip_prefix(source) else { return };
@@ -249,13 +265,11 @@ impl View<'_> {
             for hidden in self.guarded.within.iter().filter(|dir| dir.starts_with(source) && dir.exists()) {
                 hide(hidden, source, destination);
             }
-            if source.is_dir() {
-                for hidden in matching(source, &globs)? {
-                    let target = hidden.canonicalize().ok().filter(|_| is_link(&hidden));
-                    for (source, destination) in &granted {
-                        hide(target.as_ref().unwrap_or(&hidden), source, destination);
-                    }
-                }
+        }
+        for hidden in trees.iter().flat_map(|tree| &tree.hidden) {
+            let target = hidden.canonicalize().ok().filter(|_| is_link(hidden));
+            for (source, destination) in &granted {
+                hide(target.as_ref().unwrap_or(hidden), source, destination);
             }
         }
         // In order: what is in one that is masked is seen no more.
@@ -294,29 +308,22 @@ impl View<'_> {
         path == self.home || grants.chain(programs).chain(project).any(|shown| path.starts_with(shown))
     }
 
-    /// The patterns of some rules.
-    pub fn globs(rules: &[Rule]) -> Result<Vec<Glob>> {
-        rules.iter().map(|rule| Glob::parse(&rule.value).with_context(|| format!("pattern of {}", rule.from))).collect()
-    }
-
     /// The host's network is shared.
     pub fn host_network(&self) -> bool {
         self.policy.network() == Network::Host
     }
 }
 
-/// What is in the project at this moment of what runs later on the host; and in the repository of a linked worktree, to
-/// which the patterns of `.git` are applied.
-pub fn protected(policy: &Policy, project: &Project) -> Result<Vec<PathBuf>> {
-    let mut all = matching(&project.root, &View::globs(&policy.protect)?)?;
-    if let Some(repository) = &project.repository {
-        let of_git = policy.protect.iter().filter_map(|rule| {
-            Some(Rule { value: rule.value.strip_prefix(".git/")?.to_owned(), from: rule.from.clone() })
-        });
-        all.extend(matching(&repository.common, &View::globs(&of_git.collect::<Vec<_>>())?)?);
+/// The mount that keeps `path` of the host as it is at `place`. A link cannot be held.
+fn held(path: &Path, place: &Path) -> Option<Value> {
+    match path.symlink_metadata() {
+        Ok(meta) if meta.is_symlink() => {
+            log::warn!("{} is a link: the sandboxed program could replace it", path.display());
+            None
+        }
+        Ok(_) => Some(shown(path, place, false)),
+        Err(_) => None,
     }
-    all.sort();
-    Ok(all)
 }
 
 /// Where `path` leads by `links`.

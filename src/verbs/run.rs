@@ -31,7 +31,8 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<Outcome> {
     if args.detach {
         return detached(container, bundle, &request);
     }
-    let foreground = Foreground { keep: args.keep, subreaper: !args.no_subreaper, last: true, created: None };
+    let foreground =
+        Foreground { keep: args.keep, subreaper: !args.no_subreaper, last: true, created: None, started: None };
     let ended = foreground.run(container, bundle, &request)?;
     if ended.excess == Some(Excess::Memory) {
         log::warn!("the container has reached its limit of memory and was ended (out of memory)");
@@ -67,6 +68,8 @@ pub struct Foreground<'a> {
     pub last: bool,
     /// Told the pid of the first process, before the program runs.
     pub created: Option<&'a mut dyn FnMut(i32) -> Result<()>>,
+    /// Called once the program runs: for what may be done beside it.
+    pub started: Option<&'a mut dyn FnMut()>,
 }
 
 impl Foreground<'_> {
@@ -89,6 +92,9 @@ impl Foreground<'_> {
         let (Created { mut container, state, mut init, hooks }, notify) = begin(created, true, self.keep)?;
         // Others may look at it, signal it, and delete it while it runs.
         container.unlock()?;
+        if let Some(started) = self.started {
+            started();
+        }
         let kills = state.cgroup.as_deref().and_then(OomKills::watch);
         let mut ended = supervise(Supervised {
             pid: Pid::from_raw(init.pid),

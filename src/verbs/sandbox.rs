@@ -4,6 +4,7 @@ use super::run::{self, Foreground};
 use super::{Outcome, delete};
 use crate::cli::{CgroupManager, Global, SandboxArgs};
 use crate::error::{self, NotExecuted, WithHint, one_line};
+use crate::sandbox::later::Watch;
 use crate::sandbox::pasta::Pasta;
 use crate::sandbox::profile::Network;
 use crate::sandbox::promises::{self, Demands};
@@ -11,6 +12,7 @@ use crate::sandbox::report::Report;
 use crate::sandbox::report_file::ReportFile;
 use crate::sandbox::status::Status;
 use crate::sandbox::tier::Tier;
+use crate::sandbox::trees::Trees;
 use crate::sandbox::{self, Caller, Choice};
 use crate::state::{Container, Root, process};
 use crate::sys::{landlock, prctl};
@@ -38,6 +40,7 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
     if args.running.explain_profile {
         return Ok(choice.policy.explain().into());
     }
+    let trees = Trees::look(args, &choice, &caller)?;
     let only_written = args.running.write_bundle.is_some() || args.running.print_config;
     if only_written && choice.policy.network() == Network::Pasta {
         log::warn!("the bundle has no network but its own: pasta is started by `rrunc sandbox`");
@@ -46,14 +49,18 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
         fs::create_dir(dir)
             .with_context(|| format!("--write-bundle {}", dir.display()))
             .hint(|| "name a directory that is not there yet, in one that is")?;
-        sandbox::write_bundle(args, &caller, &choice, &dir.canonicalize()?, serde_json::to_vec_pretty)?;
+        sandbox::write_bundle(args, &caller, &choice, &trees, &dir.canonicalize()?, serde_json::to_vec_pretty)?;
         return Ok(Outcome::default());
     }
     if args.running.print_config {
-        return print_config(&mut root, args, &caller, &choice);
+        return print_config(&mut root, args, &caller, &choice, &trees);
     }
-    let weakened = promises::weakened(&choice, landlock::abi());
+    let weakened = promises::weakened(&choice, &trees, landlock::abi());
     demands.judge(&weakened)?;
+    // The user has named what to hide, and would not look for it in a report.
+    if let Some(view) = weakened.iter().find(|weak| weak.name == "view") {
+        log::warn!("{}", view.why);
+    }
     check_terminal(args, &caller)?;
     let report = args.running.report.as_deref().map(|text| ReportFile::open(text, &choice)).transpose()?;
     choice.kept = report.as_ref().and_then(ReportFile::path).map(Path::to_owned);
@@ -61,10 +68,10 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
     if args.running.die_with_parent {
         prctl::set_parent_death_signal().context("--die-with-parent")?;
     }
-    let before = choice.protected()?;
 
     sweep(&root);
     let maker = maker()?;
+    let mut watch = Watch::begin(&trees, &choice, &maker);
     let id = args.running.name.clone().unwrap_or_else(|| format!("{PREFIX}{maker}"));
     let container = root.create(&id)?;
     let (container, bundle) = undone_on_failure(container, |dir| {
@@ -72,7 +79,7 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
         if args.running.name.is_some() {
             fs::write(dir.join("maker"), &maker).context("write the private bundle")?;
         }
-        sandbox::write_bundle(args, &caller, &choice, dir, serde_json::to_vec)
+        sandbox::write_bundle(args, &caller, &choice, &trees, dir, serde_json::to_vec)
     })?;
     let mut network = None;
     let pasta = choice.policy.network() == Network::Pasta;
@@ -84,35 +91,49 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
         status.created(pid)
     };
     let created: Option<&mut dyn FnMut(i32) -> Result<()>> = if told { Some(&mut created) } else { None };
-    let foreground = Foreground { keep: false, subreaper: true, last: false, created };
+    let mut started = || watch.started();
+    let foreground = Foreground { keep: false, subreaper: true, last: false, created, started: Some(&mut started) };
     let ended = foreground
         .run(container, bundle, &request(id, choice.tier))
         .map_err(|error| sandbox::explain(error, args, &caller))?;
     drop(network);
     let exit = run::status(&ended);
     status.ended(exit)?;
-    let told = Report::of(&choice, &ended, exit, began.elapsed(), weakened, &before);
+    let later = watch.end(&trees, &choice, is_gone);
+    let told = Report::of(&choice, &ended, exit, began.elapsed(), weakened, later);
     let stderr = std::io::stderr();
+    let mut seen = report.is_some();
     if let Ok(told) = &told
         && !args.running.quiet
         && stderr.is_terminal()
     {
-        // Nobody is left to hear of it.
-        drop(stderr.lock().write_all(told.text().as_bytes()));
+        // Where that fails nobody is left to hear of it.
+        seen |= stderr.lock().write_all(told.text().as_bytes()).is_ok();
     }
     report.as_ref().map_or(Ok(()), ReportFile::check)?;
     // The program has run, and its status is what counts.
-    if let Err(error) = told.and_then(|told| report.map_or(Ok(()), |report| report.write(&told.json()))) {
+    let written = told.and_then(|told| {
+        report.map_or(Ok(()), |report| report.write(&told.json()))?;
+        watch.finish(seen || told.has_no_news());
+        Ok(())
+    });
+    if let Err(error) = written {
         log::warn!("report: {}", one_line(&error));
     }
     Ok(Outcome::from(exit))
 }
 
-fn print_config(root: &mut Root, args: &SandboxArgs, caller: &Caller, choice: &Choice) -> Result<Outcome> {
+fn print_config(
+    root: &mut Root,
+    args: &SandboxArgs,
+    caller: &Caller,
+    choice: &Choice,
+    trees: &Trees,
+) -> Result<Outcome> {
     let container = root.create(&format!("{PREFIX}{}", maker()?))?;
     let (container, bundle) = undone_on_failure(container, |dir| {
         fs::create_dir(dir).with_context(|| format!("make the private bundle {}", dir.display()))?;
-        sandbox::write_bundle(args, caller, choice, dir, serde_json::to_vec_pretty)
+        sandbox::write_bundle(args, caller, choice, trees, dir, serde_json::to_vec_pretty)
     })?;
     container.destroy()?;
     Ok(Outcome::from(format!("{}\n", String::from_utf8_lossy(&bundle.bytes))))

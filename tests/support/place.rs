@@ -42,6 +42,7 @@ impl Place {
             write(&place.home().join(file), SECRET);
         }
         write(&place.home().join("notes"), "notes");
+        fs::create_dir_all(place.home().join(".local/state")).expect("mkdir");
         for dir in [place.project(), place.other_project()] {
             fs::create_dir(dir).expect("mkdir");
         }
@@ -78,7 +79,7 @@ impl Place {
         self.call_program("/bin/sh".as_ref(), &["-c", script]).cwd(&self.project()).run()
     }
 
-    /// Every file below HOME and the other project, with its mode and content.
+    /// Every file below HOME and the other project, with its mode and content; but rrunc's own state.
     pub fn tree(&self) -> Vec<String> {
         let mut all = Vec::new();
         for dir in [self.home(), self.other_project()] {
@@ -104,6 +105,9 @@ pub fn script(path: &Path, text: &str) {
 fn list(dir: &Path, all: &mut Vec<String>) {
     for entry in fs::read_dir(dir).expect("read a directory") {
         let path = entry.expect("an entry").path();
+        if path.ends_with(".local/state/rrunc") {
+            continue;
+        }
         let meta = fs::symlink_metadata(&path).expect("lstat");
         let text = if meta.is_file() { fs::read_to_string(&path).unwrap_or_default() } else { String::new() };
         all.push(format!("{} {:o} {text}", path.display(), meta.permissions().mode()));

@@ -17,4 +17,5 @@ mod report;
 mod repository;
 mod status;
 mod terminal;
+mod told;
 mod traces;

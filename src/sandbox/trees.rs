@@ -1,0 +1,185 @@
+//! The directories of the host that are granted, and what the patterns find in each at this moment: what is hidden, what is
+//! protected, and what is told of when it changes. One look for all; the project is no other than any writable grant.
+use super::Choice;
+use super::caller::Caller;
+use super::grants::{self, Grant};
+use super::hidden::{Aim, Glob, matching};
+use super::policy::Rule;
+use super::project::Guarded;
+use super::view;
+use crate::cli::SandboxArgs;
+use crate::error::one_line;
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+
+/// What becomes of what a pattern finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Hide,
+    Protect,
+    Tell,
+}
+
+struct Pattern {
+    glob: Glob,
+    class: Class,
+    /// The pattern as it was written.
+    text: String,
+}
+
+/// What runs later on the host, with the pattern that says so.
+pub type Later = (PathBuf, String);
+
+/// A directory of the host.
+#[derive(Debug)]
+pub struct Tree {
+    /// On the host, without links.
+    pub source: PathBuf,
+    /// Inside.
+    pub place: PathBuf,
+    /// The program may write it, and it is no cache of the sandbox's own: what runs later is protected and told.
+    pub written: bool,
+    /// It is the repository of a linked worktree: patterns of `.git` are for what is in it.
+    repository: bool,
+    /// What is hidden in it.
+    pub hidden: Vec<PathBuf>,
+    /// What is read-only in it.
+    pub protected: Vec<PathBuf>,
+    /// What runs later on the host.
+    pub later: Vec<Later>,
+}
+
+/// All of them.
+pub struct Trees {
+    /// What is granted beside the project, in order.
+    pub grants: Vec<Grant>,
+    /// The project, the repository of a linked worktree, and the grants that are directories.
+    pub all: Vec<Tree>,
+}
+
+impl Trees {
+    /// Looks for everything in everything that `choice` grants.
+    pub fn look(args: &SandboxArgs, choice: &Choice, caller: &Caller) -> Result<Trees> {
+        let mut grants = grants::all(choice, caller)?;
+        grants.extend(choice.sockets.grants.iter().cloned());
+        let links = super::links(args)?;
+        for grant in &mut grants {
+            grant.destination = view::through(&links, &grant.destination);
+        }
+        let patterns = patterns(choice)?;
+        let of_git = of_git(&patterns)?;
+        let mut all = granted(choice, &grants);
+        for tree in &mut all {
+            tree.find(if tree.repository { &of_git } else { &patterns })?;
+        }
+        Ok(Trees { grants, all })
+    }
+
+    /// What there is now of what runs later on the host, and why that is not all. The program may have made trees that cannot
+    /// be looked through, but not that nothing is told.
+    pub fn now(&self, choice: &Choice) -> Result<(Vec<Later>, Option<String>)> {
+        let patterns: Vec<Pattern> = patterns(choice)?.into_iter().filter(|p| p.class != Class::Hide).collect();
+        let of_git = of_git(&patterns)?;
+        let (mut all, mut not_seen) = (Vec::new(), None);
+        for tree in self.all.iter().filter(|tree| tree.written) {
+            let patterns = if tree.repository { &of_git } else { &patterns };
+            let globs: Vec<&Glob> = patterns.iter().map(|pattern| &pattern.glob).collect();
+            let found = matching(&tree.source, &globs, Aim { mounts: 0, lenient: true })?;
+            let first = |numbers: &[usize]| patterns[numbers[0]].text.clone();
+            all.extend(found.all.iter().map(|(path, numbers)| (path.clone(), first(numbers))));
+            let why = found.not_seen.map(|error| one_line(&error));
+            let more = (found.more > 0).then(|| format!("{} more files match", found.more));
+            not_seen = not_seen.or(why).or(more);
+        }
+        Ok((all, not_seen))
+    }
+
+    /// The places on the host that the program may write, in order.
+    pub fn written(&self) -> impl Iterator<Item = &Path> {
+        self.all.iter().filter(|tree| tree.written).map(|tree| tree.source.as_path())
+    }
+
+    /// What is hidden or protected where the program may write, as an example.
+    pub fn covered_in_written<'a>(&'a self, guarded: &'a Guarded) -> Option<&'a Path> {
+        self.all.iter().filter(|tree| tree.written).find_map(|tree| {
+            let secret = || guarded.within.iter().find(|dir| dir.starts_with(&tree.source) && dir.exists());
+            tree.hidden.first().or(tree.protected.first()).or_else(secret).map(PathBuf::as_path)
+        })
+    }
+}
+
+/// The directories, before anything is looked for in them.
+fn granted(choice: &Choice, grants: &[Grant]) -> Vec<Tree> {
+    let tree = |source: &Path, place: &Path, written| Tree {
+        source: source.to_owned(),
+        place: place.to_owned(),
+        written,
+        repository: false,
+        hidden: Vec::new(),
+        protected: Vec::new(),
+        later: Vec::new(),
+    };
+    let mut all = Vec::new();
+    if let Some(project) = &choice.project {
+        all.push(tree(&project.root, &project.root, choice.writes_project()));
+        if let Some(repository) = project.repository.as_ref().filter(|_| choice.writes_project()) {
+            all.push(Tree { repository: true, ..tree(&repository.common, &repository.common, true) });
+        }
+    }
+    for (number, grant) in grants.iter().enumerate().filter(|(_, grant)| grant.source.is_dir()) {
+        // Behind those of flags and profiles are caches and sockets.
+        let written = grant.writable && number < choice.grants.len();
+        match all.iter_mut().find(|tree| tree.source == grant.source && tree.place == grant.destination) {
+            // At one place the grant is seen: it is the user's own word.
+            Some(tree) => tree.written = written,
+            None => all.push(tree(&grant.source, &grant.destination, written)),
+        }
+    }
+    all
+}
+
+impl Tree {
+    fn find(&mut self, patterns: &[Pattern]) -> Result<()> {
+        // What is only read is not changed.
+        let wanted = |pattern: &&Pattern| self.written || pattern.class == Class::Hide;
+        let patterns: Vec<&Pattern> = patterns.iter().filter(wanted).collect();
+        let mounts = patterns.iter().filter(|pattern| pattern.class != Class::Tell).count();
+        let globs: Vec<&Glob> = patterns.iter().map(|pattern| &pattern.glob).collect();
+        let found = matching(&self.source, &globs, Aim { mounts, lenient: false })?;
+        for (path, numbers) in found.all {
+            let of = |class| numbers.iter().map(|number| patterns[*number]).find(move |p| p.class == class);
+            if of(Class::Hide).is_some() {
+                self.hidden.push(path.clone());
+            }
+            if of(Class::Protect).is_some() {
+                self.protected.push(path.clone());
+            }
+            if let Some(pattern) = of(Class::Protect).or_else(|| of(Class::Tell)) {
+                self.later.push((path, pattern.text.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// All patterns of the policy: those whose finds become mounts come first.
+fn patterns(choice: &Choice) -> Result<Vec<Pattern>> {
+    let policy = &choice.policy;
+    let lists = [(&policy.hide, Class::Hide), (&policy.protect, Class::Protect), (&policy.tell, Class::Tell)];
+    let pattern = |rule: &Rule, class| -> Result<Pattern> {
+        let glob = Glob::parse(&rule.value).with_context(|| format!("pattern of {}", rule.from))?;
+        Ok(Pattern { glob, class, text: rule.value.clone() })
+    };
+    lists.into_iter().flat_map(|(rules, class)| rules.iter().map(move |rule| pattern(rule, class))).collect()
+}
+
+/// Those of them that begin with `.git/`, for a repository that is elsewhere.
+fn of_git(patterns: &[Pattern]) -> Result<Vec<Pattern>> {
+    let of_git = patterns.iter().filter(|pattern| pattern.class != Class::Hide);
+    of_git
+        .filter_map(|pattern| Some((pattern, pattern.text.strip_prefix(".git/")?)))
+        .map(|(pattern, rest)| {
+            Ok(Pattern { glob: Glob::parse(rest)?, class: pattern.class, text: pattern.text.clone() })
+        })
+        .collect()
+}
