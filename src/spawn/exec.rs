@@ -8,7 +8,7 @@ use crate::error::{WithHint, errno_of, with_hint};
 use crate::init::exec::{Join, TITLE, run, run_on_parents_memory};
 use crate::plan::exec::Plan;
 use crate::plan::namespaces::Kind;
-use crate::state::{State, Status};
+use crate::state::{State, Status, namespaces};
 use crate::sys::clone::{Cloned, clone_into};
 use crate::sys::signal::{self, Saved};
 use crate::sys::{exe, pidfd, prctl, vfork};
@@ -33,6 +33,9 @@ fn open_user_namespace(plan: &Plan, pid: i32) -> Result<OwnedFd> {
          the reaper of a sandbox and a program that has made itself undumpable always"
     })?;
     if fstat(&file).with_context(|| format!("look at {path}"))?.st_ino != plan.user {
+        if !namespaces::is_in(pid, Kind::User, plan.user) {
+            bail!("its state.json names another user namespace than that of its first process");
+        }
         return Err(anyhow!("cannot exec in a container whose first process has entered another user namespace"))
             .hint(|| "what it has made itself is its own affair: let it start the program, or give it no right to make namespaces");
     }

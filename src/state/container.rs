@@ -1,12 +1,14 @@
 //! One container: its directory with its record, its configuration and its lock; and what it is doing.
 use super::record::{self, State, Status};
 use super::{CONFIG, INIT_NAME, MISSING, STATE, directory, is, process};
+use crate::error::WithHint;
 use crate::spawn::gate;
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{FileStat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -44,8 +46,11 @@ impl Container {
     pub fn load(&self) -> Result<State> {
         match directory::read(self.dir.as_fd(), STATE) {
             Ok(bytes) => parse(&self.path, &bytes),
-            Err(Errno::ENOENT) => bail!(MISSING),
-            Err(e) => Err(e).with_context(|| format!("read {}", self.path.join(STATE).display())),
+            Err(e) if is(&e, Errno::ENOENT) => bail!(MISSING),
+            Err(e) => {
+                let context = || format!("read {}", self.path.join(STATE).display());
+                Err(e).with_context(context).hint(record::damaged)
+            }
         }
     }
 
@@ -154,7 +159,8 @@ impl Container {
 
 /// The record in `bytes`, the state.json of directory `dir`.
 pub(super) fn parse(dir: &Path, bytes: &[u8]) -> Result<State> {
-    record::parse(bytes).with_context(|| format!("read {}", dir.join(STATE).display()))
+    let id = dir.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    record::parse(bytes, id).with_context(|| format!("read {}", dir.join(STATE).display()))
 }
 
 /// What the container is doing, as far as its process and its cgroup tell; `None` when that is for its directory to say.

@@ -97,16 +97,38 @@ fn open_directory(at: impl AsFd, path: &Path) -> nix::Result<OwnedFd> {
     openat(at, path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
 }
 
-/// The whole of a regular file in `dir`.
-pub fn read(dir: BorrowedFd, name: &str) -> nix::Result<Vec<u8>> {
-    let file = openat(dir, name, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
-    short_file::rest(file)
+/// The whole of a regular file in `dir`, which we have written ourselves.
+///
+/// # Errors
+/// It is something else, somebody else's, or larger than any that we write.
+pub fn read(dir: BorrowedFd, name: &str) -> Result<Vec<u8>> {
+    our_own(openat(dir, name, READ | OFlag::O_NOFOLLOW, Mode::empty())?)
 }
 
 /// The same of one in directory `child` of `dir`, which is ours alone: no link is followed.
-pub fn read_below(dir: BorrowedFd, child: &str, name: &str) -> nix::Result<Vec<u8>> {
-    let how = OpenHow::new().flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-    short_file::rest(openat2(dir, format!("{child}/{name}").as_str(), how)?)
+pub fn read_below(dir: BorrowedFd, child: &str, name: &str) -> Result<Vec<u8>> {
+    let how = OpenHow::new().flags(READ).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    our_own(openat2(dir, format!("{child}/{name}").as_str(), how)?)
+}
+
+/// Not waiting for who writes to a fifo.
+const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_CLOEXEC);
+
+/// Bytes: more than the largest configuration that is taken, and the largest record that it makes.
+const LARGEST: i64 = 128 << 20;
+
+fn our_own(file: OwnedFd) -> Result<Vec<u8>> {
+    let stat = fstat(&file)?;
+    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
+        bail!("it is no regular file");
+    }
+    if stat.st_uid != uid_at_start() {
+        bail!("it belongs to uid {}", stat.st_uid);
+    }
+    if stat.st_size > LARGEST {
+        bail!("it is larger than any that rrunc writes: {} bytes", stat.st_size);
+    }
+    Ok(short_file::rest(file)?)
 }
 
 /// Writes a file beside its place and renames it there, so that a reader sees the old or the new one, whole.

@@ -4,6 +4,7 @@
 //! namespace, nor its user namespace and all that are made in it.
 use super::{Container, State, namespaces, process};
 use crate::cgroup::tree;
+use crate::error::WithHint;
 use crate::plan::namespaces::Kind;
 use crate::sys::pidfd;
 use anyhow::{Context, Result, anyhow, bail};
@@ -147,6 +148,12 @@ fn namespace(state: &State, kind: Kind) -> Result<u64> {
         // Of an rrunc that kept no record of them.
         None => namespaces::inode(&state.pid.to_string(), kind).with_context(unable)?,
     };
+    // The pid namespace of a process never changes, and what user namespace it enters was made in its own.
+    let seen = namespaces::inode(&state.pid.to_string(), kind);
+    if kind != Kind::Mount && seen.is_ok() && !namespaces::is_in(state.pid, kind, theirs) {
+        return Err(anyhow!("unable to get all container pids: its state.json names another {} namespace than that of its first process", kind.name()))
+            .hint(|| format!("`rrunc delete --force {}` ends that process and removes the container", state.id));
+    }
     if theirs == namespaces::inode("self", kind).with_context(unable)? {
         bail!("unable to get all container pids: its first process is in the caller's {} namespace", kind.name());
     }

@@ -1,10 +1,10 @@
 //! The stored record of a container and the forms in which others see it.
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use oci_spec::runtime::LinuxResources;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 
 use crate::error::WithHint;
 use crate::plan::decided::Decided;
@@ -84,6 +84,26 @@ impl fmt::Display for Status {
 }
 
 impl State {
+    /// Refuses what no rrunc has written of the container `id`: what follows from it goes to the cgroup and the processes that
+    /// are named in it.
+    fn plausible(self, id: &str) -> Result<State> {
+        if self.id != id {
+            bail!("it is the record of another container, {:?}", self.id);
+        }
+        if self.pid < 0 {
+            bail!("{} is no process", self.pid);
+        }
+        let plain = |dir: &PathBuf| dir.is_absolute() && !dir.components().any(|part| part == Component::ParentDir);
+        if let Some(dir) = self.cgroup.as_ref().filter(|dir| !plain(dir)) {
+            bail!("{} is no cgroup of its own", dir.display());
+        }
+        let namespaces = self.decided.as_ref().map(|decided| &decided.namespaces);
+        if let Some((kind, _)) = namespaces.into_iter().flatten().find(|(_, inode)| **inode == 0) {
+            bail!("its {} namespace has no number", kind.name());
+        }
+        Ok(self)
+    }
+
     /// The OCI state as hooks and seccomp agents get it: compact JSON. `pid` is as the reader counts it, and left out
     /// when it is 0 (runtime-spec, runtime.md, "State").
     pub fn oci_json(&self, status: Status, pid: i32) -> Vec<u8> {
@@ -112,15 +132,15 @@ impl State {
     }
 }
 
-fn damaged() -> &'static str {
+pub(super) fn damaged() -> &'static str {
     "`rrunc delete --force` removes the container all the same"
 }
 
-/// Reads state.json.
+/// Reads the state.json of container `id`.
 ///
 /// # Errors
-/// Damaged text, or a file of a newer rrunc.
-pub fn parse(bytes: &[u8]) -> Result<State> {
+/// Damaged text, what cannot be of this container, or a file of a newer rrunc.
+pub fn parse(bytes: &[u8], id: &str) -> Result<State> {
     #[derive(Deserialize)]
     struct Version {
         version: u32,
@@ -135,5 +155,5 @@ pub fn parse(bytes: &[u8]) -> Result<State> {
         return Err(anyhow!("state version {version} is newer than this rrunc knows ({STATE_VERSION})"))
             .hint(|| "use the rrunc that made the container");
     }
-    parsed.context("damaged state file").hint(damaged)
+    parsed.context("damaged state file").and_then(|state| state.plausible(id)).hint(damaged)
 }

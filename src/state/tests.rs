@@ -168,5 +168,5 @@ fn the_oci_state_leaves_out_what_is_not_there() {
 fn a_state_of_a_newer_rrunc_is_refused() {
     let newer = State { version: STATE_VERSION + 1, ..state(0, 0) };
     let bytes = serde_json::to_vec(&newer).unwrap();
-    assert_eq!(message(record::parse(&bytes)), "state version 2 is newer than this rrunc knows (1)");
+    assert_eq!(message(record::parse(&bytes, "web")), "state version 2 is newer than this rrunc knows (1)");
 }

@@ -1,6 +1,7 @@
 //! Row 23: a planted state directory, and ids that are paths.
 use super::identity;
 use crate::support::{Bundle, Output, Stage, program, uid};
+use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::Command;
@@ -207,4 +208,98 @@ fn row_23_the_fallback_under_tmp_is_checked() {
         assert_eq!(fs::read_dir(&root).expect("read").count(), 0);
         fs::remove_dir(&root).expect("rmdir");
     }
+}
+
+/// The record of container c, with what `change` makes of it.
+fn forge(stage: &Stage, change: impl FnOnce(&mut Value)) {
+    let path = stage.root().join("c/state.json");
+    let mut record = serde_json::from_slice(&fs::read(&path).expect("read")).expect("JSON");
+    change(&mut record);
+    fs::write(path, record.to_string()).expect("write");
+}
+
+#[test]
+fn row_23_a_damaged_or_forged_record_is_an_error_that_names_it_and_is_cleared_away() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.args(&["sleep", "3600"]);
+    type Forger = fn(&Stage);
+    let forgers: [(&str, Forger); 8] = [
+        ("no JSON", |stage| fs::write(stage.root().join("c/state.json"), "{\"version\": 1, ").expect("write")),
+        ("huge", |stage| {
+            let file = fs::File::options().write(true).open(stage.root().join("c/state.json")).expect("open");
+            file.set_len(1 << 40).expect("grow");
+        }),
+        ("a fifo", |stage| {
+            let path = stage.root().join("c/state.json");
+            fs::remove_file(&path).expect("remove");
+            nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("mkfifo");
+        }),
+        ("a link", |stage| {
+            let path = stage.root().join("c/state.json");
+            fs::rename(&path, stage.dir().join("moved")).expect("rename");
+            symlink(stage.dir().join("moved"), path).expect("symlink");
+        }),
+        ("another's", |stage| forge(stage, |record| record["id"] = "other".into())),
+        ("a cgroup", |stage| forge(stage, |record| record["cgroup"] = "/sys/fs/cgroup/../cgroup".into())),
+        ("no inode", |stage| forge(stage, |record| record["decided"]["namespaces"]["user"] = 0.into())),
+        ("a pid", |stage| forge(stage, |record| record["pid"] = (-1).into())),
+    ];
+    for (what, forge) in forgers {
+        stage.in_bundle(&bundle, &["create", "c"]).success();
+        let pid = stage.pid("c");
+        forge(&stage);
+        for args in [
+            &["state", "c"][..],
+            &["start", "c"],
+            &["kill", "c", "KILL"],
+            &["exec", "c", "true"],
+            &["ps", "c"],
+            &["delete", "c"],
+        ] {
+            let out = stage.rrunc(args);
+            assert!(out.code != 0 && out.stderr.contains("c/state.json"), "{what}: {args:?}: {out:?}");
+        }
+        // Nothing in it was believed.
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None).expect("the control: its process is there still");
+        stage.rrunc(&["delete", "--force", "c"]).success();
+        assert_eq!(stage.containers(), Vec::<String>::new(), "{what}");
+        assert!(what != "a link" || stage.dir().join("moved").exists(), "the link was followed");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).expect("kill");
+    }
+}
+
+#[test]
+fn row_23_a_record_with_other_namespaces_than_those_of_the_container_is_an_error() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    stage.running(&bundle, "c");
+    stage.rrunc(&["exec", "c", "true"]).success();
+    stage.rrunc(&["ps", "c"]).success();
+    let own = |kind: &str| fs::metadata(format!("/proc/self/ns/{kind}")).expect("our namespace").ino();
+    for (user, pid, why) in [(1, 1, "state.json"), (own("user"), own("pid"), "has entered another user namespace")] {
+        forge(&stage, |record| record["decided"]["namespaces"]["user"] = user.into());
+        stage.rrunc(&["exec", "c", "true"]).fails(255, &[why]);
+        forge(&stage, |record| record["decided"]["namespaces"]["pid"] = pid.into());
+        stage.rrunc(&["ps", "c"]).fails(1, &["state.json"]);
+    }
+    stage.remove("c");
+}
+
+/// A container of an rrunc that has kept no record of its namespaces.
+#[test]
+fn row_23_a_record_of_an_older_rrunc_does_for_all_verbs() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.args(&["sleep", "3600"]);
+    stage.in_bundle(&bundle, &["create", "c"]).success();
+    forge(&stage, |record| drop(record.as_object_mut().expect("an object").remove("decided")));
+    stage.rrunc(&["exec", "c", "true"]).success();
+    stage.rrunc(&["start", "c"]).success();
+    assert_eq!(stage.rrunc(&["exec", "c", "id", "-u"]).success().stdout, "0\n");
+    assert!(stage.rrunc(&["ps", "c"]).success().stdout.contains("sleep"));
+    stage.rrunc(&["list"]).success();
+    stage.rrunc(&["kill", "--all", "c", "KILL"]).success();
+    stage.wait_status("c", "stopped");
+    stage.rrunc(&["delete", "c"]).success();
 }
