@@ -3,19 +3,11 @@
 #[path = "fuzz/targets.rs"]
 mod targets;
 
+#[path = "support/random.rs"]
+mod random;
+
+use random::Random;
 use std::time::{Duration, Instant};
-
-/// xorshift64*: the same inputs in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit.max(1)
-    }
-}
 
 /// What parsers stumble over.
 const TOKENS: [&[u8]; 24] = [
@@ -99,7 +91,7 @@ fn fuzz(name: &str) {
         let _shown = Shown(name, seed);
         target(seed);
     }
-    let mut random = Random(0x72_7275_6e63);
+    let mut random = Random::new(0x72_7275_6e63);
     let (begin, mut rounds, mut slowest) = (Instant::now(), 0_u64, Duration::ZERO);
     while begin.elapsed() < time {
         let input = mutated(&mut random, seeds);

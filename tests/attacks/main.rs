@@ -5,8 +5,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attack;
 mod binary;
 mod config;
+mod described;
 mod floods;
 mod gate;
 mod host;

@@ -1,6 +1,7 @@
 //! The judges: from what an attack has seen to whether the promise held, was broken, or was not put to the test. Pure, so
 //! that each is known to say all three.
 use super::attempt::Attempt;
+use super::payload::Bait;
 use nix::errno::Errno;
 use serde_json::Value;
 
@@ -104,6 +105,29 @@ pub fn report(text: &str) -> Attempt {
         false => Attempt::new(what, true, "it is another's"),
     };
     attempt.of("24")
+}
+
+/// Row 24d: `text` of a file of the caller's, to which a link was `left` where the report was to be.
+pub fn written_through(left: bool, status: Option<i32>, text: &str) -> Attempt {
+    let what = "have the report written to a file of the caller's";
+    let attempt = match (left, text == "bait\n") {
+        (_, false) => Attempt::new(what, true, "it is changed"),
+        (true, true) => Attempt::new(what, false, format!("it is as it was; exit status {status:?}")),
+        (false, true) => Attempt::not_tried(what, "there was no link"),
+    };
+    attempt.of("24d")
+}
+
+/// Row 24c: what stands in the place of the report when the program has moved it away and put down its own.
+pub fn forged(status: Option<i32>, text: &str) -> Attempt {
+    let what = "put a report in the place of rrunc's";
+    let attempt = match (text.contains(Bait::FORGED), status) {
+        (true, Some(125)) => Attempt::new(what, false, "the sandbox ends with 125"),
+        (true, _) => Attempt::new(what, true, "it is another's, and nothing tells"),
+        (false, _) if text.is_empty() => Attempt::not_tried(what, format!("there is none: exit status {status:?}")),
+        (false, _) => Attempt::new(what, false, "it is rrunc's"),
+    };
+    attempt.of("24c")
 }
 
 /// Row 25c: what of the project that runs later has `changed`, and what is `new` and not in the report that lists `told`.
@@ -249,6 +273,22 @@ mod tests {
             assert_eq!(said(&report(forged)), Broken, "{forged}");
         }
         assert_eq!(said(&report("")), NotTried);
+    }
+
+    #[test]
+    fn row_24d_a_file_behind_a_link() {
+        assert_eq!(said(&written_through(true, Some(125), "bait\n")), Held);
+        assert_eq!(said(&written_through(true, Some(0), "{}")), Broken);
+        assert_eq!(said(&written_through(false, Some(0), "bait\n")), NotTried);
+    }
+
+    #[test]
+    fn row_24c_a_report_in_the_place_of_ours() {
+        let other = format!("{{\"version\": 1, \"by\": \"{}\"}}", Bait::FORGED);
+        assert_eq!(said(&forged(Some(0), "{\"version\": 1}")), Held);
+        assert_eq!(said(&forged(Some(125), &other)), Held);
+        assert_eq!(said(&forged(Some(0), &other)), Broken);
+        assert_eq!(said(&forged(Some(125), "")), NotTried);
     }
 
     #[test]

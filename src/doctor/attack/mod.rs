@@ -8,6 +8,7 @@ mod judge;
 pub mod payload;
 pub mod rounds;
 pub mod scene;
+mod traps;
 
 use super::report::{Row, document, table};
 use anyhow::Result;

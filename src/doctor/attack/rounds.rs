@@ -37,23 +37,24 @@ pub fn attack(scene: &Scene, promise: &str, launcher: &Launcher) -> Result<Vec<A
     })
 }
 
-struct Stage<'a> {
-    scene: &'a Scene,
+/// What an attack has to do with.
+pub(super) struct Stage<'a> {
+    pub(super) scene: &'a Scene,
     launcher: &'a Launcher,
 }
 
 /// What the payload has said, if it came so far.
-fn said(ran: &Ran) -> Option<Vec<Attempt>> {
+pub(super) fn said(ran: &Ran) -> Option<Vec<Attempt>> {
     ran.stdout.lines().find_map(|line| serde_json::from_str(line).ok())
 }
 
 impl Stage<'_> {
-    fn call(&self, call: Call) -> Result<Ran> {
+    pub(super) fn call(&self, call: Call) -> Result<Ran> {
         self.scene.call(self.launcher, call)
     }
 
     /// What a payload says that nobody ends.
-    fn payload(&self, call: Call) -> Result<Vec<Attempt>> {
+    pub(super) fn payload(&self, call: Call) -> Result<Vec<Attempt>> {
         let name = call.payload.to_owned();
         let ran = self.call(call)?;
         match said(&ran) {
@@ -83,6 +84,7 @@ impl Stage<'_> {
             all.extend(self.payload(Call { payload: "forged", dir: Some(dir), ..Call::default() })?);
         }
         all.push(self.odd_names()?);
+        all.extend(self.traps()?);
         Ok(all)
     }
 

@@ -3,6 +3,7 @@ use super::super::attempt::Attempt;
 use super::{Bait, tried};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 /// Reads what is not shown. What it writes may go to file systems of the sandbox's own: the host looks whether it has
@@ -34,6 +35,35 @@ pub fn forged(bait: &Bait) -> Vec<Attempt> {
         tried("read another repository", fs::read(bait.home.join("victim/.git/config"))).of("25b"),
         tried("read keys as a repository", fs::read(bait.home.join(".ssh/id_ed25519"))).of("25b"),
     ]
+}
+
+/// Leaves links where the user will name a directory and a file.
+pub fn leave(bait: &Bait) -> Vec<Attempt> {
+    for (name, target) in Bait::LEFT.into_iter().zip([&bait.home.join(".ssh"), &bait.secret]) {
+        note(Path::new(name), symlink(target, name));
+    }
+    Vec::new()
+}
+
+/// By the first of them.
+pub fn linked() -> Vec<Attempt> {
+    let key = Path::new(Bait::LEFT[0]).join("id_ed25519");
+    vec![tried("read a key through a grant that was made a link", fs::read(key)).of("24b")]
+}
+
+/// By the second, as who writes a report does without a look.
+pub fn written() -> Vec<Attempt> {
+    let file = Path::new(Bait::LEFT[1]);
+    note(file, OpenOptions::new().write(true).truncate(true).open(file).and_then(|mut file| file.write_all(b"{}")));
+    Vec::new()
+}
+
+/// Moves the report away and puts one of its own down.
+pub fn forge() -> Vec<Attempt> {
+    let report = Path::new(Bait::OWN_REPORT);
+    note(report, fs::rename(report, "aside"));
+    note(report, fs::write(report, format!("{{\"version\": 1, \"by\": \"{}\"}}", Bait::FORGED)));
+    Vec::new()
 }
 
 fn put(path: &Path) -> std::io::Result<()> {

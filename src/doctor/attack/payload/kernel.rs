@@ -10,8 +10,10 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::Mode;
 use nix::sys::statvfs::{FsFlags, statvfs};
-use std::fs;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 
 pub fn capabilities() -> Vec<Attempt> {
     let set = |name: &str| {
@@ -37,7 +39,19 @@ pub fn seccomp() -> Vec<Attempt> {
     let mode = status("Seccomp");
     let filtered = Attempt::new("run without a filter", mode != "2", format!("mode {mode}"));
     let calls = attempt::forbidden_calls().into_iter().map(|(name, result)| tried(format!("call {name}"), result));
-    of_row("14", std::iter::once(filtered).chain(calls).collect())
+    let mut all = of_row("14", std::iter::once(filtered).chain(calls).collect());
+    all.push(tried("leave a set-user-id file", set_id("set-id")).of("10b"));
+    all
+}
+
+/// Makes such a file by each of two calls, and takes it away again.
+fn set_id(path: &str) -> std::io::Result<()> {
+    const MODE: u32 = 0o4755;
+    let born = OpenOptions::new().write(true).create(true).mode(MODE).open(path).map(drop);
+    let changed = fs::File::create(path).and_then(|_| fs::set_permissions(path, Permissions::from_mode(MODE)));
+    let mode = fs::metadata(path)?.permissions().mode();
+    fs::remove_file(path)?;
+    if mode & MODE == MODE { Ok(()) } else { born.and(changed).and(Err(ErrorKind::PermissionDenied.into())) }
 }
 
 pub fn privileges() -> Vec<Attempt> {
@@ -56,6 +70,7 @@ pub fn privileges() -> Vec<Attempt> {
 pub fn mounts() -> Vec<Attempt> {
     let none = None::<&str>;
     let read_only = MsFlags::MS_REMOUNT | MsFlags::MS_BIND;
+    let follows = following();
     let root = openat(AT_FDCWD, "/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
     let all = vec![
         tried("mount a tmpfs", mount(Some("none"), "/tmp", Some("tmpfs"), MsFlags::empty(), none)),
@@ -63,8 +78,21 @@ pub fn mounts() -> Vec<Attempt> {
         tried("take a mount away", umount2("/tmp", MntFlags::MNT_DETACH)),
         tried("open a file system (fsopen)", FsContext::open(c"tmpfs")),
         tried("clone a mount tree (open_tree)", root.and_then(|root| clone_tree(root.as_fd(), true))),
+        Attempt::new(
+            "be where the host's later mounts appear",
+            follows.is_some(),
+            follows.unwrap_or_else(|| "all are private".to_owned()),
+        ),
     ];
     of_row("15", all)
+}
+
+/// The first mount that follows others (mount_namespaces(7)).
+fn following() -> Option<String> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let follows =
+        |line: &&str| line.split(' ').skip(6).any(|word| word.starts_with("master:") || word.starts_with("shared:"));
+    table.lines().find(follows).and_then(|line| Some(line.split(' ').nth(4)?.to_owned()))
 }
 
 pub fn namespaces() -> Vec<Attempt> {

@@ -69,6 +69,12 @@ impl Bait {
 
     /// What there is in the project of what runs later on the host.
     pub const RUNS_LATER: [&str; 4] = [".git/hooks/pre-commit", ".git/config", ".envrc", ".vscode/tasks.json"];
+    /// Links that a sandbox leaves in the project: to the caller's keys, and to another file of his.
+    pub const LEFT: [&str; 2] = ["left", "left.json"];
+    /// The report of one attack, in the project.
+    pub const OWN_REPORT: &str = "report.json";
+    /// What stands in a report that is not rrunc's.
+    pub const FORGED: &str = "forged by the program";
     /// What is not there, and would.
     pub const PLANTED: [&str; 2] = [".husky/pre-commit", ".git/config.worktree"];
 }
@@ -83,6 +89,10 @@ pub fn run(name: &str, bait: &str) -> Result<String> {
     let attempts = match name {
         "view" => files::view(&bait),
         "forged" => files::forged(&bait),
+        "leave" => files::leave(&bait),
+        "linked" => files::linked(),
+        "written" => files::written(),
+        "forge" => files::forge(),
         "capabilities" => kernel::capabilities(),
         "seccomp" => kernel::seccomp(),
         "network" => session::network(&bait),
