@@ -6,7 +6,7 @@ use crate::clock;
 use crate::error::WithHint;
 use crate::links::Link;
 use crate::on_request;
-use crate::printable::printable;
+use crate::printable::{self, printable};
 use anyhow::{Context, Result, anyhow};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::fcntl::OFlag;
@@ -115,8 +115,8 @@ pub fn fatal(message: &str, hint: Option<&str>) {
         Sink::File(file, format) => {
             write_line(&mut &*file, line(*format, Level::Error, message, hint));
             let hint = hint.filter(|_| std::io::stderr().is_terminal());
-            let hint = hint.map(|hint| format!("  hint: {hint}\n")).unwrap_or_default();
-            write_line(&mut std::io::stderr(), format!("{message}\n{hint}"));
+            let hint = hint.map(|hint| format!("  hint: {}\n", printable(hint))).unwrap_or_default();
+            write_line(&mut std::io::stderr(), format!("{}\n{hint}", printable(message)));
         }
         Sink::Closure(sink) => sink(Level::Error, message),
     }
@@ -177,7 +177,7 @@ fn line(format: Format, level: Level, message: &str, hint: Option<&str>) -> Stri
             if let Some(hint) = hint {
                 object["hint"] = hint.into();
             }
-            format!("{object}\n")
+            format!("{}\n", printable::json(object.to_string()))
         }
     }
 }
@@ -206,7 +206,7 @@ fn quoted(text: &str) -> String {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             c if c.is_control() && c.is_ascii() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if printable::is_obeyed(c) => out.push_str(&format!("\\u{:04x}", u32::from(c))),
             c => out.push(c),
         }
     }

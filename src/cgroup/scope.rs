@@ -6,6 +6,7 @@ use crate::plan::resources::Setting;
 use crate::state::State;
 use crate::systemd::{self, Property, Refusal, Unit, Value};
 use anyhow::Result;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Microseconds. systemd keeps a quota in these for each second, and no finer than a hundredth of a processor.
@@ -19,10 +20,7 @@ const OOM_POLICY: &str = "OOMPolicy";
 /// # Errors
 /// systemd refuses, or an annotation `org.systemd.property.*` is none that it could take.
 pub fn start(unit: &Unit, state: &State, settings: &[Setting]) -> Result<PathBuf> {
-    let mut all = properties(settings);
-    for (name, text) in &state.annotations {
-        all.extend(systemd::annotation(name, text)?);
-    }
+    let mut all = with_annotations(properties(settings), &state.annotations)?;
     match systemd::start_scope(unit, &[state.pid], &all) {
         // Before systemd 253 scopes had no such property, and were left alone.
         Err(e) if find::<Refusal>(&e).is_some_and(|refusal| refusal.text.contains(OOM_POLICY)) => {
@@ -31,6 +29,18 @@ pub fn start(unit: &Unit, state: &State, settings: &[Setting]) -> Result<PathBuf
         }
         started => started,
     }
+}
+
+/// The limits, and what the annotations add to them. Annotations may be an image's: of a property that both name, and of
+/// which systemd would take the last, only the limit is told.
+fn with_annotations(limits: Vec<Property>, annotations: &BTreeMap<String, String>) -> Result<Vec<Property>> {
+    let mut all = Vec::new();
+    for (name, text) in annotations {
+        let property = systemd::annotation(name, text)?;
+        all.extend(property.filter(|property| !limits.iter().any(|limit| limit.name == property.name)));
+    }
+    all.extend(limits);
+    Ok(all)
 }
 
 /// Tells systemd of other limits.
@@ -118,5 +128,19 @@ mod tests {
         let quota = told(json!({"cpu": {"quota": -1}}));
         assert_eq!(quota[0], Property::new("CPUQuotaPerSecUSec", Value::U64(u64::MAX)));
         assert_eq!(told(json!({"pids": {"limit": 0}})), []);
+    }
+
+    #[test]
+    fn an_annotation_adds_to_the_limits_and_changes_none() {
+        let limits = properties(&settings(&serde_json::from_value(json!({"memory": {"limit": 1 << 20}})).unwrap()));
+        let annotations =
+            [("MemoryMax", "uint64 18446744073709551615"), ("CollectMode", "'inactive'"), ("TasksMax", "uint64 7")];
+        let annotations =
+            annotations.map(|(name, value)| (format!("org.systemd.property.{name}"), value.to_owned())).into();
+        let all = with_annotations(limits.clone(), &annotations).unwrap();
+        assert!(limits.iter().all(|limit| all.contains(limit)));
+        let names: Vec<_> = all.iter().map(|property| property.name.as_str()).collect();
+        assert_eq!(names.iter().filter(|name| **name == "MemoryMax").count(), 1, "{names:?}");
+        assert!(names.contains(&"CollectMode") && names.contains(&"TasksMax"), "{names:?}");
     }
 }

@@ -24,6 +24,8 @@ pub fn stay_behind(terminal: bool) -> Result<()> {
     // From before the fork on: none is to be lost.
     let all = signal::every();
     all.thread_block().context("block signals")?;
+    // So is this: the program is to find nobody that it could trace. Its own execve gives it back what it needs.
+    prctl::set_dumpable(false).context("PR_SET_DUMPABLE")?;
     match clone(CloneFlags::empty()).context("fork the program")? {
         Cloned::Child => lead(terminal),
         Cloned::Parent(pid, child) => process::exit_now(watch(pid, child.as_fd(), &all).unwrap_or(FAILED)),
@@ -40,7 +42,6 @@ fn lead(terminal: bool) -> Result<()> {
 }
 
 fn watch(pid: Pid, child: BorrowedFd, all: &SigSet) -> Result<i32> {
-    prctl::set_dumpable(false)?;
     prctl::set_name(c"rrunc:[reaper]")?;
     let signals = SignalFd::with_flags(all, SfdFlags::SFD_CLOEXEC)?;
     // Neither the wire nor a standard stream: what reads the program's output has to see its end.

@@ -5,6 +5,9 @@ use super::namespaces::{Kind, Namespaces};
 use crate::host::{ExeOwner, Host, IdMap, Range};
 use oci_spec::runtime::{LinuxIdMapping, Spec};
 
+/// No id anywhere: to the calls that change ids it means "as before", which would be root.
+const NO_ID: u32 = u32::MAX;
+
 /// Maps of the new user namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ids {
@@ -75,12 +78,12 @@ impl<'a> View<'a> {
 
     /// Whether `uid` exists inside.
     pub fn has_uid(&self, uid: u32) -> bool {
-        self.uid.is_none_or(|map| covers_inside(map, uid))
+        uid != NO_ID && self.uid.is_none_or(|map| covers_inside(map, uid))
     }
 
     /// Whether `gid` exists inside.
     pub fn has_gid(&self, gid: u32) -> bool {
-        self.gid.is_none_or(|map| covers_inside(map, gid))
+        gid != NO_ID && self.gid.is_none_or(|map| covers_inside(map, gid))
     }
 
     /// Which user ids there are, for who has named another.

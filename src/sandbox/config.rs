@@ -232,19 +232,39 @@ fn ulimit(text: &str) -> Result<(String, u64, u64)> {
 
 /// What of the kernel's file systems is masked.
 fn kernel_paths() -> impl Iterator<Item = PathBuf> {
-    const KERNEL: [&str; 12] = [
-        "/proc/acpi",
-        "/proc/asound",
-        "/proc/kcore",
-        "/proc/keys",
-        "/proc/key-users",
-        "/proc/latency_stats",
-        "/proc/timer_list",
-        "/proc/timer_stats",
-        "/proc/sched_debug",
-        "/proc/scsi",
-        "/sys/firmware",
-        "/sys/fs/cgroup",
-    ];
     KERNEL.iter().map(PathBuf::from)
+}
+
+/// All that `spec` masks, and more.
+const KERNEL: [&str; 14] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/key-users",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+    "/sys/fs/cgroup",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::KERNEL;
+
+    #[test]
+    fn what_spec_masks_is_masked() {
+        let spec = include_str!("../../profiles/config.json.in");
+        let masked = spec.split_once("\"maskedPaths\": [").unwrap().1.split_once(']').unwrap().0;
+        let masked: Vec<_> = masked.split('"').filter(|part| part.starts_with('/')).collect();
+        assert!(masked.len() > 10);
+        for path in masked {
+            assert!(KERNEL.contains(&path), "{path}");
+        }
+    }
 }

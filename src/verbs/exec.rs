@@ -177,13 +177,22 @@ fn request(args: &ExecArgs) -> Result<Request> {
 }
 
 /// `UID[:GID]`, in numbers: the container's /etc/passwd is not ours to trust before we are inside.
-fn parse_user(text: &str) -> Result<(u32, Option<u32>)> {
+///
+/// # Errors
+/// Anything else. There is no text that stands for root but zeroes: what cannot be read never falls back to it.
+pub fn parse_user(text: &str) -> Result<(u32, Option<u32>)> {
     let (uid, gid) = text.split_once(':').map_or((text, None), |(uid, gid)| (uid, Some(gid)));
     let uid =
-        uid.parse().map_err(|_| anyhow!("bad uid: {uid}")).hint(|| "give the user as a number: --user UID[:GID]")?;
-    let gid = gid.map(|gid| gid.parse().map_err(|_| anyhow!("bad gid: {gid}"))).transpose();
+        id(uid).with_context(|| format!("bad uid: {uid}")).hint(|| "give the user as a number: --user UID[:GID]")?;
+    let gid = gid.map(|gid| id(gid).with_context(|| format!("bad gid: {gid}"))).transpose();
     let gid = gid.hint(|| "give the group as a number: --user UID[:GID]")?;
     Ok((uid, gid))
+}
+
+/// Digits and nothing else, no sign either. The largest number is none: to setresuid(2) it means "as before", which is root.
+fn id(text: &str) -> Option<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|id| digits && *id != u32::MAX)
 }
 
 /// The same of a container whose rrunc, an older one, has kept no record. Its ids are made out as they were then. Of its
@@ -196,4 +205,61 @@ fn recalled(spec: &Spec, pid: i32) -> Result<Decided> {
         made_in: 0,
         namespaces: namespaces::inodes(&pid.to_string(), KINDS.into_iter())?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_digits_and_never_root_by_mistake() {
+        for (text, user) in [
+            ("0", (0, None)),
+            ("0:0", (0, Some(0))),
+            ("7:8", (7, Some(8))),
+            ("0007", (7, None)),
+            ("4294967294", (4_294_967_294, None)),
+        ] {
+            assert_eq!(parse_user(text).unwrap(), user, "{text}");
+        }
+        for text in [
+            "",
+            ":",
+            "1:",
+            ":1",
+            "-1",
+            "+0",
+            "+1",
+            " 0",
+            "0 ",
+            "0\n",
+            "0x0",
+            "0o0",
+            "0b1",
+            "1e3",
+            "1.0",
+            "1_000",
+            "root",
+            "root:root",
+            "user:group",
+            "1:wheel",
+            "1:-1",
+            "1:+1",
+            "1:2:3",
+            "1,2",
+            "0\0",
+            "\u{660}",
+            "\u{ff10}",
+            "4294967295",
+            "4294967296",
+            "1:4294967295",
+            "18446744073709551616",
+            "nobody",
+            "#0",
+        ] {
+            assert!(parse_user(text).is_err(), "{text:?}");
+        }
+        assert!(parse_user(&"0".repeat(100_000)).is_ok_and(|user| user == (0, None)));
+        assert!(parse_user(&"9".repeat(100_000)).is_err());
+    }
 }

@@ -3,6 +3,7 @@ use super::Outcome;
 use super::state::Summary;
 use crate::cli::{Global, ListArgs};
 use crate::error::WithHint;
+use crate::printable::{self, printable};
 use crate::state::{Root, is_missing};
 use anyhow::{Context, Result, anyhow};
 use std::collections::BTreeMap;
@@ -24,11 +25,11 @@ pub fn run(global: &Global, args: &ListArgs) -> Result<Outcome> {
     }
     // Go's empty slice: clients of runc know no other form.
     let json = if containers.is_empty() {
-        "null".into()
+        "null".to_owned()
     } else {
         serde_json::to_string(&containers).context("write the list")?
     };
-    Ok(format!("{json}\n").into())
+    Ok(format!("{}\n", printable::json(json)).into())
 }
 
 fn summaries(root: &Root) -> Result<Vec<Summary>> {
@@ -58,9 +59,9 @@ fn owner(passwd: &str, uid: u32) -> String {
 fn table(containers: &[Summary]) -> String {
     let mut rows = vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(String::from)];
     rows.extend(
-        containers
-            .iter()
-            .map(|c| [&c.id, &c.pid.to_string(), &c.status, &c.bundle, &c.created, &c.owner].map(String::from)),
+        containers.iter().map(|c| {
+            [&c.id, &c.pid.to_string(), &c.status, &c.bundle, &c.created, &c.owner].map(|cell| printable(cell))
+        }),
     );
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count() + 3).max().unwrap_or(0).max(12);
     let widths: Vec<usize> = (0..5).map(width).collect();

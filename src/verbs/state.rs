@@ -1,6 +1,7 @@
 //! `state`: what one container is doing, as JSON.
 use super::Outcome;
 use crate::cli::{Global, IdArgs};
+use crate::printable;
 use crate::state::{Root, State, Status};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -49,5 +50,6 @@ impl Summary {
 pub fn run(global: &Global, args: &IdArgs) -> Result<Outcome> {
     let (state, status) = Root::open(global.root.as_deref())?.look(&args.id)?;
     let summary = Summary::new(state, status, String::new());
-    Ok(serde_json::to_string_pretty(&summary).context("write the state as JSON")?.into())
+    let json = serde_json::to_string_pretty(&summary).context("write the state as JSON")?;
+    Ok(printable::json(json).into())
 }

@@ -1,4 +1,4 @@
-//! Row 15: what the host mounts while a sandbox runs stays outside.
+//! Rows 12 and 15: what the host does while a sandbox runs stays outside: what it mounts, and what its processors are busy with.
 use crate::support::place::write;
 use crate::support::{Place, find_program, runtime};
 use std::fs;
@@ -50,4 +50,13 @@ fn row_15_what_the_host_mounts_later_does_not_appear_inside() {
     write(&bundle.join("config.json"), &config.to_string());
     let seen = with_a_late_mount(&place, &format!("{} run -b {} c", runtime().display(), bundle.display()));
     assert!(seen.contains("LATE-SECRET") && seen.ends_with("planted\n"), "{seen}");
+}
+
+#[test]
+fn row_12_what_the_hosts_machine_is_busy_with_is_masked_in_a_sandbox_too() {
+    let place = Place::new();
+    let script = "cat /proc/interrupts /proc/timer_list /proc/keys 2>/dev/null | wc -c; ls -A /sys/devices/virtual/powercap 2>/dev/null; true";
+    place.sh(&[], script).success().prints("0\n");
+    // The control.
+    assert_ne!(place.outside("wc -c </proc/interrupts").success().line(), "0");
 }

@@ -9,6 +9,8 @@ mod attack;
 mod binary;
 mod config;
 mod described;
+#[cfg(target_arch = "x86_64")]
+mod entries;
 mod floods;
 mod gate;
 mod host;

@@ -1,6 +1,8 @@
 //! Attackers that a shell cannot be. The test binary is static, so it runs inside a container as it is: every function here is
 //! an ignored test, bound into the rootfs and called by name.
 pub mod calls;
+#[cfg(target_arch = "x86_64")]
+mod entries;
 mod floods;
 pub mod gate;
 mod quotas;

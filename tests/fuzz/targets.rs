@@ -18,6 +18,7 @@ use rrunc::seccomp::abi::Machine;
 use rrunc::seccomp::{compile_for, words};
 use rrunc::spawn::wire;
 use rrunc::systemd::{self, Unit, address, message};
+use rrunc::verbs::exec::parse_user;
 use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -31,7 +32,7 @@ const RUNC_CONFIG: &[u8] = include_bytes!("../fixtures/runc-1.0-config.json");
 const CONFIG: &[u8] = include_bytes!("seeds/config.json");
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("config", config, &[RUNC_CONFIG, CONFIG]),
     (
         "mount_options",
@@ -84,6 +85,7 @@ pub const TARGETS: [Target; 8] = [
             b"# no\n/a/objects\n../b\n",
         ],
     ),
+    ("users", users, &[b"1000:100", b"0", b"0:4294967295", b"-1", b"+0x0", b"root:wheel", b" 1\n", b"4294967294:0007"]),
     ("profile", profile, &[include_bytes!("../../profiles/base.toml")]),
     (
         "systemd",
@@ -117,6 +119,29 @@ fn host() -> Host {
         exe: ExeOwner { uid: 1000, gid: 1000, mode: 0o755 },
         modules: rrunc::host::Modules { apparmor: true, selinux: false },
         landlock_abi: 7,
+    }
+}
+
+/// `exec --user`, and the user of `exec --process`: what is taken for an id is that number and nothing else.
+pub fn users(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let means = |text: &str, id: u32| {
+        assert!(text.bytes().all(|byte| byte.is_ascii_digit()) && id != u32::MAX, "{text:?}");
+        assert_eq!(text.trim_start_matches('0').parse().unwrap_or(0), id, "{text:?}");
+    };
+    match parse_user(&text) {
+        Ok((uid, None)) => means(&text, uid),
+        Ok((uid, Some(gid))) => {
+            let (first, second) = text.split_once(':').expect("two of them");
+            means(first, uid);
+            means(second, gid);
+        }
+        Err(error) => assert!(!one_line(&error).is_empty()),
+    }
+    let Ok(value) = serde_json::from_str::<Value>(&text) else { return };
+    let document = json!({"user": {"uid": value, "gid": 0}, "args": ["a"], "cwd": "/"});
+    if let Ok(process) = bundle::parse_process(document.to_string().as_bytes(), &mut Vec::new()) {
+        assert_eq!(value.as_u64(), Some(process.user().uid().into()), "{text:?}");
     }
 }
 

@@ -121,6 +121,73 @@ fn cwd_env_and_user_options() {
 }
 
 #[test]
+fn a_user_that_cannot_be_read_is_never_root() {
+    let (stage, _bundle) = running();
+    for user in [
+        "",
+        ":",
+        ":0",
+        "0:",
+        "-1",
+        "+0",
+        " 0",
+        "0 ",
+        "0\n",
+        "0x0",
+        "root",
+        "root:root",
+        "user:group",
+        "0:root",
+        "0:-1",
+        "0:+0",
+        "0:0:0",
+        "4294967295",
+        "4294967296",
+        "18446744073709551616",
+        "0:4294967295",
+        "0:4294967296",
+        "\u{660}",
+        "\u{ff10}",
+    ] {
+        stage.rrunc(&["exec", &format!("--user={user}"), "c", "id"]).fails(255, &["bad "]).prints("");
+    }
+    stage.rrunc(&["exec", "--user", &"9".repeat(50_000), "c", "id"]).fails(255, &["bad uid"]).prints("");
+    stage.rrunc(&["exec", "--user", "00", "c", "id", "-u"]).success().prints("0\n");
+    for gid in ["-1", "4294967296", "+x", "root", ""] {
+        let out = stage.rrunc(&["exec", "--additional-gids", gid, "c", "id"]);
+        assert!(out.code != 0 && !out.stdout.contains("uid="), "{gid}: {out:?}");
+    }
+    // Documents say it in JSON, where a number is a number.
+    let file = stage.dir().join("process.json");
+    for uid in ["-1", "\"0\"", "0.5", "1e-1", "4294967295", "4294967296", "true", "[0]", "\"root\""] {
+        let text =
+            format!(r#"{{"user": {{"uid": {uid}, "gid": 0}}, "args": ["id"], "env": ["PATH=/bin"], "cwd": "/"}}"#);
+        std::fs::write(&file, text).expect("write");
+        let out = stage.rrunc(&["exec", "--process", file.to_str().expect("plain"), "c"]);
+        assert_eq!((out.code, out.stdout.as_str()), (255, ""), "{uid}: {}", out.stderr);
+    }
+    stage.remove("c");
+}
+
+/// To the calls that change ids the largest number means "as before": in a user namespace whose map is not ours to know it
+/// would be root.
+#[test]
+fn the_id_that_is_none_is_refused_where_the_map_is_not_known() {
+    let (stage, _bundle) = running();
+    let path = format!("/proc/{}/ns/user", stage.pid("c"));
+    let joined = stage.bundle_named("joined");
+    joined.without_user_namespace().set("/linux/namespaces/-", serde_json::json!({"type": "user", "path": path}));
+    joined.args(&["id", "-u"]);
+    stage.call(&["run", "j"]).cwd(joined.path()).run().success().prints("0\n");
+    for id in ["uid", "gid"] {
+        joined.set("/process/user", serde_json::json!({"uid": 0, "gid": 0}));
+        joined.set(&format!("/process/user/{id}"), serde_json::json!(u32::MAX));
+        stage.call(&["run", "j"]).cwd(joined.path()).run().fails(1, &["4294967295"]).prints("");
+    }
+    stage.remove("c");
+}
+
+#[test]
 fn defaults_come_from_the_config() {
     let stage = Stage::new();
     let bundle = stage.bundle();

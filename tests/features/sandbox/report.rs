@@ -92,3 +92,31 @@ fn row_26_names_do_not_command_the_terminal() {
     let (_, shown) = Terminal::start(place.sandbox(&["-q", "--", "printf", "%s", evil]), 24, 200).wait();
     assert!(shown.contains('\u{1b}'), "{shown:?}");
 }
+
+#[test]
+fn row_26_names_do_not_command_the_terminal_from_the_log_and_the_list() {
+    let place = Place::new();
+    // Of the terminal's old set of control characters, of the new one, and what turns the direction of writing.
+    let evil = "\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}x";
+    let harmless = |text: &str| !text.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}']);
+    let failing = ["sandbox", "--env-file", evil, "--", "true"];
+    for format in ["text", "json"] {
+        let log = place.dir().join("log");
+        let log = ["--log", log.to_str().expect("plain"), "--log-format", format];
+        let out = place.call(&[&log[..], &failing].concat()).cwd(&place.project()).run().exits(125);
+        let logged = fs::read_to_string(log[1]).expect("the log");
+        assert!(harmless(&out.stderr) && out.stderr.contains("owned"), "{:?}", out.stderr);
+        assert!(harmless(&logged) && logged.contains("owned"), "{logged:?}");
+        let out = place.call(&[&log[2..], &failing].concat()).cwd(&place.project()).run().exits(125);
+        assert!(harmless(&out.stderr) && out.stderr.contains("owned"), "{:?}", out.stderr);
+    }
+    let bundle = place.bundle_named(evil);
+    place.call(&["create", "c"]).cwd(bundle.path()).run().success();
+    for args in [&["list"][..], &["list", "--format", "json"], &["state", "c"]] {
+        let out = place.rrunc(args).success();
+        assert!(harmless(&out.stdout) && out.stdout.contains("owned"), "{args:?}: {:?}", out.stdout);
+    }
+    // The control: as JSON it is what it was.
+    assert!(place.state("c")["bundle"].as_str().is_some_and(|path| path.ends_with(evil)));
+    place.rrunc(&["delete", "--force", "c"]).success();
+}
