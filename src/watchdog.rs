@@ -91,7 +91,7 @@ impl Watchdog {
     pub fn start(limits: Limits, pid: i32, kernel: Kernel) -> Watchdog {
         // Without a limit nobody asks what time it is, which for the first time takes long.
         let end = limits.time.and_then(|time| Instant::now().checked_add(time));
-        let look = limits.memory.map(|_| Instant::now());
+        let look = limits.memory.map(|limit| Instant::now() + safe(limit, 0));
         Watchdog { limits, pid, end, look, kernel, looking: None, kill: None, excess: None, peak: 0 }
     }
 
@@ -134,10 +134,14 @@ impl Watchdog {
             self.excess.get_or_insert(Excess::Memory);
             return signal(init, libc::SIGKILL);
         }
-        let safe = Duration::from_millis((limit - used) / (FASTEST / 1000));
-        self.look = Some(now + safe.clamp(LOOKS[0], LOOKS[1]));
+        self.look = Some(now + safe(limit, used));
         Ok(())
     }
+}
+
+/// How long the limit cannot be reached.
+fn safe(limit: u64, used: u64) -> Duration {
+    Duration::from_millis((limit - used) / (FASTEST / 1000)).clamp(LOOKS[0], LOOKS[1])
 }
 
 fn signal(init: BorrowedFd, number: i32) -> Result<()> {
