@@ -1,6 +1,6 @@
 //! What this machine and this user offer. A plain value that the plan is computed from, so that "no newuidmap here" is
 //! a unit test and nothing below the plan asks the machine again.
-use crate::error::with_hint;
+use crate::error::{WithHint, with_hint};
 use crate::short_file;
 use crate::sys::process::{gid_at_start, uid_at_start};
 use crate::sys::{capability, landlock};
@@ -280,11 +280,11 @@ fn subids_come_from_nss() -> bool {
 /// Asks getsubids(1), which knows sssd and the like. Its lines read `0: NAME START COUNT`.
 fn getsubids(kind: &[&str], name: Option<&str>, uid: u32) -> Result<Vec<Range>> {
     let user = name.map_or_else(|| uid.to_string(), str::to_owned);
-    let output = std::process::Command::new("getsubids").args(kind).arg(&user).output().map_err(|e| {
-        let error =
-            anyhow::Error::new(e).context("getsubids (nsswitch.conf names a source of subids that is not a file)");
-        with_hint(error, "install getsubids (package uidmap or shadow-utils)")
-    })?;
+    let program = find_program("getsubids").context("it is not installed");
+    let output = program.and_then(|program| Ok(std::process::Command::new(program).args(kind).arg(&user).output()?));
+    let output = output
+        .context("getsubids (nsswitch.conf names a source of subids that is not a file)")
+        .hint(|| "install getsubids (package uidmap or shadow-utils)")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let range = |line: &str| {
         let mut fields = line.split_ascii_whitespace().skip(2);
@@ -293,15 +293,26 @@ fn getsubids(kind: &[&str], name: Option<&str>, uid: u32) -> Result<Vec<Range>> 
     Ok(text.lines().filter_map(range).filter(Range::exists).collect())
 }
 
-/// Finds a program of the host in PATH, else where distributions put it: clients call with an almost empty
-/// environment.
+/// Where distributions put programs.
+const SYSTEM: [&str; 6] = ["/usr/bin", "/usr/sbin", "/bin", "/sbin", "/usr/local/bin", "/usr/local/sbin"];
+
+/// Finds a program of the system's: where distributions put them, since clients call with an almost empty environment, else
+/// in a directory of PATH. There directory and file have to be root's and writable to nobody else, for rrunc runs it outside of
+/// any sandbox: the first directory of PATH may be one that a sandbox has filled (`.venv/bin`).
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/bin", "/usr/sbin", "/usr/local/bin", "/bin", "/sbin"].map(PathBuf::from))
-        .filter(|dir| dir.is_absolute())
-        .map(|dir| dir.join(name))
-        .find(|file| is_executable(file))
+    let of_system = SYSTEM.iter().map(|dir| Path::new(dir).join(name)).find(|file| is_executable(file));
+    let of_path = || {
+        let dirs = std::env::split_paths(&path).filter(|dir| dir.is_absolute() && is_roots(dir));
+        dirs.map(|dir| dir.join(name)).find(|file| is_executable(file) && is_roots(file))
+    };
+    of_system.or_else(of_path)
+}
+
+/// Whether only root may change it; in a user namespace root is shown by another id.
+fn is_roots(path: &Path) -> bool {
+    let roots = fs::metadata("/").map_or(0, |meta| meta.uid());
+    fs::metadata(path).is_ok_and(|meta| [0, roots].contains(&meta.uid()) && meta.mode() & 0o022 == 0)
 }
 
 fn is_executable(file: &Path) -> bool {

@@ -44,11 +44,15 @@ impl Link {
     /// Whether a sandbox may have made it, of which nothing is known here: it lies in a git checkout, which is the project of
     /// whoever starts one there. None is at HOME or above.
     pub fn is_in_checkout(&self) -> bool {
-        let home =
-            std::env::var_os("HOME").and_then(|home| PathBuf::from(home).canonicalize().ok()).unwrap_or_default();
-        let mut dirs = self.place.ancestors().skip(1).take_while(|dir| !home.starts_with(dir));
-        !self.is_the_systems() && dirs.any(|dir| dir.join(".git").symlink_metadata().is_ok())
+        !self.is_the_systems() && is_in_checkout(&self.place)
     }
+}
+
+/// Whether `place`, without links, is in a git checkout below HOME or elsewhere.
+pub fn is_in_checkout(place: &Path) -> bool {
+    let home = std::env::var_os("HOME").and_then(|home| PathBuf::from(home).canonicalize().ok()).unwrap_or_default();
+    let mut dirs = place.ancestors().skip(1).take_while(|dir| !home.starts_with(dir));
+    dirs.any(|dir| dir.join(".git").symlink_metadata().is_ok())
 }
 
 impl Way {

@@ -45,7 +45,11 @@ fn copy_entry(from: BorrowedFd, to: BorrowedFd, name: &CStr, depth: u32) -> Resu
         keep_owner(to, name, stat.st_uid, stat.st_gid)?;
         fchmod(&made, mode)?;
     } else if is(&stat, SFlag::S_IFREG) {
-        let mut reader = File::from(open(from, name, OFlag::O_RDONLY)?);
+        // What has this name by now may be a fifo, which nobody waits for, and is copied in no case.
+        let mut reader = File::from(open(from, name, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?);
+        if !is(&fstat(&reader)?, SFlag::S_IFREG) {
+            return Err(Errno::EAGAIN).context("somebody else has put another file in its place meanwhile");
+        }
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
         let mut writer = File::from(openat(to, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
         std::io::copy(&mut reader, &mut writer)?;

@@ -13,8 +13,10 @@ pub mod foreign;
 mod gitconfig;
 pub mod grants;
 mod hidden;
+pub mod host_addresses;
 pub mod later;
 mod layers;
+pub mod new_directory;
 pub mod pasta;
 pub mod places;
 pub mod policy;
@@ -53,8 +55,9 @@ use serde_json::Value;
 use sockets::Sockets;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::fs::{self, DirBuilder, File};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
 use tier::Tier;
 use trees::Trees;
@@ -282,7 +285,9 @@ pub fn write_bundle(
     }
     make_root(&dir.join("rootfs"), &links).context("make the root")?;
     let bytes = as_text(&config).context("write config.json")?;
-    fs::write(dir.join("config.json"), &bytes).context("write config.json")?;
+    // It holds the values of variables.
+    let file = File::options().write(true).create_new(true).mode(0o600).open(dir.join("config.json"));
+    file.and_then(|mut file| file.write_all(&bytes)).context("write config.json")?;
     Bundle::of(dir.to_owned(), bytes, config)
 }
 

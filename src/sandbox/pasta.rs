@@ -40,7 +40,7 @@ impl Pasta {
     /// Connects the network namespace of process `pid`, which has not started its program; returns when it works.
     pub fn start(pid: i32) -> Result<Pasta> {
         let program = find_program("pasta").context("pasta is not installed");
-        let program = program.hint(|| "install it (package passt), or use --network host")?;
+        let program = program.hint(|| "have it installed for the system (package passt), or use --network host")?;
         let (control, ours) = pipe2(OFlag::O_CLOEXEC).context("make a pipe")?;
         let (ready, theirs) = pipe2(OFlag::O_CLOEXEC).context("make a pipe")?;
         match clone(CloneFlags::empty()).context("fork the minder of pasta")? {
@@ -119,6 +119,11 @@ fn first_of(one: &OwnedFd, other: &OwnedFd) -> Result<bool> {
             Err(e) => return Err(e.into()),
         }
     }
+}
+
+/// Where names are asked for inside, as this host is.
+pub fn hosts_resolver() -> Option<IpAddr> {
+    resolver(&fs::read_to_string(HOST_RESOLVERS).unwrap_or_default()).and_then(|address| address.parse().ok())
 }
 
 /// What stands for the host's first resolver inside, if the host has one: of the same kind of address.

@@ -1,5 +1,6 @@
 //! What a sandbox promises, by name: a closed list that `--require` and `--allow-weaker` take and the report tells of.
 use super::Choice;
+use super::policy::Rule;
 use super::profile::{Network, Seccomp};
 use super::trees::Trees;
 use crate::error::{WithHint, with_hint};
@@ -82,7 +83,12 @@ pub fn weakened(choice: &Choice, trees: &Trees, landlock: u32) -> Vec<Weakened> 
         weak("seccomp", format!("the profile for containers is used ({from})"));
     }
     if let Some(network) = policy.network.as_ref().filter(|network| network.value != Network::None) {
-        weak("network", format!("it is {} ({})", format!("{:?}", network.value).to_lowercase(), network.from));
+        let admin = |rule: &&Rule| rule.value.to_ascii_uppercase().trim_start_matches("CAP_") == "NET_ADMIN";
+        let opens = match policy.capabilities.iter().find(admin).filter(|_| network.value == Network::Pasta) {
+            Some(rule) => format!(", and with {} the program can open the host's own addresses", rule.value),
+            None => String::new(),
+        };
+        weak("network", format!("it is {} ({}){opens}", format!("{:?}", network.value).to_lowercase(), network.from));
     }
     if let Some(spaces) = &policy.user_namespaces {
         // In a mount namespace of its own it may leave all mounts behind (pivot_root), and what is no mount point there can

@@ -15,6 +15,7 @@ pub mod latch;
 pub mod mempolicy;
 pub mod mount;
 pub mod netdevice;
+pub mod netlink;
 pub mod ns;
 pub mod pidfd;
 pub mod prctl;

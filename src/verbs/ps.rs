@@ -2,6 +2,7 @@
 use super::Outcome;
 use crate::cli::{Global, PsArgs};
 use crate::error::WithHint;
+use crate::host::find_program;
 use crate::state::members::Bond;
 use crate::state::{Root, process};
 use anyhow::{Context, Result, anyhow, bail};
@@ -27,7 +28,9 @@ pub fn run(global: &Global, args: &PsArgs) -> Result<Outcome> {
 fn output_of_ps(options: &[OsString]) -> Result<String> {
     let usual = [OsString::from("-ef")];
     let options = if options.is_empty() { &usual } else { options };
-    let output = Command::new("ps").args(options).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let program =
+        find_program("ps").context("ps: no such program").hint(|| "install procps, or ask for `--format json`")?;
+    let output = Command::new(program).args(options).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
     let output = output.context("run ps").hint(|| "install procps, or ask for `--format json`")?;
     if !output.status.success() {
         let how = output.status.code().map_or_else(

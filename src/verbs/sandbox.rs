@@ -13,13 +13,14 @@ use crate::sandbox::report_file::ReportFile;
 use crate::sandbox::status::Status;
 use crate::sandbox::tier::Tier;
 use crate::sandbox::trees::Trees;
-use crate::sandbox::{self, Caller, Choice};
+use crate::sandbox::{self, Caller, Choice, host_addresses, new_directory, pasta};
 use crate::state::{Container, Root, process};
 use crate::sys::{landlock, prctl};
 use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
 use std::fs;
 use std::io::{IsTerminal, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -46,10 +47,10 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
         log::warn!("the bundle has no network but its own: pasta is started by `rrunc sandbox`");
     }
     if let Some(dir) = &args.running.write_bundle {
-        fs::create_dir(dir)
-            .with_context(|| format!("--write-bundle {}", dir.display()))
-            .hint(|| "name a directory that is not there yet, in one that is")?;
-        sandbox::write_bundle(args, &caller, &choice, &trees, &dir.canonicalize()?, serde_json::to_vec_pretty)?;
+        let made =
+            new_directory::make(dir, &choice.written).with_context(|| format!("--write-bundle {}", dir.display()))?;
+        let by_descriptor = PathBuf::from(format!("/proc/self/fd/{}", made.as_raw_fd()));
+        sandbox::write_bundle(args, &caller, &choice, &trees, &by_descriptor, serde_json::to_vec_pretty)?;
         return Ok(Outcome::default());
     }
     if args.running.print_config {
@@ -82,11 +83,12 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
         sandbox::write_bundle(args, &caller, &choice, &trees, dir, serde_json::to_vec)
     })?;
     let mut network = None;
-    let pasta = choice.policy.network() == Network::Pasta;
-    let told = pasta || status.is_wanted();
+    let connected = choice.policy.network() == Network::Pasta;
+    let told = connected || status.is_wanted();
     let mut created = |pid| {
-        if pasta {
+        if connected {
             network = Some(Pasta::start(pid).context("--network pasta")?);
+            host_addresses::close(pid, pasta::hosts_resolver()).context("--network pasta")?;
         }
         status.created(pid)
     };

@@ -251,3 +251,24 @@ fn row_18_a_protected_directory_swapped_for_a_link_before_a_sandbox_opens_it_sho
     fs::write(&file, config).expect("write");
     assert!(run().success().stdout.contains(SECRET));
 }
+
+#[test]
+fn row_l_a_file_swapped_for_a_fifo_is_not_waited_for_when_it_is_copied() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let dir = bundle.rootfs().join("data");
+    fs::create_dir(&dir).expect("mkdir");
+    let (file, fifo) = (dir.join("file"), bundle.rootfs().join("fifo"));
+    fs::write(&file, "text").expect("write");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).expect("mkfifo");
+    // The control: who opens the fifo waits.
+    let waits = stage.call_program(Path::new("/usr/bin/timeout"), &["0.2", "cat"]).arg(&fifo).run();
+    waits.exits(124);
+    bundle.mount("/data", "tmpfs", "tmpfs", &["tmpcopyup"]).script("test -p /data/file && echo fifo; true");
+    while_swapping(&file, &fifo, || {
+        for _ in 0..rounds() {
+            let out = stage.in_bundle(&bundle, &["run", "c"]);
+            assert!(out.stdout.is_empty() && (out.code == 0 || out.stderr.contains("tmpcopyup")), "{out:?}");
+        }
+    });
+}

@@ -228,3 +228,37 @@ fn row_m5_pid_files_and_sockets_are_reached_by_no_planted_link() {
     wait_for("the pid", || victim.with_file_name("pid").exists().then_some(()));
     run(&["--pidfd-socket", &socket.display().to_string()]).success();
 }
+
+#[test]
+fn row_m11_programs_of_the_hosts_are_the_systems() {
+    use std::os::unix::fs::PermissionsExt;
+    let scene = Scene::new();
+    let bin = scene.project().join(".venv/bin");
+    let mark = scene.home().join("mark");
+    let plant = format!(
+        "mkdir -p .venv/bin; for p in pasta ps newuidmap newgidmap getsubids; do echo '#!/bin/sh\ntouch {}\nexit 1' > .venv/bin/$p; \
+         chmod +x .venv/bin/$p; done",
+        mark.display()
+    );
+    scene.script(&[], &plant).success();
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", bin.display());
+    let stage = scene.stage();
+    let bundle = stage.bundle();
+    stage.running(&bundle, "c");
+    stage.call(&["ps", "c"]).env("PATH", &path).run().success();
+    stage.remove("c");
+    // With all ids that the user has.
+    bundle.without_user_namespace().args(&["true"]);
+    stage.call(&["run", "-b", bundle.str(), "c"]).env("PATH", &path).run().success();
+    scene.call(&["--network", "pasta", "--", "true"]).env("PATH", &path).run();
+    // One that only PATH has.
+    let odd = scene.home().join("odd");
+    fs::create_dir(&odd).expect("mkdir");
+    fs::set_permissions(&odd, fs::Permissions::from_mode(0o755)).expect("chmod");
+    scene.call(&["--network", "pasta", "--", "true"]).env("PATH", format!("{}:{}", bin.display(), odd.display())).run();
+    assert!(!mark.exists(), "a planted program was run");
+    // The control: a shell takes the first of PATH.
+    let control =
+        stage.call_program(Path::new("/bin/sh"), &["-c", "ps"]).env("PATH", &path).cwd(&scene.project()).run();
+    assert!(control.code == 1 && mark.exists(), "{control:?}");
+}

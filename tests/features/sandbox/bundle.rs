@@ -108,3 +108,31 @@ fn another_runtime_runs_the_bundle() {
     place.sandbox(&["--write-bundle", &dir, "--", "sh", "-c", "pwd; exit 23"]).run().success();
     run(&dir).exits(23).prints(&format!("{}\n", place.project().display()));
 }
+
+#[test]
+fn row_m4_a_bundle_is_written_where_no_sandbox_changes_it_and_for_the_caller_alone() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let place = Place::new();
+    let victim = place.other_project();
+    fs::write(victim.join("config.json"), "mine").expect("write");
+    symlink(&victim, place.project().join("link")).expect("link");
+    fs::create_dir_all(place.home().join("checkout/.git")).expect("mkdir");
+    let write = |dir: &str| place.sandbox(&["--write-bundle", dir, "-e", "TOKEN=secret", "--", "true"]).run();
+    let checkout = place.home().join("checkout/bundle").display().to_string();
+    for dir in ["bundle", "./bundle", "link/bundle", "link", &checkout] {
+        let out = write(dir);
+        assert!(out.code == 125 && out.stderr.contains(&format!("--write-bundle {dir}")), "{out:?}");
+    }
+    write("bundle").fails(125, &["is where sandboxes may write", "outside of any project"]);
+    assert!(!place.project().join("bundle").exists() && !victim.join("bundle").exists());
+    assert_eq!(fs::read_to_string(victim.join("config.json")).expect("read"), "mine");
+    // The controls: whoever makes it by the name of the link makes it elsewhere; and outside of projects it is made.
+    fs::create_dir(place.project().join("link/control")).expect("mkdir");
+    assert!(victim.join("control").is_dir());
+    let fresh = place.dir().join("fresh");
+    write(fresh.to_str().expect("plain")).success();
+    let mode = |path: &std::path::Path| fs::metadata(path).expect("stat").permissions().mode() & 0o777;
+    assert_eq!((mode(&fresh), mode(&fresh.join("config.json"))), (0o700, 0o600));
+    let run = place.call(&["run", "-b", fresh.to_str().expect("plain"), "c"]).run();
+    run.success();
+}

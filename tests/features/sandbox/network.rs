@@ -113,3 +113,59 @@ fn without_pasta_it_says_what_to_do() {
         place.sandbox(&["--network", "pasta", "--", "true"]).run().fails(125, &["pasta is not installed", "passt"]);
     }
 }
+
+/// A host of the test's own, with addresses beside that of its interface: an ordinary user has them in namespaces of his own.
+/// The last line runs `$@` there as the user that he was.
+const HOST: &str = "ip link set lo up; ip link add v type veth peer name w; ip addr add 10.9.0.1/24 dev v; \
+    ip addr add fd09::1/64 dev v nodad; ip link set v up; ip link set w up; ip route add default via 10.9.0.2; \
+    ip -6 route add default via fd09::2; for a in 10.77.0.1/32 169.254.169.254/32 fd77::1/128; do ip addr add $a dev lo; done; \
+    python3 serve.py & exec unshare -U --map-user=$U --map-group=$G \"$@\"";
+
+/// Whoever is let in gets a byte, as long as there is the file `serving`.
+const SERVE: &str = "import os, socket\ns = socket.socket(socket.AF_INET6)\ns.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)\n\
+    s.bind(('::', 7788))\ns.listen(9)\ns.settimeout(0.1)\nopen('serving', 'w')\nwhile os.path.exists('serving'):\n  \
+    try: s.accept()[0].send(b'x')\n  except OSError: pass\n";
+
+const TRY: &str = "import os, socket, time\nwhile not os.path.exists('serving'): time.sleep(0.01)\n\
+    for a in ['10.77.0.1', '169.254.169.254', 'fd77::1', 'fe80::7%v']:\n  \
+    i = socket.getaddrinfo(a, 7788, type=socket.SOCK_STREAM)[0]\n  s = socket.socket(i[0]); s.settimeout(2)\n  \
+    try: s.connect(i[4]); print(a, s.recv(1).decode())\n  except OSError as e: print(a, e.errno or 'late')\n\
+    n = [l.split()[1] for l in open('/etc/resolv.conf') if l.startswith('nameserver')]\n\
+    for a in n[:1]: i = socket.getaddrinfo(a, 53, type=socket.SOCK_DGRAM)[0]; socket.socket(i[0], i[1]).connect(i[4])\n\
+    print('done')\n";
+
+#[test]
+fn row_m9_no_address_of_the_hosts_is_reached_by_way_of_pasta() {
+    if !pasta() {
+        return;
+    }
+    if find_program("ip").is_none() {
+        return skip(Lacks::Machine("ip"));
+    }
+    let place = Place::new();
+    let project = place.project();
+    for (name, text) in [("serve.py", SERVE), ("try.py", TRY)] {
+        std::fs::write(project.join(name), text).expect("write");
+    }
+    let ids = format!("export U={} G={}; {HOST}", crate::support::uid(), crate::support::gid());
+    let run = |command: &[&str]| {
+        let all = [&["-Urn", "--kill-child", "sh", "-c", &ids, "sh"], command].concat();
+        let out = place.call_program(&find_program("unshare").expect("unshare"), &all).cwd(&project).run();
+        std::fs::remove_file(project.join("serving")).ok();
+        out
+    };
+    let rrunc = crate::support::runtime().display().to_string();
+    let control = run(&[
+        &["pasta", "--config-net", "--no-map-gw"][..],
+        &["-t", "none", "-u", "none"],
+        &["--", "python3", "try.py"],
+    ]
+    .concat());
+    if control.stderr.contains("RTNETLINK") || control.stderr.contains("unshare") {
+        return skip(Lacks::Machine("network namespaces of an ordinary user's own"));
+    }
+    assert!(control.stdout.contains("10.77.0.1 x\n169.254.169.254 x\nfd77::1 x\n"), "control: {control:?}");
+    // ENETUNREACH, at once.
+    let closed = "10.77.0.1 101\n169.254.169.254 101\nfd77::1 101\nfe80::7%v 101\ndone\n";
+    run(&[&rrunc, "sandbox", "--network", "pasta", "python3", "try.py"]).success().prints(closed);
+}
