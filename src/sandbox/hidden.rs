@@ -1,14 +1,15 @@
 //! Which files of the host a list of patterns means, at this moment: what `hide` and `protect` act on.
 //!
 //! A pattern is a path below the root of what was granted. `*`, `?` and `[…]` match within a name; `**` stands for any
-//! directories, but does not look into those where packages and build products lie.
+//! directories, but does not look into those where packages and build products lie, unless a link of the tree leads there:
+//! what is behind that is a part of the tree to whoever works in it.
 //!
 //! Whoever fills the tree has an interest in that something is missed. A place that cannot be looked at, and that the
 //! program could open up again, is therefore an error.
 use crate::error::with_hint;
 use anyhow::{Context, Result, anyhow, bail};
 use glob::Pattern;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -88,12 +89,15 @@ pub struct Matches {
     pub not_seen: Option<anyhow::Error>,
 }
 
-/// What there is below `root` of any of the patterns. Links are matched, and not followed. One walk for all patterns.
+/// What there is below `root`, which has no link in it, of any of the patterns. Links are matched; followed are those to
+/// directories below `root` that `**` would not enter. One walk for all patterns.
 ///
 /// # Errors
 /// A place that cannot be looked at, unless that is only to be told; too many files or matches.
 pub fn matching(root: &Path, globs: &[&Glob], aim: Aim) -> Result<Matches> {
-    let mut search = Search { aim, anywhere: Anywhere::default(), seen: 0, mounts: 0, found: Matches::default() };
+    let followed = HashSet::new();
+    let mut search =
+        Search { root, followed, aim, anywhere: Anywhere::default(), seen: 0, mounts: 0, found: Matches::default() };
     let mut patterns = Vec::new();
     for (number, glob) in globs.iter().enumerate() {
         match glob.0.as_slice() {
@@ -141,6 +145,9 @@ impl<'a> Anywhere<'a> {
 }
 
 struct Search<'a> {
+    root: &'a Path,
+    /// Where links have led.
+    followed: HashSet<PathBuf>,
     aim: Aim,
     anywhere: Anywhere<'a>,
     seen: usize,
@@ -177,7 +184,15 @@ impl<'a> Search<'a> {
             }
             let (file_name, kind) = (entry.file_name(), entry.file_type()?);
             let name = file_name.to_string_lossy();
-            let enters = kind.is_dir() && !NOT_ENTERED.contains(&&*name);
+            let entered = !NOT_ENTERED.contains(&&*name);
+            let enters = kind.is_dir() && entered;
+            if kind.is_symlink()
+                && entered
+                && let Some(target) = self.passed_over(&entry.path())
+            {
+                let anywhere = listed.iter().filter(|(_, pattern)| pattern.first() == Some(&Part::Any)).copied();
+                inner.push((target, anywhere.collect(), deep));
+            }
             let mut below: Vec<Rest> = Vec::new();
             let mut matched: Vec<Rest> = Vec::new();
             if deep && let Some(rests) = self.anywhere.rests(&name) {
@@ -207,6 +222,16 @@ impl<'a> Search<'a> {
             }
         }
         inner.iter().try_for_each(|(path, below, deep)| self.directory(path, below, *deep, false))
+    }
+
+    /// The directory of the tree that `link` leads to, if it is one that no walk would come to otherwise. The text of a link
+    /// names one of those directories, or another link, which is looked at as well.
+    fn passed_over(&mut self, link: &Path) -> Option<PathBuf> {
+        let names = |path: &Path| path.iter().any(|name| NOT_ENTERED.iter().any(|passed| name == *passed));
+        fs::read_link(link).ok().filter(|target| names(target))?;
+        let target = link.canonicalize().ok().filter(|target| target.is_dir())?;
+        let below = target.strip_prefix(self.root).ok()?;
+        (names(below) && self.followed.insert(target.clone())).then_some(target)
     }
 
     /// Goes on at `path` with the rest of a pattern.

@@ -185,3 +185,23 @@ fn a_project_that_cannot_be_looked_through_afterwards_is_reported() {
     let out = scene.script(&["--report", "fd:2"], "true").success();
     assert!(out.stderr.contains("\"runsLaterNotSeen\": null"), "control: {out:?}");
 }
+
+#[test]
+fn row_m11b_what_lies_behind_a_link_into_a_directory_that_is_passed_over_is_hidden() {
+    let scene = Scene::new();
+    fs::create_dir_all(scene.project().join("server")).expect("make it");
+    let moved = "mkdir node_modules target .venv; mv server node_modules/; ln -s node_modules/server server; \
+                 mkdir -p target/a .venv/b; ln -s target t; ln -s t/a deep; ln -s \"$PWD/.venv/b\" b; \
+                 ln -s ../server node_modules/server/loop";
+    scene.script(&[], moved).success();
+    for name in ["server", "deep", "b"] {
+        fs::write(scene.project().join(name).join(".env"), "KEY").expect("the user writes it there");
+    }
+    let read = "cat server/.env node_modules/server/.env deep/.env target/a/.env b/.env .venv/b/.env 2>/dev/null; true";
+    scene.script(&[], read).success().prints("");
+    // The controls: outside they are read, and where no link leads nobody looks.
+    scene.outside(read).success().prints(&"KEY".repeat(6));
+    fs::create_dir(scene.project().join("node_modules/other")).expect("mkdir");
+    fs::write(scene.project().join("node_modules/other/.env"), "KEY").expect("write");
+    scene.script(&[], "cat node_modules/other/.env").success().prints("KEY");
+}
