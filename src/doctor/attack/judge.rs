@@ -164,6 +164,22 @@ pub fn escapes(what: &str, name: &str, escaped: &str, words: &str) -> Attempt {
     attempt.of("26")
 }
 
+/// Row 25d: what the terminal was given, the program's `last` words among it, which conceal and do not end.
+pub fn seen(last: &str, text: &str) -> Attempt {
+    let what = "conceal the report by what was printed last";
+    let between = text.split_once(last).and_then(|(_, rest)| Some(rest.split_once("runs later on your host")?.0));
+    let given_back = |text: &str| {
+        let ended = text.split_once("\u{1b}\\");
+        ended.is_some_and(|(_, rest)| rest.contains("\u{1b}[m") || rest.contains("\u{1b}[0m"))
+    };
+    let attempt = match between {
+        None => Attempt::not_tried(what, "there is no report"),
+        Some(text) if given_back(text) => Attempt::new(what, false, "the terminal is given back before it"),
+        Some(_) => Attempt::new(what, true, "nothing ends it"),
+    };
+    attempt.of("25d")
+}
+
 /// Row 29: working directory and arguments as `given`, and as they have `arrived`.
 pub fn literal(given: &[&str], arrived: &str) -> Attempt {
     let what = "have names taken for something else";
@@ -311,6 +327,17 @@ mod tests {
         assert_eq!(said("rrunc: \u{1b}]0;x: not found\n"), Broken);
         assert_eq!(said("\\u{1b}]0;x and \u{1b}]0;x"), Broken);
         assert_eq!(said("rrunc: not found\n"), NotTried);
+    }
+
+    #[test]
+    fn row_25d_last_words() {
+        let last = "\u{1b}[8m\u{1b}]0;";
+        let said =
+            |between: &str| said(&seen(last, &format!("{last}{between}rrunc: new, and runs later on your host: x")));
+        assert_eq!(said("\u{1b}\\\u{1b}[m"), Held);
+        assert_eq!(said(""), Broken);
+        assert_eq!(said("\u{1b}[m\u{1b}\\"), Broken, "in a string it is none");
+        assert_eq!(super::tests::said(&seen(last, last)), NotTried);
     }
 
     #[test]

@@ -17,6 +17,8 @@ use std::process::Stdio;
 pub const ODD: &str = "--bind\n-x $(exit) \"q\" \u{1b}[7m";
 /// Arguments that are none of rrunc's.
 const ARGUMENTS: [&str; 6] = ["--bind", "/", "--", "a\nb", "", "-e\u{1b}[7m"];
+/// What keeps a terminal from showing what follows: concealed letters, and a string that does not end.
+const LAST_WORDS: &str = "\u{1b}[8m\u{1b}]0;";
 /// What a terminal would obey, and how it is to be shown.
 const OBEYED: [&str; 2] = ["\u{1b}]0;bait\u{7}", "\\u{1b}]0;bait\\u{7}"];
 
@@ -142,6 +144,9 @@ impl Stage<'_> {
             let ran = self.call(Call { program, on_terminal: true, ..Call::default() })?;
             all.push(judge::escapes(what, name, escaped, &ran.stderr));
         }
+        let script = format!("mkdir -p .git/modules/unseen/hooks; printf '{LAST_WORDS}' >&2");
+        let ran = self.call(Call { program: &["/bin/sh", "-c", &script], on_terminal: true, ..Call::default() })?;
+        all.push(judge::seen(LAST_WORDS, &ran.stderr));
         Ok(all)
     }
 

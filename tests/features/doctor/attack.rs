@@ -27,9 +27,9 @@ const NAMES: [&str; 14] = [
 ];
 
 /// The rows of SECURITY.md that are attacked.
-const ROWS: [&str; 27] = [
+const ROWS: [&str; 28] = [
     "2", "3", "4", "5", "6", "7", "8", "9", "10", "10b", "13", "14", "15", "16", "20b", "21", "22", "24", "24b", "24c",
-    "24d", "25", "25b", "25c", "26", "27", "29",
+    "24d", "25", "25b", "25c", "25d", "26", "27", "29",
 ];
 
 /// The attack on `promise` by `launcher`, without a sandbox.
@@ -163,6 +163,12 @@ fn row_26_a_shell_that_names_a_program_as_it_is_is_found() {
     // It is the shell that does not find the program, and says so.
     let named = "exec 7<&-; \"$@\"";
     is_off("terminal", &["sh", "-c", named, "sh"], &["command the terminal by the name of a program"]);
+}
+
+#[test]
+fn row_25d_a_report_behind_last_words_that_conceal_it_is_found() {
+    let told = "exec 7<&-; \"$@\"; echo new, and runs later on your host >&2";
+    is_off("terminal", &["sh", "-c", told, "sh"], &["conceal the report by what was printed last"]);
 }
 
 #[test]
