@@ -128,10 +128,15 @@ pub fn remove_with(container: &mut Container, state: &State, hooks: Option<&Hook
 fn end_rest(container: &Container, state: &State) {
     let Some(dir) = state.cgroup.as_deref().filter(|dir| cgroup::is_populated(dir)) else { return };
     // One that was given up before it had a process has none here.
-    if state.pid != 0
-        && Bond::ends_with_first(container).is_ok_and(|ends| !ends)
-        && let Err(e) = cgroup::kill(dir)
-    {
+    let Ok(ends_with_first) = Bond::ends_with_first(container) else { return };
+    let ended = match ends_with_first {
+        _ if state.pid == 0 => return,
+        false => cgroup::kill(dir),
+        // A process of `exec` that was stopped with the container before it has joined: it finds that gone, and ends.
+        true if process::is_frozen(dir) => cgroup::freeze(dir, false),
+        true => return,
+    };
+    if let Err(e) = ended {
         log::warn!("processes of the container go on: {}", one_line(&e));
     }
 }

@@ -10,6 +10,8 @@ use std::process::{Child, Command, Stdio};
 
 /// Every secret begins with it.
 pub const SECRET: &str = "hunter2-the-secret";
+/// That of what the host mounts below a project while sandboxes run. One that is called afterwards may see it.
+pub const LATE_SECRET: &str = "hunter2-the-secret of a late mount";
 /// What the attacker writes.
 pub const OVERWRITTEN: &[u8] = b"OVERWRITTEN";
 /// A hidden or protected file that the host replaces is covered again within this many milliseconds.
@@ -98,8 +100,9 @@ impl Bait {
         found
     }
 
-    /// Everything that is not as it was. `weak` is a sandbox that says itself that hidden and protected files are not safe.
-    pub fn check(&mut self, outputs: &str, weak: bool) -> Vec<Finding> {
+    /// Everything that is not as it was. `weak` is a sandbox that says itself that hidden and protected files are not
+    /// safe. `late_is_shown`: one was called after the host had mounted something.
+    pub fn check(&mut self, outputs: &str, weak: bool, late_is_shown: bool) -> Vec<Finding> {
         let mut findings = Vec::new();
         let after = self.look();
         let project = self.dir.join("project");
@@ -125,6 +128,9 @@ impl Bait {
         }
         let lines: BTreeSet<&str> = outputs.lines().filter(|line| line.contains(SECRET)).collect();
         for line in lines {
+            if late_is_shown && line.contains(LATE_SECRET) {
+                continue;
+            }
             if !(self.is_of_project(line) && (weak || self.was_in_time(line))) {
                 findings.push(Finding::new(Kind::Read, line.chars().take(300).collect::<String>()));
             }

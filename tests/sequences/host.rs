@@ -1,6 +1,6 @@
 //! The host's side of one sequence, in a process of its own: it lays out the bait, takes the steps, ends everything and looks
 //! what is left. Whatever loses its parent becomes its child, so nothing can hide from it.
-use crate::bait::Bait;
+use crate::bait::{Bait, LATE_SECRET};
 use crate::calls::{Calls, LIMIT};
 use crate::finding::{Finding, Kind};
 use crate::inside::{BEGUN, ORDERS};
@@ -96,12 +96,11 @@ impl Host<'_> {
             Step::Swap(place) => self.swap(place),
             Step::Settle => self.settle(),
             Step::Mount(place) => {
-                let place = self.shared().join(place);
+                let (place, sandbox) = (self.shared().join(place), self.plan.setting.is_sandbox());
                 let none = None::<&str>;
                 if mount(Some(leftovers::LATE), &place, Some("tmpfs"), MsFlags::empty(), none).is_ok() {
                     // What is mounted below a project after the start is the host's alone.
-                    let text = if self.plan.setting.is_sandbox() { crate::bait::SECRET } else { "late" };
-                    ignored(fs::write(place.join("secret"), text));
+                    ignored(fs::write(place.join("secret"), if sandbox { LATE_SECRET } else { "late" }));
                 }
             }
             Step::Unmount(place) => {
@@ -205,7 +204,11 @@ impl Host<'_> {
         found.extend(leftovers::new_mounts(mounts));
         let weak =
             self.plan.steps.iter().any(|step| matches!(step, Step::Call { words, .. } if words.contains("--userns")));
-        found.extend(self.bait.check(&self.calls.outputs(&self.shared()), weak));
+        let steps = &self.plan.steps;
+        let late = steps.iter().position(|step| matches!(step, Step::Mount(_))).unwrap_or(steps.len());
+        let calls = |step: &Step| matches!(step, Step::Call { words, .. } if words.starts_with("sandbox "));
+        let late_is_shown = steps[late..].iter().any(calls);
+        found.extend(self.bait.check(&self.calls.outputs(&self.shared()), weak, late_is_shown));
         if matches!(self.plan.setting, Setting::Sandbox | Setting::SharedSandbox) {
             found.extend(self.bait.set_id());
         }

@@ -66,6 +66,8 @@ fn act(order: &str, dir: &Path) {
         "stop-others" => aside(|| race(|| others(|pid| ignored(kill(pid, Signal::SIGSTOP))))),
         "trace-others" => aside(trace_others),
         "watch-programs" => aside(watch_programs),
+        // Not aside: it is done before the next begins.
+        "look" => spy(dir),
         "spy" => aside(|| race(|| spy(dir))),
         "overwrite" => aside(|| overwrite(dir)),
         "steal" => aside(|| race(|| steal(dir))),

@@ -276,10 +276,9 @@ fn step(random: &mut Random, setting: Setting) -> Step {
 
 fn call(random: &mut Random, template: &str, may_be_killed: bool) -> Step {
     let words = fill(random, template);
-    // These wait for a program whose end is its own affair.
-    let waits = words.starts_with("run ") && !words.contains(" -d ")
-        || words.starts_with("exec ") && !words.starts_with("exec -d")
-        || words.contains("PUPPET");
+    // These wait for a program whose end is its own affair, or for a process that those inside may stop.
+    let waits =
+        words.starts_with("run ") && !words.contains(" -d ") || words.starts_with("exec ") || words.contains("PUPPET");
     let background = waits || random.chance(15);
     let killed = may_be_killed && random.chance(8);
     let killed = killed.then(|| u32::try_from(random.below(15_000)).expect("small"));

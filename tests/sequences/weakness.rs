@@ -61,7 +61,9 @@ impl Weakness {
         let inside = |deed: &str| Step::Inside(deed.to_owned());
         let steps = match self {
             Mounted => vec![first, Step::Mount("vault".to_owned())],
-            Shown | ShownToSandbox => vec![first, Step::Pass(300), inside("spy"), inside("overwrite"), Step::Pass(600)],
+            Shown | ShownToSandbox => {
+                vec![first, Step::Pass(300), inside("look"), inside("overwrite"), Step::Pass(600)]
+            }
             _ => vec![first],
         };
         let variant = Variant { capable: false, user: false, cgroup: false, joined: false };

@@ -176,6 +176,27 @@ fn exec_from_where_the_cgroup_cannot_be_entered_says_so_and_a_named_one_is_an_er
 }
 
 #[test]
+fn what_exec_has_begun_in_a_paused_container_ends_with_it() {
+    let Some(parent) = delegated() else { return };
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.with_cgroups();
+    for force in [true, false] {
+        stage.running(&bundle, "c");
+        let dir = directory(&stage, &parent, "c");
+        stage.rrunc(&["pause", "c"]).success();
+        let exec = stage.call(&["exec", "--ignore-paused", "c", "true"]).spawn();
+        let members = || fs::read_to_string(dir.join("cgroup.procs")).expect("the members").lines().count();
+        wait_for("the process of exec to be there", || (members() == 2).then_some(()));
+        stage.rrunc(&["kill", "c", "KILL"]).success();
+        stage.wait_status("c", "stopped");
+        stage.rrunc(&[&["delete"][..], if force { &["--force"] } else { &[] }, &["c"]].concat()).success();
+        exec.wait().fails(255, &["the container has stopped"]);
+        assert!(!dir.exists(), "{} is left", dir.display());
+    }
+}
+
+#[test]
 fn a_paused_container_stands_still_until_it_is_resumed() {
     if delegated().is_none() {
         return;
