@@ -5,6 +5,7 @@ pub mod cgroup;
 pub mod cli;
 pub mod clock;
 pub mod console;
+pub mod covers;
 pub mod cpulist;
 pub mod doctor;
 pub mod error;

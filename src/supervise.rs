@@ -1,4 +1,5 @@
 //! Stays with a foreground container: one poll loop over signals, the process's end and the terminal.
+use crate::covers::{self, Fallen};
 use crate::nameserver::Nameserver;
 use crate::notify;
 use crate::relay::Relay;
@@ -38,10 +39,12 @@ pub struct Supervised<'a> {
     pub kernel: Kernel,
     /// What it may take.
     pub limits: Limits,
+    /// What of its mounts is watched.
+    pub covers: Option<covers::Watch>,
 }
 
 /// How a process that was waited for has ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ended {
     /// Its exit code, or 128 + the signal that killed it.
     pub status: i32,
@@ -53,6 +56,8 @@ pub struct Ended {
     pub oom_kills: u64,
     /// How many names it has looked up that could not be found for want of a network.
     pub names_asked: u64,
+    /// What of its mounts came off.
+    pub fallen: Vec<Fallen>,
 }
 
 /// Waits for the process, passing on signals and terminal, and ending it when it passes a limit.
@@ -60,12 +65,13 @@ pub struct Ended {
 /// Every signal must have been blocked before the process was cloned (`sys::signal::block_all`), and stays blocked.
 /// All are forwarded but SIGCHLD, SIGURG and SIGWINCH, which resizes the pty.
 pub fn supervise(supervised: Supervised<'_>) -> Result<Ended> {
-    let Supervised { pid, pidfd, master, only_terminals, subreaper, notify, names, kernel, limits } = supervised;
+    let Supervised { pid, pidfd, master, only_terminals, subreaper, notify, names, kernel, limits, covers } =
+        supervised;
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     let signals = SignalFd::with_flags(&signal::every(), flags).context("create signalfd")?;
     let relay = master.map(|master| Relay::start(master, only_terminals)).transpose()?;
     let watchdog = Watchdog::start(limits, pid.as_raw(), kernel);
-    Loop { pid, pidfd, subreaper, notify, names, signals, relay, watchdog, unreaped: false, status: None }.run()
+    Loop { pid, pidfd, subreaper, notify, names, signals, relay, watchdog, covers, unreaped: false, status: None }.run()
 }
 
 /// What has ended a sleep, beside the terminal and time.
@@ -75,6 +81,8 @@ struct Woken {
     signal: bool,
     /// The end of the process.
     end: bool,
+    /// A change of its mounts.
+    mounts: bool,
 }
 
 struct Loop<'a> {
@@ -86,6 +94,7 @@ struct Loop<'a> {
     signals: SignalFd,
     relay: Option<Relay>,
     watchdog: Watchdog,
+    covers: Option<covers::Watch>,
     /// More may have ended than were reaped at once.
     unreaped: bool,
     /// Set once the process has been reaped; what is left then is to bring out the rest of its output.
@@ -120,6 +129,7 @@ impl Loop<'_> {
             }
             if self.status.is_none() {
                 self.watchdog.pump(self.pidfd)?;
+                self.look_at_covers(woken.mounts)?;
             }
             if let Some(names) = &mut self.names {
                 names.pump();
@@ -133,9 +143,19 @@ impl Loop<'_> {
         }
     }
 
-    fn end(&self, status: i32) -> Ended {
+    /// Once the process has ended nobody is left to read or change what is not covered.
+    fn look_at_covers(&mut self, changed: bool) -> Result<()> {
+        let Some(covers) = &mut self.covers else { return Ok(()) };
+        if changed {
+            covers.wake();
+        }
+        if covers.pump() { self.forward(libc::SIGKILL) } else { Ok(()) }
+    }
+
+    fn end(&mut self, status: i32) -> Ended {
+        let fallen = self.covers.take().map(covers::Watch::finish).unwrap_or_default();
         let names_asked = self.names.as_ref().map_or(0, |names| names.asked);
-        Ended { status, excess: self.watchdog.excess, peak: self.watchdog.peak, oom_kills: 0, names_asked }
+        Ended { status, excess: self.watchdog.excess, peak: self.watchdog.peak, oom_kills: 0, names_asked, fallen }
     }
 
     fn sleep(&self) -> Result<Woken> {
@@ -147,6 +167,12 @@ impl Loop<'_> {
             fds.extend(self.names.as_ref().map(|n| PollFd::new(n.as_fd(), PollFlags::POLLIN)));
         }
         let mut rest = self.watchdog.rest().filter(|_| self.status.is_none());
+        let mounts = fds.len();
+        let mut watches = false;
+        if let Some(covers) = self.covers.as_ref().filter(|_| runs) {
+            rest = rest.into_iter().chain([covers.rest()]).min();
+            watches = covers.poll_fd().map(|fd| fds.push(fd)).is_some();
+        }
         if let Some(relay) = &self.relay {
             relay.add_to(&mut fds);
             rest = rest.into_iter().chain(relay.look_again()).min();
@@ -156,7 +182,10 @@ impl Loop<'_> {
         }
         let timeout = rest.map_or(PollTimeout::NONE, to_timeout);
         match poll(&mut fds, timeout) {
-            Ok(_) => Ok(Woken { signal: is_ready(&fds[0]), end: runs && is_ready(&fds[1]) }),
+            Ok(_) => {
+                let mounts = watches && is_ready(&fds[mounts]);
+                Ok(Woken { signal: is_ready(&fds[0]), end: runs && is_ready(&fds[1]), mounts })
+            }
             Err(Errno::EINTR) => Ok(Woken::default()),
             Err(e) => Err(e).context("wait for the container"),
         }

@@ -1,7 +1,7 @@
 //! Git's view of a tree: which repositories it finds there, and what of them decides which programs it runs. Taken before a
 //! sandbox and after it, and compared: a `git status` on the host, of a prompt or an editor as well, runs what is new.
 use super::Host;
-use super::change::{Change, Item, What};
+use super::change::{Change, How, Item, What};
 use super::config::Entry;
 use super::include::{LARGEST, Loaded, Source};
 use super::index::{self, Ids};
@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// No directory of hooks or submodules is listed that holds more.
 const LISTED: usize = 2_000;
@@ -79,6 +80,14 @@ impl View {
     /// Why there may be more than has been seen, each a sentence with a path.
     pub fn unseen(&self) -> &[String] {
         &self.unseen
+    }
+
+    /// What has been changed since then or made, for who has nothing else to compare it with.
+    pub fn changed_since(&self, then: SystemTime) -> Vec<Change> {
+        let then =
+            then.duration_since(UNIX_EPOCH).map_or(0, |time| i128::try_from(time.as_nanos()).unwrap_or(i128::MAX));
+        let changed = self.items.iter().filter(|(_, item)| item.changed >= then);
+        changed.map(|(path, item)| Change { path: path.clone(), how: How::Changed, what: item.what }).collect()
     }
 
     /// What is another way in `after` than in `before`.
@@ -377,11 +386,10 @@ fn digest(what: &impl Hash) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::How;
     use super::*;
     use std::fs;
     use std::os::unix::fs::symlink;
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
 
     struct Scene(PathBuf);
 

@@ -4,6 +4,7 @@
 //! returns *all* problems with their JSON paths; what an unprivileged runtime cannot honour is refused here, or
 //! degraded with a warning where the spec and the peers allow it, and nowhere else. The result is plain data that
 //! `spawn` and `init` carry out without deciding anything again.
+pub mod covers;
 pub mod decided;
 pub mod devices;
 mod document;
@@ -67,6 +68,11 @@ pub const MEMORY: &str = "org.rrunc.memory";
 
 /// Annotation: milliseconds after which a foreground container is ended, with exit status 124.
 pub const TIMEOUT: &str = "org.rrunc.timeout";
+
+/// Annotation for a container that rrunc runs in the foreground: what is mounted or masked on names of the host's own is watched,
+/// since the kernel takes it away when somebody outside replaces such a name. `again`: it is put back; `end`: the container is
+/// ended, as it is where something cannot be put back.
+pub const COVERS: &str = "org.rrunc.covers";
 
 /// What the command line adds to the configuration.
 #[derive(Debug, Clone, Default)]
@@ -154,6 +160,8 @@ pub struct Plan {
     pub counts_sockets: bool,
     /// The same for what System V IPC keeps.
     pub counts_system_v: bool,
+    /// What is watched and put back (annotation `org.rrunc.covers`).
+    pub covers: Option<covers::Covers>,
     /// What the program gives up with Landlock (annotation `org.rrunc.landlock`).
     pub landlock: Option<landlock::Landlock>,
     /// The binary is writable by an id of the container and must not be reachable from it (CVE-2019-5736).
@@ -235,6 +243,9 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
 
     let watched = options.die_with_parent && spec.annotations().as_ref().is_some_and(|all| all.contains_key(MEMORY));
     let namespaces_new = [namespaces::Kind::Network, namespaces::Kind::Ipc].map(|kind| namespaces.is_new(kind));
+    let own = |kind| namespaces.is_new(kind);
+    let watches = options.die_with_parent && own(namespaces::Kind::User) && own(namespaces::Kind::Mount);
+    let covers = if watches { covers::plan(spec) } else { None };
 
     Ok(Plan {
         rootfs,
@@ -265,6 +276,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         keep_streams: annotated(spec, KEEP_STREAMS),
         reaper,
         no_names,
+        covers,
         counts_sockets: watched && namespaces_new[0],
         counts_system_v: watched && namespaces_new[1],
         landlock,

@@ -8,7 +8,7 @@ use super::{Choice, environment, etc, foreign, quotas, real_path, text};
 use crate::cli::SandboxArgs;
 use crate::error::{WithHint, hint_of, with_hint};
 use crate::plan::landlock::LANDLOCK;
-use crate::plan::{KEEP_STREAMS, MEMORY, NO_LINKS, NO_NAMES, REAPER, SURE_MASKS, TIMEOUT};
+use crate::plan::{COVERS, KEEP_STREAMS, MEMORY, NO_LINKS, NO_NAMES, REAPER, SURE_MASKS, TIMEOUT};
 use crate::seccomp::profiles;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::resource::Resource;
@@ -107,6 +107,9 @@ fn annotations(choice: &Choice) -> Map<String, Value> {
     if super::answers_names(choice) {
         all.insert(NO_NAMES.to_owned(), json!("true"));
     }
+    // In a mount namespace of its own the program is not covered again.
+    let covers = if choice.policy.user_namespaces.is_none() { "again" } else { "end" };
+    all.insert(COVERS.to_owned(), json!(covers));
     // With rules for files nobody inside may mount anything, which is what own namespaces are for.
     let files = if choice.policy.user_namespaces.is_none() { "files," } else { "" };
     all.insert(LANDLOCK.to_owned(), json!(format!("{files}abstract-sockets,signals")));

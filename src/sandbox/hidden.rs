@@ -256,11 +256,7 @@ impl<'a> Search<'a> {
         }
         self.found.all.entry(path).or_default().push(number);
         self.mounts += usize::from(is_mount);
-        if self.mounts > MOST_FOUND {
-            let error = anyhow!("more than {MOST_FOUND} files match");
-            return Err(with_hint(error, "grant less, or take patterns away"));
-        }
-        Ok(())
+        check_mounts(self.mounts)
     }
 
     /// Whether there is to be another.
@@ -284,6 +280,15 @@ impl<'a> Search<'a> {
         self.found.not_seen.get_or_insert(error);
         Ok(())
     }
+}
+
+/// Refuses more mounts than a start bears.
+pub fn check_mounts(count: usize) -> Result<()> {
+    if count > MOST_FOUND {
+        let error = anyhow!("more than {MOST_FOUND} files match");
+        return Err(with_hint(error, "grant less, or take patterns away"));
+    }
+    Ok(())
 }
 
 /// Whether an error means that there is nothing: what is gone is gone, and what nobody but another user can open up is

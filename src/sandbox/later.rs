@@ -4,8 +4,10 @@
 //! that what is the same has not been written; where it is not, a digest tells whether the contents are, if there is one.
 use super::trees::Trees;
 use super::{Choice, untold};
+use crate::error::one_line;
+use crate::git;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
 use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
@@ -112,7 +114,7 @@ impl Inventory {
                 all.not_seen = not_seen;
                 found.iter().for_each(|(path, kind)| all.add(path, kind, true));
             }
-            Err(error) => all.not_seen = Some(crate::error::one_line(&error)),
+            Err(error) => all.not_seen = Some(one_line(&error)),
         }
         all
     }
@@ -193,6 +195,30 @@ fn digest(path: &Path, stamp: &Stamp, keys: &RandomState) -> Option<u64> {
     (bytes.len() as u64 <= MOST_DIGESTED.0 && is_same()).then(|| keys.hash_one(&bytes))
 }
 
+/// What git finds otherwise.
+fn of_git(changes: Vec<git::Change>, since: Option<&str>) -> Vec<Change> {
+    let what = |how| match how {
+        git::How::New => What::New,
+        git::How::Changed => What::Changed,
+        git::How::Gone => What::Gone,
+    };
+    let change = |change: git::Change| Change {
+        kind: change.what.name().to_owned(),
+        what: what(change.how),
+        since: since.map(str::to_owned),
+        path: change.path,
+    };
+    changes.into_iter().map(change).collect()
+}
+
+/// Adds those of which nothing is said yet, nor of a directory around them that is new or gone as a whole.
+fn join(changes: &mut Vec<Change>, more: Vec<Change>) {
+    let known: BTreeMap<PathBuf, What> = changes.iter().map(|change| (change.path.clone(), change.what)).collect();
+    let around =
+        |path: &Path| path.ancestors().skip(1).any(|dir| known.get(dir).is_some_and(|what| *what != What::Changed));
+    changes.extend(more.into_iter().filter(|change| !known.contains_key(&change.path) && !around(&change.path)));
+}
+
 /// Before and after, in one sandbox.
 pub struct Watch {
     keys: RandomState,
@@ -224,12 +250,26 @@ impl Watch {
     ) -> (Vec<Change>, Option<String>) {
         let after = Inventory::after(trees, choice);
         let mut changes = self.before.changes(&after, &self.keys, None);
-        for earlier in self.record.earlier(is_gone) {
-            let more = earlier.inventory().changes(&earlier.part_of(&after), &self.keys, Some(&earlier.began));
-            let known: BTreeSet<PathBuf> = changes.iter().map(|change| change.path.clone()).collect();
-            changes.extend(more.into_iter().filter(|change| !known.contains(&change.path)));
+        let mut not_seen = after.not_seen.clone();
+        let mut now = Vec::new();
+        for (before, view) in trees.git_now() {
+            match view {
+                Ok(view) => {
+                    join(&mut changes, of_git(git::View::changes(before, &view), None));
+                    not_seen = not_seen.or_else(|| view.unseen().first().cloned());
+                    now.push(view);
+                }
+                Err(error) => not_seen = not_seen.or_else(|| Some(one_line(&error))),
+            }
         }
-        (changes, after.not_seen)
+        for earlier in self.record.earlier(is_gone) {
+            let since = Some(earlier.began.as_str());
+            join(&mut changes, earlier.inventory().changes(&earlier.part_of(&after), &self.keys, since));
+            for view in &now {
+                join(&mut changes, of_git(view.changed_since(earlier.began_at()), since));
+            }
+        }
+        (changes, not_seen)
     }
 
     /// Whether somebody has been told of it all, or there was nothing to tell. If not, the next sandbox will.

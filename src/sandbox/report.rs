@@ -3,6 +3,7 @@ use super::Choice;
 use super::later::{Change, What};
 use super::policy::Decided;
 use super::promises::{PROMISES, Weakened};
+use crate::covers::{self, Fallen};
 use crate::printable::printable;
 use crate::quantity::show_size;
 use crate::supervise::Ended;
@@ -34,6 +35,8 @@ pub struct Report {
     weakened: Vec<Weakened>,
     names_asked: u64,
     oom_kills: u64,
+    /// What was hidden or protected and came off, as it was replaced on the host.
+    fallen: Vec<Fallen>,
     /// What runs later on the host and is not as it was before.
     changes: Vec<Change>,
     /// Why that is not all.
@@ -70,6 +73,7 @@ impl Report {
         let limits = all.into_iter().filter_map(|(name, bound, tier)| Some((name, bound.clone()?, tier))).collect();
         let (user, system) = (time(usage.user_time()), time(usage.system_time()));
         let &Ended { excess, names_asked, oom_kills, .. } = ended;
+        let fallen = ended.fallen.clone();
         Ok(Report {
             status,
             excess,
@@ -81,6 +85,7 @@ impl Report {
             weakened,
             names_asked,
             oom_kills,
+            fallen,
             changes: later.0,
             not_seen: later.1,
         })
@@ -102,6 +107,9 @@ impl Report {
         }
         if self.status != 0 && self.names_asked > 0 {
             text.push_str(NO_NAMES);
+        }
+        for fallen in &self.fallen {
+            writeln!(text, "rrunc: {}", covers::told(fallen)).expect("a String takes all");
         }
         self.text_of_changes(&mut text);
         if let Some(why) = &self.not_seen {
@@ -178,6 +186,11 @@ impl Report {
             .collect();
         let shown = |change: &Change| change.path.to_string_lossy().into_owned();
         let listed: Vec<_> = self.changes.iter().filter(|c| c.what != What::Gone).map(shown).collect();
+        let uncovered: Vec<Value> = self
+            .fallen
+            .iter()
+            .map(|f| json!({"path": f.place, "hidden": f.hidden, "again": f.again, "ended": f.ended}))
+            .collect();
         let changes: Vec<Value> = self
             .changes
             .iter()
@@ -194,6 +207,7 @@ impl Report {
             "limits": limits,
             "promises": promises,
             "namesNotLookedUp": self.names_asked,
+            "uncovered": uncovered,
             "runsLater": listed,
             "runsLaterChanges": changes,
             "runsLaterNotListed": 0,

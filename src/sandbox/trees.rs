@@ -3,14 +3,16 @@
 use super::Choice;
 use super::caller::Caller;
 use super::grants::{self, Grant};
-use super::hidden::{Aim, Glob, matching};
+use super::hidden::{self, Aim, Glob, matching};
 use super::policy::Rule;
 use super::project::Guarded;
 use super::view;
 use crate::cli::SandboxArgs;
 use crate::error::one_line;
+use crate::git;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// What becomes of what a pattern finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +20,8 @@ enum Class {
     Hide,
     Protect,
     Tell,
+    /// What git may find a repository by.
+    Git,
 }
 
 struct Pattern {
@@ -47,6 +51,8 @@ pub struct Tree {
     pub protected: Vec<PathBuf>,
     /// What runs later on the host.
     pub later: Vec<Later>,
+    /// What git finds in it and takes programs from.
+    pub git: git::View,
 }
 
 /// All of them.
@@ -55,6 +61,10 @@ pub struct Trees {
     pub grants: Vec<Grant>,
     /// The project, the repository of a linked worktree, and the grants that are directories.
     pub all: Vec<Tree>,
+    /// What git goes by on the host.
+    host: git::Host,
+    /// From before it was looked at.
+    began: SystemTime,
 }
 
 impl Trees {
@@ -68,17 +78,20 @@ impl Trees {
         }
         let patterns = patterns(choice)?;
         let of_git = of_git(&patterns)?;
+        let host = git::Host::of(&caller.home, caller.path_in("XDG_CONFIG_HOME"));
+        let began = SystemTime::now();
         let mut all = granted(choice, &grants);
         for tree in &mut all {
-            tree.find(if tree.repository { &of_git } else { &patterns })?;
+            tree.find(if tree.repository { &of_git } else { &patterns }, &host)?;
         }
-        Ok(Trees { grants, all })
+        Ok(Trees { grants, all, host, began })
     }
 
     /// What there is now of what runs later on the host, and why that is not all. The program may have made trees that cannot
     /// be looked through, but not that nothing is told.
     pub fn now(&self, choice: &Choice) -> Result<(Vec<Later>, Option<String>)> {
-        let patterns: Vec<Pattern> = patterns(choice)?.into_iter().filter(|p| p.class != Class::Hide).collect();
+        let patterns: Vec<Pattern> =
+            patterns(choice)?.into_iter().filter(|p| matches!(p.class, Class::Protect | Class::Tell)).collect();
         let of_git = of_git(&patterns)?;
         let (mut all, mut not_seen) = (Vec::new(), None);
         for tree in self.all.iter().filter(|tree| tree.written) {
@@ -92,6 +105,15 @@ impl Trees {
             not_seen = not_seen.or(why).or(more);
         }
         Ok((all, not_seen))
+    }
+
+    /// Git's view of each tree that may be written, before and now.
+    pub fn git_now(&self) -> impl Iterator<Item = (&git::View, Result<git::View>)> {
+        let written = self.all.iter().filter(|tree| tree.written);
+        written.map(|tree| {
+            let spots = git::Spots::after(&tree.source, self.began);
+            (&tree.git, git::View::of(&tree.source, &spots, &self.host))
+        })
     }
 
     /// The places on the host that the program may write, in order.
@@ -118,6 +140,7 @@ fn granted(choice: &Choice, grants: &[Grant]) -> Vec<Tree> {
         hidden: Vec::new(),
         protected: Vec::new(),
         later: Vec::new(),
+        git: git::View::default(),
     };
     let mut all = Vec::new();
     if let Some(project) = &choice.project {
@@ -139,15 +162,19 @@ fn granted(choice: &Choice, grants: &[Grant]) -> Vec<Tree> {
 }
 
 impl Tree {
-    fn find(&mut self, patterns: &[Pattern]) -> Result<()> {
+    fn find(&mut self, patterns: &[Pattern], host: &git::Host) -> Result<()> {
         // What is only read is not changed.
         let wanted = |pattern: &&Pattern| self.written || pattern.class == Class::Hide;
         let patterns: Vec<&Pattern> = patterns.iter().filter(wanted).collect();
-        let mounts = patterns.iter().filter(|pattern| pattern.class != Class::Tell).count();
+        let mounts = patterns.iter().filter(|pattern| matches!(pattern.class, Class::Hide | Class::Protect)).count();
+        let mut of_git = Vec::new();
         let globs: Vec<&Glob> = patterns.iter().map(|pattern| &pattern.glob).collect();
         let found = matching(&self.source, &globs, Aim { mounts, lenient: false })?;
         for (path, numbers) in found.all {
             let of = |class| numbers.iter().map(|number| patterns[*number]).find(move |p| p.class == class);
+            if of(Class::Git).is_some() {
+                of_git.push(path.clone());
+            }
             if of(Class::Hide).is_some() {
                 self.hidden.push(path.clone());
             }
@@ -158,6 +185,14 @@ impl Tree {
                 self.later.push((path, pattern.text.clone()));
             }
         }
+        if self.written {
+            let spots = git::Spots::found(&self.source, of_git.iter().map(PathBuf::as_path));
+            self.git = git::View::of(&self.source, &spots, host)?;
+            self.protected.extend(self.git.protect().map(Path::to_owned));
+            self.protected.sort();
+            self.protected.dedup();
+            hidden::check_mounts(self.protected.len())?;
+        }
         Ok(())
     }
 }
@@ -165,17 +200,23 @@ impl Tree {
 /// All patterns of the policy: those whose finds become mounts come first.
 fn patterns(choice: &Choice) -> Result<Vec<Pattern>> {
     let policy = &choice.policy;
-    let lists = [(&policy.hide, Class::Hide), (&policy.protect, Class::Protect), (&policy.tell, Class::Tell)];
+    let of_git = git::spots::NAMES.map(|name| Rule { value: format!("**/{name}"), from: "rrunc".to_owned() });
+    let lists = [
+        (policy.hide.as_slice(), Class::Hide),
+        (&policy.protect, Class::Protect),
+        (&policy.tell, Class::Tell),
+        (&of_git, Class::Git),
+    ];
     let pattern = |rule: &Rule, class| -> Result<Pattern> {
         let glob = Glob::parse(&rule.value).with_context(|| format!("pattern of {}", rule.from))?;
         Ok(Pattern { glob, class, text: rule.value.clone() })
     };
-    lists.into_iter().flat_map(|(rules, class)| rules.iter().map(move |rule| pattern(rule, class))).collect()
+    lists.iter().flat_map(|(rules, class)| rules.iter().map(|rule| pattern(rule, *class))).collect()
 }
 
 /// Those of them that begin with `.git/`, for a repository that is elsewhere.
 fn of_git(patterns: &[Pattern]) -> Result<Vec<Pattern>> {
-    let of_git = patterns.iter().filter(|pattern| pattern.class != Class::Hide);
+    let of_git = patterns.iter().filter(|pattern| matches!(pattern.class, Class::Protect | Class::Tell));
     of_git
         .filter_map(|pattern| Some((pattern, pattern.text.strip_prefix(".git/")?)))
         .map(|(pattern, rest)| {

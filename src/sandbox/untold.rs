@@ -15,7 +15,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Files that one record holds at the most: it is no larger than what is read of such a file.
 const MOST_ENTRIES: usize = 4_000;
@@ -33,6 +33,8 @@ pub fn directory() -> Option<PathBuf> {
 pub struct Remembered {
     /// When that was.
     pub began: String,
+    /// The same, in seconds since 1970.
+    seconds: u64,
     /// The directories that it could write.
     roots: Vec<PathBuf>,
     /// The patterns that were looked for.
@@ -41,6 +43,11 @@ pub struct Remembered {
 }
 
 impl Remembered {
+    /// When it began.
+    pub fn began_at(&self) -> SystemTime {
+        UNIX_EPOCH.checked_add(Duration::from_secs(self.seconds)).unwrap_or(UNIX_EPOCH)
+    }
+
     /// As it was then.
     pub fn inventory(&self) -> Inventory {
         let entry = |(path, (kind, stamp)): (&PathBuf, &(String, Stamp))| {
@@ -65,7 +72,7 @@ pub struct Record {
     file: Option<PathBuf>,
     roots: Vec<PathBuf>,
     kinds: Vec<String>,
-    began: String,
+    began: SystemTime,
     told: RefCell<Vec<(PathBuf, Vec<PathBuf>)>>,
 }
 
@@ -78,7 +85,7 @@ impl Record {
         let file = roots.first().and_then(|first| {
             Some(directory()?.join("untold").join(format!("{:016x}-{maker}", fnv(first.as_os_str().as_bytes()))))
         });
-        Record { file, roots, kinds, began: rfc3339(SystemTime::now()), told: RefCell::default() }
+        Record { file, roots, kinds, began: SystemTime::now(), told: RefCell::default() }
     }
 
     /// Writes it.
@@ -94,7 +101,8 @@ impl Record {
         let text = |path: &PathBuf| path.to_str().is_some();
         let entries = before.entries.iter().filter(|(path, _)| text(path)).take(MOST_ENTRIES);
         let remembered = Remembered {
-            began: self.began.clone(),
+            began: rfc3339(self.began),
+            seconds: self.began.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
             roots: self.roots.clone(),
             kinds: self.kinds.clone(),
             entries: entries.map(|(path, entry)| (path.clone(), (entry.kind.clone(), entry.stamp.clone()))).collect(),

@@ -98,6 +98,7 @@ pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: S
             pidfd: child,
             terminal,
             names: None,
+            covers: None,
             sockets: None,
             system_v: None,
             wire: ours,

@@ -9,10 +9,12 @@ pub mod listener;
 pub mod wire;
 
 use crate::cgroup::{self, place::Place, scope};
+use crate::covers::Inside;
 use crate::error::{WithHint, with_hint};
 use crate::hooks::{self, Inherit};
 use crate::init::{self, Start};
 use crate::log::step;
+use crate::plan::covers::Covers;
 use crate::plan::decided::{self, Decided, Inodes};
 use crate::plan::namespaces::Kind;
 use crate::plan::{Hooks, Plan};
@@ -45,6 +47,8 @@ pub struct Spawned {
     pub sockets: Option<OwnedFd>,
     /// Its tables of System V IPC.
     pub system_v: Option<Vec<OwnedFd>>,
+    /// What of its mounts is watched, and where.
+    pub covers: Option<(Covers, Inside)>,
     wire: Wire,
     /// It has been let go already.
     ahead: bool,
@@ -145,12 +149,15 @@ pub fn spawn(
         }
     })?;
     let ahead = ahead && !plan.init_asks();
+    let mut covers = None;
     let mut set_up = || -> Result<(Handed, Option<Agent>)> {
         state.pid = pid;
         state.start_time = process::start_time(pid)?.context("container init ended at once")?;
         if !plan.namespaces.joins(Kind::Pid) {
             state.decided = Some(decided(plan, namespaces_of(plan, &pid.to_string())?)?);
         }
+        // Before it goes on: the reaper of a sandbox lets nobody look.
+        covers = plan.covers.clone().map(|all| Ok::<_, anyhow::Error>((all, Inside::of(pid)?))).transpose()?;
         written(state)?;
         if let Some(dir) = plan.cgroup.directory() {
             cgroup::limits::apply(dir, plan.limits.iter().filter(|setting| setting.forbids_clone()))?;
@@ -165,7 +172,7 @@ pub fn spawn(
     };
     match set_up() {
         Ok((Handed { terminal, names, sockets, system_v }, agent)) => {
-            Ok(Spawned { pid, pidfd: child, terminal, names, sockets, system_v, wire: ours, ahead, agent })
+            Ok(Spawned { pid, pidfd: child, terminal, names, covers, sockets, system_v, wire: ours, ahead, agent })
         }
         Err(error) => {
             kill(&child)?;

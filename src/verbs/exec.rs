@@ -95,6 +95,7 @@ fn wait(process: &mut Spawned) -> Result<Outcome> {
         names: None,
         kernel: Kernel::default(),
         limits: Limits::default(),
+        covers: None,
     })?;
     Ok(Outcome::from(ended.status.clamp(0, 255) as u8))
 }

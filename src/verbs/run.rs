@@ -5,11 +5,13 @@ use crate::bundle::Bundle;
 use crate::cgroup::oom::OomKills;
 use crate::cgroup::stats;
 use crate::cli::{Global, RunArgs};
+use crate::covers::{self, Inside};
 use crate::error::one_line;
 use crate::log::step;
 use crate::nameserver::Nameserver;
 use crate::notify::Proxy;
 use crate::plan::KEEP_STREAMS;
+use crate::plan::covers::Covers;
 use crate::relay;
 use crate::state::{Container, Root, State};
 use crate::supervise::{Ended, Supervised, supervise};
@@ -37,6 +39,7 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<Outcome> {
     if ended.excess == Some(Excess::Memory) {
         log::warn!("the container has reached its limit of memory and was ended (out of memory)");
     }
+    ended.fallen.iter().for_each(|fallen| log::warn!("{}", covers::told(fallen)));
     Ok(Outcome::from(status(&ended)))
 }
 
@@ -96,6 +99,7 @@ impl Foreground<'_> {
             started();
         }
         let kills = state.cgroup.as_deref().and_then(OomKills::watch);
+        let covers = init.covers.take().and_then(|(covers, inside)| watched(covers, inside, init.pid));
         let mut ended = supervise(Supervised {
             pid: Pid::from_raw(init.pid),
             pidfd: init.pidfd.as_fd(),
@@ -109,6 +113,7 @@ impl Foreground<'_> {
                 system_v: init.system_v.take().map(SystemV::new).transpose()?,
             },
             limits,
+            covers,
         })?;
         if let (Some(dir), Some(kills)) = (&state.cgroup, kills) {
             count_memory(dir, kills, &mut ended);
@@ -124,6 +129,12 @@ impl Foreground<'_> {
         }
         Ok(ended)
     }
+}
+
+/// Where /proc shows nothing of others (hidepid) a container runs all the same, and that is said.
+fn watched(covers: Covers, inside: Inside, pid: i32) -> Option<covers::Watch> {
+    let watch = covers::Watch::begin(covers, inside, pid);
+    watch.inspect_err(|error| log::warn!("what is replaced on the host is not covered again: {}", one_line(error))).ok()
 }
 
 /// Whether there may be processes whose parent has ended and that are no child of anybody in the container: its hooks', and

@@ -3,6 +3,7 @@ use super::create::{Request, Waiting};
 use super::run::{self, Foreground};
 use super::{Outcome, delete};
 use crate::cli::{CgroupManager, Global, SandboxArgs};
+use crate::covers;
 use crate::error::{self, NotExecuted, WithHint, one_line};
 use crate::sandbox::later::Watch;
 use crate::sandbox::pasta::Pasta;
@@ -111,6 +112,10 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<Outcome> {
     {
         // Where that fails nobody is left to hear of it.
         seen |= stderr.lock().write_all(told.text().as_bytes()).is_ok();
+    }
+    if !(seen && stderr.is_terminal()) {
+        // What was hidden may be known now: whoever reads nothing else reads this.
+        ended.fallen.iter().for_each(|fallen| log::warn!("{}", covers::told(fallen)));
     }
     report.as_ref().map_or(Ok(()), ReportFile::check)?;
     // The program has run, and its status is what counts.

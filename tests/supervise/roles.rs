@@ -58,6 +58,7 @@ pub fn supervised() -> u8 {
         names: None,
         kernel: Kernel::default(),
         limits,
+        covers: None,
     });
     u8::try_from(ended.unwrap().status).unwrap()
 }

@@ -1,5 +1,6 @@
 //! `rrunc sandbox` without a profile: a command with the host's tools and none of its secrets.
 mod bundle;
+mod covers;
 mod environment;
 mod files;
 mod flags;

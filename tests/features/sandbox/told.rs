@@ -91,6 +91,37 @@ fn row_l_what_tools_read_is_told_at_any_depth_whether_new_changed_or_gone() {
 }
 
 #[test]
+fn row_h1_what_git_would_find_is_protected_at_any_depth_and_told() {
+    let place = Place::new();
+    let repository = |dir: &str| {
+        for (file, text) in [
+            ("HEAD", "ref: refs/heads/main\n"),
+            ("config", "[core]\n\thooksPath = ../own\n"),
+            ("objects/x", ""),
+            ("refs/x", ""),
+        ] {
+            write(&place.project().join(dir).join(file), text);
+        }
+    };
+    repository("a/b/.git");
+    write(&place.project().join("a/own/pre-commit"), "old\n");
+    write(&place.project().join("a/b/own/pre-commit"), "old\n");
+    let script = "sleep 1; echo new > a/b/.git/config; mkdir -p c/d/.git/objects c/d/.git/refs; \
+                  echo 'ref: refs/heads/main' > c/d/.git/HEAD; echo '[core]' > c/d/.git/config; \
+                  mkdir objects refs; echo 'ref: refs/heads/main' > HEAD; echo new > a/own/pre-commit; true";
+    let told = changes(&place, &[], script);
+    assert_eq!(
+        fs::read_to_string(place.project().join("a/b/.git/config")).expect("read"),
+        "[core]\n\thooksPath = ../own\n"
+    );
+    for expected in ["new c/d/.git", "new "] {
+        assert!(told.iter().any(|one| one.starts_with(expected)), "{expected}: {told:?}");
+    }
+    // The control: of what git does not go by nothing is told.
+    assert_eq!(changes(&place, &[], "echo > a/b/.git/index; echo > plain"), [""; 0]);
+}
+
+#[test]
 fn row_h2_what_the_host_changes_meanwhile_is_told_by_its_contents() {
     let place = Place::new();
     write(&place.project().join(".envrc"), "old\n");
