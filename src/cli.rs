@@ -230,7 +230,9 @@ pub enum Verb {
     #[command(
         after_help = "Examples:\n  rrunc trust                       shows .rrunc.toml of this project, and asks\n  \
                       rrunc trust --forget\n\n\
-                      Until it is trusted, and whenever it has changed since, the sandbox ignores it."
+                      Until it is trusted, and whenever it has changed since, the sandbox ignores it.\n\n\
+                      In a linked worktree (`git worktree`) it also lets sandboxes write the repository, which is elsewhere and\n\
+                      read-only until then."
     )]
     Trust(Lazy<TrustArgs>),
     /// Show what this host offers, and how to mend what it lacks

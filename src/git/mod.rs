@@ -30,15 +30,21 @@ pub use view::View;
 pub struct Host {
     /// What `~/` stands for in a configuration.
     pub home: PathBuf,
-    /// The configuration of the machine and the user.
-    pub configs: Vec<PathBuf>,
+    /// The user's configuration.
+    pub own: PathBuf,
+    /// The user's other one, which comes before.
+    pub xdg: PathBuf,
 }
 
 impl Host {
     /// Of the user whose home and configuration directories (XDG_CONFIG_HOME) these are.
     pub fn of(home: &Path, xdg: Option<&Path>) -> Host {
-        let xdg = xdg.map_or_else(|| home.join(".config"), Path::to_owned);
-        let configs = vec![PathBuf::from("/etc/gitconfig"), xdg.join("git/config"), home.join(".gitconfig")];
-        Host { home: home.to_owned(), configs }
+        let xdg = xdg.map_or_else(|| home.join(".config"), Path::to_owned).join("git/config");
+        Host { home: home.to_owned(), own: home.join(".gitconfig"), xdg }
+    }
+
+    /// The files that git reads before a repository's own.
+    pub fn configs(&self) -> [&Path; 3] {
+        [Path::new("/etc/gitconfig"), &self.xdg, &self.own]
     }
 }

@@ -79,17 +79,14 @@ fn words(source: &Source, value: &[u8], top: &Path) -> Vec<Place> {
         let behind = word.iter().position(|byte| *byte == b'/').map(|at| &word[at + 1..]).unwrap_or_default();
         let found = [word, behind].into_iter().find_map(|word| {
             let place = source.path(word, top)?;
-            matches!(&place, Place::Inside(at) if source.tree.target(at).is_some_and(|meta| meta.is_file()))
-                .then_some(place)
+            source.meta(&place).is_some_and(|meta| meta.is_file()).then_some(place)
         });
         match found {
             Some(place) => all.push(place),
             // It is not there yet: a path with directories means a file.
             None if word.contains(&b'/') => {
                 let place = source.path(word, top);
-                all.extend(
-                    place.filter(|place| matches!(place, Place::Inside(at) if source.tree.target(at).is_none())),
-                );
+                all.extend(place.filter(|place| matches!(place, Place::Inside(_)) && source.meta(place).is_none()));
             }
             None => {}
         }

@@ -8,7 +8,7 @@ use super::index::{self, Ids};
 use super::programs::{self, is_hook};
 use super::repository::{Found, common, found_in, whole};
 use super::spots::Spots;
-use super::tree::{Place, Tree, read_own};
+use super::tree::{Meta, Place, Tree, read_own};
 use crate::error::one_line;
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,7 +50,7 @@ impl View {
             tops: Vec::new(),
             gitlinks: Vec::new(),
         };
-        for config in host.configs.iter().map(|path| tree.place(path)) {
+        for config in host.configs().map(|path| tree.place(path)) {
             let loaded = look.load(&config);
             look.settings.extend(loaded.entries);
         }
@@ -126,16 +126,16 @@ impl Look<'_> {
             let text = if meta.is_file() { self.tree.read(&dot_git, LARGEST).ok() } else { None };
             let what = if leads_to.is_empty() { What::NoRepository } else { What::Repository };
             let stamp = digest(&(meta.mode & libc::S_IFMT, self.tree.link(&dot_git), text, leads_to));
-            self.add(&dot_git, what, stamp, meta.changed);
+            self.add(&dot_git, Item { what, stamp, changed: meta.changed });
             if meta.is_file() {
                 self.protect(&dot_git);
             }
         }
         let Found::Repository(place) = found else { return };
         if place == Place::Inside(dir.to_owned())
-            && let Some(meta) = self.tree.meta(&dir.join("HEAD"))
+            && let Some(meta) = self.tree.meta(dir)
         {
-            self.add(dir, What::Bare, digest(&self.identity(&place)), meta.changed);
+            self.add_directory(dir, What::Bare, &meta);
         }
         self.repository(&place, Some(dir));
     }
@@ -213,7 +213,7 @@ impl Look<'_> {
             let Some(meta) = self.tree.meta(&sub).filter(|meta| meta.is_dir()) else { continue };
             if self.tree.meta(&sub.join("HEAD")).is_some() {
                 let place = Place::Inside(sub.clone());
-                self.add(&sub, What::Repository, digest(&meta.identity), meta.changed);
+                self.add_directory(&sub, What::Repository, &meta);
                 if !self.known.contains(&sub) {
                     self.repository(&place, None);
                 }
@@ -226,7 +226,7 @@ impl Look<'_> {
     }
 
     fn load(&mut self, config: &Place) -> Loaded {
-        let source = Source { tree: self.tree, home: &self.host.home, holds: &|_| true };
+        let source = Source { tree: Some(self.tree), home: &self.host.home, holds: &|_| true };
         let loaded = source.load(config);
         for file in &loaded.files {
             if let Place::Inside(at) = file
@@ -243,7 +243,7 @@ impl Look<'_> {
 
     /// What the settings name in the tree.
     fn configured(&mut self, entries: &[Entry], top: &Path) {
-        let source = Source { tree: self.tree, home: &self.host.home, holds: &|_| true };
+        let source = Source { tree: Some(self.tree), home: &self.host.home, holds: &|_| true };
         for entry in entries {
             for place in programs::named(&source, entry, top) {
                 let Place::Inside(at) = place else { continue };
@@ -284,7 +284,8 @@ impl Look<'_> {
             Err(_) if link.is_some() => 0,
             Err(_) => digest(&(meta.identity, meta.size, meta.changed)),
         };
-        self.add(at, what, digest(&(real.mode & (libc::S_IFMT | 0o111), link, text)), meta.changed.max(real.changed));
+        let stamp = digest(&(real.mode & (libc::S_IFMT | 0o111), link, text));
+        self.add(at, Item { what, stamp, changed: meta.changed.max(real.changed) });
         true
     }
 
@@ -298,8 +299,13 @@ impl Look<'_> {
         })
     }
 
-    fn add(&mut self, at: &Path, what: What, stamp: u64, changed: i128) {
-        self.view.items.insert(self.tree.whole(at), Item { what, stamp, changed });
+    fn add_directory(&mut self, at: &Path, what: What, meta: &Meta) {
+        let Meta { identity, changed, .. } = *meta;
+        self.add(at, Item { what, stamp: digest(&identity), changed });
+    }
+
+    fn add(&mut self, at: &Path, item: Item) {
+        self.view.items.insert(self.tree.whole(at), item);
     }
 
     fn protect(&mut self, at: &Path) {
@@ -419,12 +425,11 @@ mod tests {
         }
 
         fn before(&self) -> View {
-            View::of(&self.0, &Spots::before(&self.0), &Host { home: self.0.join("nobody"), configs: Vec::new() })
-                .unwrap()
+            View::of(&self.0, &Spots::before(&self.0), &Host::of(&self.0.join("nobody"), None)).unwrap()
         }
 
         fn after(&self, began: SystemTime) -> View {
-            View::of(&self.0, &Spots::after(&self.0, began), &Host::default()).unwrap()
+            View::of(&self.0, &Spots::after(&self.0, began), &Host::of(&self.0.join("nobody"), None)).unwrap()
         }
 
         /// What the deed changes, as `+path what`.

@@ -1,6 +1,9 @@
 //! The caller's git configuration without what would give credentials away or run the host's programs (git-config(1)).
-use super::foreign;
 use super::policy::Rule;
+use crate::git::Host;
+use crate::git::config::{self, Entry};
+use crate::git::include::{Source, is_for};
+use crate::git::tree::Place;
 use std::path::Path;
 
 /// Variables left out of the sections that are taken over: they name programs, files that are not there, or keys.
@@ -23,77 +26,38 @@ const LEFT_OUT: [&str; 16] = [
     "gpgprogram",
 ];
 
-/// What HOME/.gitconfig says inside: the listed `sections` of the caller's two files, if there is anything.
-pub fn taken_over(home: &Path, xdg: Option<&Path>, sections: &[Rule]) -> Option<String> {
-    let xdg = xdg.map_or_else(|| home.join(".config"), Path::to_owned).join("git/config");
-    let text: String = [xdg, home.join(".gitconfig")]
-        .iter()
-        .filter_map(|path| foreign::text(path).ok())
-        .map(|text| filtered(&text, sections))
-        .collect();
+/// What HOME/.gitconfig says inside: the listed `sections` of the caller's two files and of what they include, also for the
+/// repository whose git directory is `git_dir`, if there is anything.
+pub fn taken_over(home: &Path, xdg: Option<&Path>, sections: &[Rule], git_dir: Option<&Path>) -> Option<Vec<u8>> {
+    // The machine's is shown, or not, as a part of /etc.
+    let host = Host::of(home, xdg);
+    let source = Source { tree: None, home, holds: &|condition| is_for(condition, git_dir, home) };
+    let mut all = Vec::new();
+    for path in [host.xdg, host.own] {
+        let loaded = source.load(&Place::Outside(path));
+        loaded.unseen.iter().for_each(|why| log::warn!("your git configuration is not taken over: {why}"));
+        all.extend(loaded.entries);
+    }
+    let text = config::write(all.iter().filter(|entry| passes(entry, sections)));
     (!text.is_empty()).then_some(text)
 }
 
-/// The lines of the sections, whole entries only.
-fn filtered(text: &str, sections: &[Rule]) -> String {
-    let mut out = String::new();
-    let mut header: Option<&str> = None;
-    let mut keeps_lines = false;
-    let mut continued = false;
-    for line in text.lines() {
-        if continued {
-            continued = goes_on(line);
-            if keeps_lines {
-                push(&mut out, line);
-            }
-            continue;
-        }
-        let trimmed = line.trim();
-        if let Some(rest) = trimmed.strip_prefix('[') {
-            // More than a header in the line (`[user] name = x`) is rare, and not taken over.
-            let name = rest.split([']', ' ', '"', '.', '\t']).next().unwrap_or_default().to_ascii_lowercase();
-            let whole = trimmed.ends_with(']') && !trimmed.contains('\\');
-            header = Some(trimmed).filter(|_| whole && sections.iter().any(|section| section.value == name));
-            continue;
-        }
-        let key = trimmed.split(['=', ' ', '\t']).next().unwrap_or_default().to_ascii_lowercase();
-        let is_key = key.starts_with(|c: char| c.is_ascii_alphabetic());
-        continued = is_key && goes_on(line);
-        keeps_lines = is_key && header.is_some() && !LEFT_OUT.contains(&key.as_str());
-        if keeps_lines {
-            if let Some(header) = header.filter(|header| last_header(&out) != Some(header)) {
-                push(&mut out, header);
-            }
-            push(&mut out, line);
-        }
-    }
-    out
-}
-
-fn goes_on(line: &str) -> bool {
-    line.bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1
-}
-
-fn last_header(text: &str) -> Option<&str> {
-    text.lines().rev().find(|line| line.starts_with('['))
-}
-
-fn push(out: &mut String, line: &str) {
-    out.push_str(line);
-    out.push('\n');
+fn passes(entry: &Entry, sections: &[Rule]) -> bool {
+    sections.iter().any(|section| section.value == entry.section) && !LEFT_OUT.contains(&entry.key.as_str())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn names_and_habits_pass_and_credentials_do_not() {
         let sections = ["user", "alias", "core"].map(|name| Rule { value: name.into(), from: "test".into() });
         let text = "\
-[user]
+[user] # who
 \tname = A Person
-\temail = a@example.org
+\temail = a@example.org ; mine
 \tsigningkey = ABCDEF
 [credential]
 \thelper = store
@@ -105,7 +69,9 @@ mod tests {
 \textraheader = Authorization: secret
 ; a comment \\
 [include]
-\tpath = ~/.secrets.inc
+\tpath = included
+[includeIf \"gitdir:~/work/\"]
+\tpath = of-work
 [Core]
 \tsshCommand = ssh -i ~/.ssh/key
 \tautocrlf = input
@@ -116,18 +82,29 @@ mod tests {
   --oneline
 [evil] name = x
 \tname = y
+[user] name = \"Another # Person\"
 ";
+        let home = std::env::temp_dir().join(format!("rrunc-gitconfig-{}", std::process::id()));
+        fs::create_dir_all(&home).unwrap();
+        fs::write(home.join(".gitconfig"), text).unwrap();
+        fs::write(home.join("included"), "[core]\n\teditor = vi\n\tabbrev = 12\n[http]\n\tproxy = x\n").unwrap();
+        fs::write(home.join("of-work"), "[user]\n\temail = a@work.example\n").unwrap();
+        let taken = |git_dir: &str| taken_over(&home, None, &sections, Some(&home.join(git_dir)));
         let expected = "\
 [user]
 \tname = A Person
 \temail = a@example.org
-[Core]
+[core]
+\tabbrev = 12
 \tautocrlf = input
 [alias]
-\tlong = log \\
-  --oneline
+\tlong = log   --oneline
+[user]
+\tname = \"Another # Person\"
 ";
-        assert_eq!(filtered(text, &sections), expected);
-        assert_eq!(filtered(text, &[]), "");
+        assert_eq!(String::from_utf8(taken("p/.git").unwrap()).unwrap(), expected);
+        assert!(String::from_utf8(taken("work/p/.git").unwrap()).unwrap().contains("email = a@work.example"));
+        assert_eq!(taken_over(&home, None, &[], None), None);
+        fs::remove_dir_all(&home).unwrap();
     }
 }

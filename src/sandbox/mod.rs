@@ -3,6 +3,7 @@
 //! First everything is decided (`choose`): the policy, the project, what is granted. Then the private bundle is written:
 //! config.json, the made-up /etc, and a root that holds nothing but symbolic links. All else comes from the host by
 //! mounts that `view` allows.
+mod above;
 mod bounds;
 pub mod caller;
 mod config;
@@ -119,7 +120,8 @@ pub fn choose(args: &SandboxArgs, caller: &Caller, state: &Path) -> Result<Choic
     let mut project = root.map(|root| project::at(&root, &guarded)).transpose()?;
     if let Some(project) = &project {
         // Behind base only: what the user chooses for this call comes later, and takes away what it allows.
-        profiles.splice(1..1, trust::profile(&project.root)?);
+        let own = trust::profile(&project.root)?;
+        profiles.splice(1..1, own.into_iter().chain(above::profiles(&project.root)?));
     }
     profiles.push(Named { name: COMMAND_LINE.to_owned(), profile: of_flags(args, caller)? });
     let mut policy = Policy::of(&profiles)?;
@@ -127,6 +129,18 @@ pub fn choose(args: &SandboxArgs, caller: &Caller, state: &Path) -> Result<Choic
         protect_named(&mut policy, args, &project.root);
     }
     project = project.filter(|_| policy.project.is_some());
+    if policy.project.as_ref().is_some_and(|project| project.value == Access::Write) {
+        let linked = project.as_mut().and_then(|project| Some((&project.root, project.repository.as_mut()?)));
+        if let Some((root, repository)) = linked {
+            repository.writable = trust::knows_repository(root, repository)?;
+            if !repository.writable {
+                let common = repository.common.display();
+                log::warn!(
+                    "{common}, the repository of this worktree, is read-only: `rrunc trust` lets sandboxes commit"
+                );
+            }
+        }
+    }
     if policy.secrets != first.secrets {
         guarded = Guarded::of(caller, state, &policy);
     }
@@ -249,7 +263,9 @@ pub fn write_bundle(
     let grants = &trees.grants;
     keep_from_being_planted(&choice.guarded.believed, grants)?;
     let links = links(args)?;
-    let git = gitconfig::taken_over(&caller.home, caller.path_in("XDG_CONFIG_HOME"), &choice.policy.gitconfig);
+    let git_dir = choice.project.as_ref().map(Project::git_dir);
+    let xdg = caller.path_in("XDG_CONFIG_HOME");
+    let git = gitconfig::taken_over(&caller.home, xdg, &choice.policy.gitconfig, git_dir.as_deref());
     let files: Vec<_> = git.iter().map(|_| ("gitconfig", caller.home.join(".gitconfig"))).collect();
     let tmpfs: Vec<PathBuf> =
         args.files.tmpfs.iter().map(|place| view::through(&links, &caller.cwd.join(place))).collect();

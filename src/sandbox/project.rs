@@ -1,6 +1,7 @@
 //! The project: the one directory of the user's that the sandboxed program may change.
 use super::foreign;
 use crate::error::with_hint;
+use crate::git::repository;
 use anyhow::{Context, Result, anyhow};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -15,6 +16,13 @@ pub struct Project {
     pub repository: Option<Repository>,
 }
 
+impl Project {
+    /// Where git keeps what is its own of it, if it is a checkout.
+    pub fn git_dir(&self) -> PathBuf {
+        self.repository.as_ref().map_or_else(|| self.root.join(".git"), |repository| repository.entry.clone())
+    }
+}
+
 /// The repository of a linked worktree.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Repository {
@@ -22,6 +30,8 @@ pub struct Repository {
     pub common: PathBuf,
     /// The worktree's own part of it, below `common`.
     pub entry: PathBuf,
+    /// The user has said that sandboxes may write it, too.
+    pub writable: bool,
 }
 
 /// Places of the caller that are no project.
@@ -46,10 +56,13 @@ pub fn root_around(cwd: &Path, home: &Path) -> Result<PathBuf> {
     let cwd = cwd.canonicalize().with_context(|| cwd.display().to_string())?;
     // A checkout at HOME (dotfiles) or above is no project: the search ends below it.
     // Nor is one that somebody else has put above our directory, in /tmp say (git's safe.directory, CVE-2022-24765).
+    // And none that git would not take for one: any program can make a directory of that name.
     let own = nix::unistd::geteuid().as_raw();
-    let is_ours = |dir: &Path| fs::symlink_metadata(dir.join(".git")).is_ok_and(|meta| meta.uid() == own);
-    let root = cwd.ancestors().take_while(|dir| !home.starts_with(dir)).find(|dir| is_ours(dir));
-    Ok(root.unwrap_or(&cwd).to_owned())
+    let counts = |dir: &Path| {
+        let is_ours = fs::symlink_metadata(dir.join(".git")).is_ok_and(|meta| meta.uid() == own);
+        is_ours && !home.starts_with(dir)
+    };
+    Ok(repository::around(&cwd, counts).unwrap_or(&cwd).to_owned())
 }
 
 /// The project at `root`.
@@ -60,10 +73,7 @@ pub fn at(root: &Path, guarded: &Guarded) -> Result<Project> {
         let hint = "change into a project's directory; or use --no-project, with --bind DIR for what is to be written";
         return Err(with_hint(error, hint));
     }
-    let repository = match fs::symlink_metadata(root.join(".git")) {
-        Ok(meta) if meta.is_file() => linked_repository(&root),
-        _ => None,
-    };
+    let repository = linked_repository(&root);
     Ok(Project { root, repository })
 }
 
@@ -85,7 +95,10 @@ fn refusal(root: &Path, guarded: &Guarded) -> Result<Option<String>> {
 
 /// The repository that the file `.git` of a linked worktree names (gitrepository-layout(5)), once it has proved to be
 /// one of the caller's own and to know this worktree: the file is the project's, so anybody may have forged it.
-fn linked_repository(root: &Path) -> Option<Repository> {
+pub fn linked_repository(root: &Path) -> Option<Repository> {
+    if !fs::symlink_metadata(root.join(".git")).is_ok_and(|meta| meta.is_file()) {
+        return None;
+    }
     let found = verify_link(root);
     if let Err(error) = &found {
         log::warn!("{}/.git names a repository that is not shown: {error:#}", root.display());
@@ -95,8 +108,8 @@ fn linked_repository(root: &Path) -> Option<Repository> {
 
 fn verify_link(root: &Path) -> Result<Repository> {
     let file = root.join(".git");
-    let entry = named(&file, "gitdir: ", root).context("no gitdir")?;
-    let common = named(&entry.join("commondir"), "", &entry).context("not a linked worktree")?;
+    let entry = named(&file, repository::pointer, root).context("no gitdir")?;
+    let common = named(&entry.join("commondir"), repository::line, &entry).context("not a linked worktree")?;
     for part in ["HEAD", "objects", "refs"] {
         if !common.join(part).exists() {
             return Err(anyhow!("{} has no {part}", common.display()));
@@ -106,17 +119,16 @@ fn verify_link(root: &Path) -> Result<Repository> {
     if fs::metadata(&common)?.uid() != own || fs::metadata(&entry)?.uid() != own {
         return Err(anyhow!("{} belongs to somebody else", common.display()));
     }
-    let back = named(&entry.join("gitdir"), "", &entry).context("it names no worktree")?;
+    let back = named(&entry.join("gitdir"), repository::line, &entry).context("it names no worktree")?;
     if back != file.canonicalize()? || entry.parent() != Some(&common.join("worktrees")) {
         return Err(anyhow!("{} belongs to another worktree", entry.display()));
     }
-    Ok(Repository { common, entry })
+    Ok(Repository { common, entry, writable: false })
 }
 
-/// The path in the one line of `file`, after `prefix`, relative to `base`.
-fn named(file: &Path, prefix: &str, base: &Path) -> Result<PathBuf> {
-    let text = foreign::text_at(file)?;
-    let path = text.trim_end().strip_prefix(prefix).context("unexpected text")?;
+/// The path in `file`, which `read` finds in its text, relative to `base`.
+fn named(file: &Path, read: fn(&[u8]) -> Option<PathBuf>, base: &Path) -> Result<PathBuf> {
+    let path = read(foreign::text_at(file)?.as_bytes()).context("unexpected text")?;
     Ok(base.join(path).canonicalize()?)
 }
 
@@ -156,10 +168,16 @@ mod tests {
         let guarded = Guarded { around: vec![home.clone()], within: vec![secret.clone()], ..Guarded::default() };
         let root = |cwd: &Path| find(cwd, &home, &guarded).map(|p| p.root);
         assert_eq!(root(&repo.join("src")).unwrap(), repo.join("src"));
-        fs::create_dir(repo.join(".git")).unwrap();
+        for part in ["objects", "refs"] {
+            fs::create_dir_all(repo.join(".git").join(part)).unwrap();
+            assert_eq!(root(&repo.join("src")).unwrap(), repo.join("src"), "no repository to git");
+        }
+        fs::write(repo.join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();
         assert_eq!(root(&repo.join("src")).unwrap(), repo);
-        fs::remove_dir(repo.join(".git")).unwrap();
-        fs::create_dir(home.join(".git")).unwrap();
+        fs::create_dir(repo.join("src/.git")).unwrap();
+        assert_eq!(root(&repo.join("src")).unwrap(), repo);
+        fs::remove_dir(repo.join("src/.git")).unwrap();
+        fs::rename(repo.join(".git"), home.join(".git")).unwrap();
         assert_eq!(root(&repo.join("src")).unwrap(), repo.join("src"), "dotfiles in HOME");
         let around_secret = find(&repo, &home, &Guarded { within: vec![repo.join("src")], ..Guarded::default() });
         assert_eq!(around_secret.unwrap().root, repo, "the secret in it is hidden, see `View::masked`");
@@ -188,7 +206,7 @@ mod tests {
         fs::write(entry.join("gitdir"), format!("{}/.git\n", tree.display())).unwrap();
         fs::write(tree.join(".git"), format!("gitdir: {}\n", entry.display())).unwrap();
         let nothing = Guarded::default();
-        let found = Repository { common: repo.clone(), entry: entry.clone() };
+        let found = Repository { common: repo.clone(), entry: entry.clone(), writable: false };
         assert_eq!(at(&tree, &nothing).unwrap().repository, Some(found));
         let forged = place.0.join("home/forged");
         fs::create_dir(&forged).unwrap();

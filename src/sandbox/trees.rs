@@ -145,7 +145,7 @@ fn granted(choice: &Choice, grants: &[Grant]) -> Vec<Tree> {
     let mut all = Vec::new();
     if let Some(project) = &choice.project {
         all.push(tree(&project.root, &project.root, choice.writes_project()));
-        if let Some(repository) = project.repository.as_ref().filter(|_| choice.writes_project()) {
+        if let Some(repository) = project.repository.as_ref().filter(|repository| repository.writable) {
             all.push(Tree { repository: true, ..tree(&repository.common, &repository.common, true) });
         }
     }

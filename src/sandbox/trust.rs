@@ -1,11 +1,13 @@
 //! A project's own profile, `.rrunc.toml`: whoever writes the project's files may have written it, so it counts only
-//! once the user has read it, and only as it was then.
+//! once the user has read it, and only as it was then. And the repository of a linked worktree, which sandboxes write only
+//! once the user has said so.
 use super::foreign;
 use super::profile::{Access, Allow, Limits, Named, Profile};
+use super::project::Repository;
 use crate::printable::printable;
 use anyhow::{Context, Result};
 use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Name of the file in the project's directory.
@@ -26,9 +28,17 @@ pub enum Standing {
 
 /// Where the user's copy of a trusted profile is kept: the copy itself, not a digest, can be shown beside the new one.
 fn copy_of(project: &Path) -> Result<PathBuf> {
+    Ok(kept_of(project)?.join("=profile.toml"))
+}
+
+/// Where it is kept which repository the linked worktree may write.
+fn repository_of(project: &Path) -> Result<PathBuf> {
+    Ok(kept_of(project)?.join("=repository"))
+}
+
+fn kept_of(project: &Path) -> Result<PathBuf> {
     let dirs = directories::BaseDirs::new().context("there is no home directory to keep it in")?;
-    let place = dirs.data_dir().join("rrunc/trusted").join(project.strip_prefix("/").unwrap_or(project));
-    Ok(place.join("=profile.toml"))
+    Ok(dirs.data_dir().join("rrunc/trusted").join(project.strip_prefix("/").unwrap_or(project)))
 }
 
 /// How the profile of the project at `root` stands.
@@ -79,23 +89,51 @@ pub fn parse(root: &Path, text: &str) -> Result<Named> {
     Ok(Named { name: path.display().to_string(), profile })
 }
 
+/// The profile of the directory `root` if it is trusted. Of one that never was, nothing is said.
+pub fn known(root: &Path) -> Result<Option<Named>> {
+    if copy_of(root)?.exists() { profile(root) } else { Ok(None) }
+}
+
 /// Keeps `text` as what the user trusts for the project at `root`.
 pub fn keep(root: &Path, text: &str) -> Result<()> {
-    let copy = copy_of(root)?;
+    write(&copy_of(root)?, text)
+}
+
+/// Keeps that sandboxes of the linked worktree at `root` may write its repository: this one, and no other that has come
+/// into its place. The worktree and the repository name each other, but two sandboxes could have written both.
+pub fn keep_repository(root: &Path, repository: &Repository) -> Result<()> {
+    let text = identity(repository).with_context(|| repository.common.display().to_string())?;
+    write(&repository_of(root)?, &text)
+}
+
+/// Whether the user has said so.
+pub fn knows_repository(root: &Path, repository: &Repository) -> Result<bool> {
+    let kept = fs::read_to_string(repository_of(root)?).ok();
+    Ok(kept.is_some() && kept == identity(repository))
+}
+
+/// What tells it from others: where it is, the worktree's part of it, and the inode. Device numbers change from boot to boot.
+fn identity(repository: &Repository) -> Option<String> {
+    let inode = fs::metadata(&repository.common).ok()?.ino();
+    // Names may have any characters, and stay apart from each other.
+    Some(format!("{inode} {:?} {:?}\n", repository.common.to_str()?, repository.entry.to_str()?))
+}
+
+fn write(copy: &Path, text: &str) -> Result<()> {
     let dir = copy.parent().context("a directory")?;
     DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| dir.display().to_string())?;
     let new = copy.with_extension("new");
-    fs::write(&new, text).and_then(|()| fs::rename(&new, &copy)).with_context(|| copy.display().to_string())
+    fs::write(&new, text).and_then(|()| fs::rename(&new, copy)).with_context(|| copy.display().to_string())
 }
 
-/// Trusts the profile of `root` no longer; whether it was trusted.
-pub fn forget(root: &Path) -> Result<bool> {
-    let copy = copy_of(root)?;
-    match fs::remove_file(&copy) {
+/// Trusts the profile of `root` no longer, nor its repository; whether each was trusted.
+pub fn forget(root: &Path) -> Result<[bool; 2]> {
+    let forget = |copy: PathBuf| match fs::remove_file(&copy) {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(e).with_context(|| copy.display().to_string()),
-    }
+    };
+    Ok([forget(copy_of(root)?)?, forget(repository_of(root)?)?])
 }
 
 /// What it gives that sandboxes would not have without it: for each kind a word, and all of that kind. What reaches

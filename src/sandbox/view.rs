@@ -208,8 +208,8 @@ impl View<'_> {
         }
         let mut all = vec![writable(root)];
         match &project.repository {
-            Some(Repository { common, entry }) => {
-                all.push(writable(common));
+            Some(Repository { common, entry, writable: may_write }) => {
+                all.push(shown(common, common, *may_write));
                 // They decide which repository the host's git will take its hooks from.
                 all.extend([entry.join("gitdir"), root.join(".git")].iter().filter_map(|path| held(path, path)));
             }

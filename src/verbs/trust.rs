@@ -1,34 +1,55 @@
-//! `trust`: the user reads a project's own profile and accepts it, as it is now.
+//! `trust`: the user reads a project's own profile and accepts it, as it is now; and lets sandboxes of a linked worktree
+//! write its repository.
 use super::Outcome;
 use crate::cli::TrustArgs;
 use crate::error::WithHint;
+use crate::printable::printable;
 use crate::sandbox::caller::Caller;
-use crate::sandbox::project;
+use crate::sandbox::project::{self, Repository};
 use crate::sandbox::trust::{self, FILE, Standing};
 use anyhow::{Context, Result, anyhow};
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-/// No more of each kind are listed that a profile gives; the others are counted.
-const MOST: usize = 5;
+/// With more than this many of one kind, all kinds are counted below.
+const MANY: usize = 5;
 
 /// Runs the verb.
 pub fn run(args: &TrustArgs) -> Result<Outcome> {
     let root = root(args)?;
-    if args.forget {
-        let known = trust::forget(&root)?;
-        let text = if known { "is no longer trusted" } else { "was not trusted" };
-        return Ok(format!("{} {text}\n", root.join(FILE).display()).into());
-    }
     let path = root.join(FILE);
-    match trust::standing(&root)? {
-        Standing::Absent => {
-            Err(anyhow!("{} is not there", path.display())).hint(|| "name the project's directory: rrunc trust DIR")
+    if args.forget {
+        let [profile, repository] = trust::forget(&root)?;
+        let known = |known: bool| if known { "is no longer trusted" } else { "was not trusted" };
+        let mut text = format!("{} {}\n", path.display(), known(profile));
+        if repository {
+            text.push_str(&format!("the repository of {} {}\n", root.display(), known(true)));
         }
-        Standing::Trusted(_) => Ok(format!("{} is trusted already\n", path.display()).into()),
-        Standing::Unknown(text) => ask(args, &root, &text, None),
-        Standing::Changed(text, before) => ask(args, &root, &text, Some(&before)),
+        return Ok(text.into());
     }
+    let standing = trust::standing(&root)?;
+    let repository = project::linked_repository(&root);
+    let new = match &repository {
+        Some(repository) if !trust::knows_repository(&root, repository)? => Some(repository),
+        _ => None,
+    };
+    let (text, before) = match &standing {
+        Standing::Unknown(text) => (Some(text), None),
+        Standing::Changed(text, before) => (Some(text), Some(before.as_str())),
+        Standing::Absent if repository.is_none() => {
+            return Err(anyhow!("{} is not there", path.display()))
+                .hint(|| "name the project's directory: rrunc trust DIR");
+        }
+        Standing::Absent | Standing::Trusted(_) => (None, None),
+    };
+    if text.is_none() && new.is_none() {
+        return Ok(match standing {
+            Standing::Absent => format!("the repository of {} is trusted already\n", root.display()),
+            _ => format!("{} is trusted already\n", path.display()),
+        }
+        .into());
+    }
+    ask(args, &root, text.map(|text| (text.as_str(), before)), new)
 }
 
 fn root(args: &TrustArgs) -> Result<PathBuf> {
@@ -41,13 +62,47 @@ fn root(args: &TrustArgs) -> Result<PathBuf> {
     }
 }
 
-/// Shows the text on stderr, so that it is read whatever becomes of stdout, and waits for a yes.
-fn ask(args: &TrustArgs, root: &Path, text: &str, before: Option<&str>) -> Result<Outcome> {
+/// Shows on stderr what there is to trust, so that it is read whatever becomes of stdout, and waits for a yes.
+fn ask(
+    args: &TrustArgs,
+    root: &Path,
+    profile: Option<(&str, Option<&str>)>,
+    repository: Option<&Repository>,
+) -> Result<Outcome> {
     let path = root.join(FILE);
-    let gives = trust::gives(&trust::parse(root, text)?.profile.allow);
     let mut screen = std::io::stderr().lock();
+    if let Some((text, before)) = profile {
+        show(&mut screen, root, text, before)?;
+    }
+    if let Some(Repository { common, .. }) = repository {
+        let common = printable(&common.to_string_lossy());
+        writeln!(screen, "\nThis is a worktree of the repository {common}.")?;
+        writeln!(
+            screen,
+            "Sandboxes of it may then write there: commits, branches, and everything but what runs on your host."
+        )?;
+    }
+    if !args.yes && !confirmed(&mut screen)? {
+        let what = if profile.is_some() { path } else { root.join(".git") };
+        return Err(anyhow!("{} stays untrusted", what.display())).hint(|| "--yes trusts it without asking");
+    }
+    let mut said = Vec::new();
+    if let Some((text, _)) = profile {
+        trust::keep(root, text)?;
+        said.push(format!("{} is trusted until it changes\n", path.display()));
+    }
+    if let Some(repository) = repository {
+        trust::keep_repository(root, repository)?;
+        said.push(format!("{} may be written by sandboxes of {}\n", repository.common.display(), root.display()));
+    }
+    Ok(said.join("").into())
+}
+
+/// The profile, and what it gives.
+fn show(screen: &mut impl Write, root: &Path, text: &str, before: Option<&str>) -> Result<()> {
+    let gives = trust::gives(&trust::parse(root, text)?.profile.allow);
     let what = if before.is_some() { "has changed since you trusted it; it says now" } else { "says" };
-    writeln!(screen, "{} {what}:\n", path.display())?;
+    writeln!(screen, "{} {what}:\n", root.join(FILE).display())?;
     for line in text.lines() {
         let mark = if before.is_some_and(|old| !old.lines().any(|known| known == line)) { '+' } else { ' ' };
         writeln!(screen, "  {mark} {}", line.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'"))?;
@@ -59,18 +114,16 @@ fn ask(args: &TrustArgs, root: &Path, text: &str, before: Option<&str>) -> Resul
         writeln!(screen, "\nIt gives every sandbox of this project more than it has now:")?;
     }
     for (name, values) in &gives {
-        for value in values.iter().take(MOST) {
+        for value in values {
             writeln!(screen, "  {name}: {value}")?;
         }
-        if let Some(more) = values.len().checked_sub(MOST).filter(|more| *more > 0) {
-            writeln!(screen, "  {name}: and {more} more")?;
-        }
     }
-    if !args.yes && !confirmed(&mut screen)? {
-        return Err(anyhow!("{} stays untrusted", path.display())).hint(|| "--yes trusts it without asking");
+    // What has scrolled away by now is missed if its number is told.
+    if gives.iter().any(|(_, values)| values.len() > MANY) {
+        let counts: Vec<String> = gives.iter().map(|(name, values)| format!("{} {name}", values.len())).collect();
+        writeln!(screen, "In all: {}.", counts.join(", "))?;
     }
-    trust::keep(root, text)?;
-    Ok(format!("{} is trusted until it changes\n", path.display()).into())
+    Ok(())
 }
 
 fn confirmed(screen: &mut impl Write) -> Result<bool> {

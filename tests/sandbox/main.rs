@@ -13,5 +13,6 @@ mod kernel;
 mod landlock;
 mod paths;
 mod project;
+mod repositories;
 mod scene;
 mod view;

@@ -119,6 +119,7 @@ fn row_25c_settings_of_submodules_and_other_worktrees_cannot_be_changed() {
         files.map(|file| format!("{} && echo wrote", write(file))).join("; ")
     );
     let tree = scene.stage().dir().join("tree");
+    scene.stage().call(&["trust", "--yes"]).arg(&tree).run().success();
     for dir in [&scene.project(), &tree] {
         let out = scene.call(&["--", "sh", "-c", &all]).cwd(dir).run().success();
         assert_eq!(out.stdout, "", "{}", dir.display());
@@ -171,6 +172,7 @@ fn git_works_in_a_checkout_and_in_a_worktree_whose_pointers_cannot_be_bent() {
     scene.outside(&format!("{git} init -q . && echo a > a && {git} add a && {user} commit -qm one")).success();
     scene.outside(&format!("{git} worktree add -q ../tree")).success();
     let tree = scene.stage().dir().join("tree");
+    scene.stage().call(&["trust", "--yes"]).arg(&tree).run().success();
     let commit =
         format!("echo b >> a && {user} commit -qam two && {git} status --short && {git} log --oneline | wc -l");
     assert_eq!(scene.script(&[], &commit).success().line().trim(), "2");

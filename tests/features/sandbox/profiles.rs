@@ -197,7 +197,10 @@ fn what_a_profile_gives_stands_last_before_the_question() {
     let lines: Vec<&str> = shown.lines().collect();
     let last = &lines[lines.len().saturating_sub(12)..];
     let expected =
-        ["more than it has now:", "read: /usr/share/0", "and 295 more", "write: /srv/a\\u{1b}[2Jb", "network: host"];
+        ["read: /usr/share/299", "write: /srv/a\\u{1b}[2Jb", "network: host", "In all: 300 read, 1 write, 1 network."];
+    for number in 0..300 {
+        assert!(shown.contains(&format!("  read: /usr/share/{number}\r\n")), "{number} is not shown");
+    }
     let mut at = last.iter();
     for text in expected {
         assert!(at.any(|line| line.contains(text)), "{text}: {last:#?}");

@@ -35,7 +35,7 @@ fn the_git_root_is_found_from_below() {
     // The control: without a repository the directory itself is the project, and what is above it is not the host's.
     call().prints(&format!("{}\n", below.display()));
     assert!(!top.exists());
-    fs::create_dir(place.project().join(".git")).expect("mkdir");
+    place.outside("mkdir .git .git/objects .git/refs; echo 'ref: refs/heads/main' >.git/HEAD").success();
     call().prints(&format!("{}\n", below.display()));
     assert!(top.exists());
 }
@@ -43,7 +43,7 @@ fn the_git_root_is_found_from_below() {
 #[test]
 fn dotfiles_kept_in_git_do_not_make_home_a_project() {
     let place = Place::new();
-    fs::create_dir(place.home().join(".git")).expect("mkdir");
+    place.outside("cd ..; mkdir .git .git/objects .git/refs; echo 'ref: refs/heads/main' >.git/HEAD").success();
     place.sh(&[], "ls -A ~; test -d ~/.git || echo none").success().prints("project\nnone\n");
 }
 

@@ -56,6 +56,21 @@ fn a_linked_worktree_commits() {
     git(&repo, &["worktree", "add", "-q", tree.to_str().expect("plain")]);
     fs::create_dir_all(tree.join("src")).expect("mkdir");
     let script = format!("echo x >file && git add file && {COMMIT} commit -qm inside && git log --format=%s");
+    // To look needs nobody's word, to commit the user's, once: worktree and repository alone could have been made to match.
+    let look =
+        place.sandbox(&["--", "sh", "-c", "git status --short && git log --format=%s"]).cwd(&tree).run().success();
+    assert_eq!(look.stdout, "first\n");
+    assert!(look.stderr.contains("is read-only: `rrunc trust` lets"), "{}", look.stderr);
+    place.sandbox(&["--", "sh", "-c", &script]).cwd(&tree).run().fails(128, &["Read-only file system"]);
+    let asked = place.call(&["trust"]).cwd(&tree).run().fails(1, &["stays untrusted"]).stderr;
+    assert!(asked.contains("worktree of the repository") && asked.contains("repo/.git"), "{asked}");
+    place.call(&["trust", "--yes"]).cwd(&tree.join("src")).run().success();
+    place
+        .call(&["trust"])
+        .cwd(&tree)
+        .run()
+        .success()
+        .prints(&format!("the repository of {} is trusted already\n", tree.display()));
     let out = place.sandbox(&["--", "sh", "-c", &script]).cwd(&tree.join("src")).run().success();
     assert_eq!((out.stdout.as_str(), out.stderr.as_str()), ("inside\nfirst\n", ""));
     assert_eq!(log(&tree), "inside\nfirst\n");
@@ -117,6 +132,9 @@ fn a_submodules_git_file_is_not_followed_out_of_the_project() {
     let place = Place::new();
     let repo = repository(&place);
     write(&repo.join(".git/modules/m/HEAD"), "ref: refs/heads/main\n");
+    for dir in ["objects", "refs"] {
+        fs::create_dir(repo.join(".git/modules/m").join(dir)).expect("mkdir");
+    }
     write(&repo.join("m/.git"), "gitdir: ../.git/modules/m\n");
     let call = place.sandbox(&["--", "sh", "-c", "ls ~/repo"]).cwd(&repo.join("m"));
     let out = call.run().success().prints("m\n");

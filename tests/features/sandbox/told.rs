@@ -77,6 +77,7 @@ fn row_l_what_tools_read_is_told_at_any_depth_whether_new_changed_or_gone() {
         "changed x/.cursor/rules",
         "gone CLAUDE.md",
         "new .cargo/config.toml",
+        "new .git",
         "new .github/workflows/new.yml",
         "new .mcp.json",
         "new b/c/.devcontainer",
