@@ -103,6 +103,14 @@ impl Calls {
         }
     }
 
+    /// Whether every sandbox that still runs in the background has been set up.
+    pub fn all_up(&mut self) -> bool {
+        let running = |call: &mut Call| matches!(call.child.try_wait(), Ok(None)) && call.words.contains("PUPPET");
+        let numbers: Vec<usize> =
+            self.background.iter_mut().filter_map(|call| running(call).then_some(call.number)).collect();
+        numbers.into_iter().all(|number| self.text(number, "out").contains(crate::inside::UP))
+    }
+
     /// Who was stopped goes on.
     pub fn go_on(&mut self) {
         self.background.iter_mut().for_each(|call| send(call, Signal::SIGCONT));

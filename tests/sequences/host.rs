@@ -26,6 +26,8 @@ struct Host<'a> {
     orders: usize,
     /// The user has stopped a first process himself, and whoever needs its answer may wait for it.
     stopped: bool,
+    /// A sandbox was not yet set up when the host mounted something.
+    early: bool,
     findings: Vec<Finding>,
 }
 
@@ -37,8 +39,17 @@ pub fn run(plan: &Plan, dir: &Path, weakness: Option<Weakness>) -> Vec<Finding> 
     let bait = Bait::new(dir, plan.setting.is_sandbox());
     let calls = Calls::new(plan, dir, weakness, bait.bystander());
     let _open = leave_open(&dir.join("outside"));
-    let mut host =
-        Host { plan, dir, calls, bait, swapping: Vec::new(), orders: 0, stopped: false, findings: Vec::new() };
+    let mut host = Host {
+        plan,
+        dir,
+        calls,
+        bait,
+        swapping: Vec::new(),
+        orders: 0,
+        stopped: false,
+        early: false,
+        findings: Vec::new(),
+    };
     for step in &plan.steps {
         host.take(step);
         // Behind a call that hangs nothing means anything.
@@ -97,6 +108,11 @@ impl Host<'_> {
             Step::Settle => self.settle(),
             Step::Mount(place) => {
                 let (place, sandbox) = (self.shared().join(place), self.plan.setting.is_sandbox());
+                let end = Instant::now() + Duration::from_secs(3);
+                while sandbox && !self.calls.all_up() && Instant::now() < end {
+                    thread::sleep(Duration::from_millis(5));
+                }
+                self.early |= !self.calls.all_up();
                 let none = None::<&str>;
                 if mount(Some(leftovers::LATE), &place, Some("tmpfs"), MsFlags::empty(), none).is_ok() {
                     // What is mounted below a project after the start is the host's alone.
@@ -207,7 +223,7 @@ impl Host<'_> {
         let steps = &self.plan.steps;
         let late = steps.iter().position(|step| matches!(step, Step::Mount(_))).unwrap_or(steps.len());
         let calls = |step: &Step| matches!(step, Step::Call { words, .. } if words.starts_with("sandbox "));
-        let late_is_shown = steps[late..].iter().any(calls);
+        let late_is_shown = self.early || steps[late..].iter().any(calls);
         found.extend(self.bait.check(&self.calls.outputs(&self.shared()), weak, late_is_shown));
         if matches!(self.plan.setting, Setting::Sandbox | Setting::SharedSandbox) {
             found.extend(self.bait.set_id());

@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 pub const ORDERS: &str = "orders";
 /// See [`ORDERS`].
 pub const BEGUN: &str = "begun";
+/// Said when it is there.
+pub const UP: &str = "UP\n";
 /// What begins a line about something read: the time in milliseconds, where, and the text follow.
 pub const LOOT: &str = "LOOT ";
 
@@ -42,6 +44,7 @@ pub fn main(arguments: &[String]) {
         act(&deed.join(" "), dir);
         return;
     }
+    ignored(std::io::stdout().write_all(UP.as_bytes()));
     let (begin, mut done) = (Instant::now(), 0);
     while begin.elapsed() < LIFE {
         let orders = fs::read_to_string(ORDERS).unwrap_or_default();
