@@ -83,7 +83,8 @@ impl Watch {
     pub fn begin(covers: Covers, inside: Inside, pid: i32) -> Result<Watch> {
         // Not before the root is entered: the paths in it are seen from there.
         let path = format!("/proc/{pid}/mountinfo");
-        let mounts = File::open(&path).context(path)?;
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let mounts = File::from(open(path.as_str(), flags, Mode::empty()).context(path)?);
         Ok(Watch { covers, inside, mounts, next: Instant::now(), due: true, gone: None, fallen: BTreeMap::new() })
     }
 

@@ -6,18 +6,20 @@ use crate::cgroup::oom::OomKills;
 use crate::cgroup::stats;
 use crate::cli::{Global, RunArgs};
 use crate::covers::{self, Inside};
-use crate::error::one_line;
+use crate::error::{errno_of, one_line};
 use crate::log::step;
 use crate::nameserver::Nameserver;
 use crate::notify::Proxy;
 use crate::plan::KEEP_STREAMS;
 use crate::plan::covers::Covers;
 use crate::relay;
+use crate::spawn::Spawned;
 use crate::state::{Container, Root, State};
 use crate::supervise::{Ended, Supervised, supervise};
-use crate::sys::{prctl, signal};
+use crate::sys::{pidfd, prctl, signal};
 use crate::watchdog::{Excess, Kernel, Limits, Sockets, SystemV};
 use anyhow::Result;
+use nix::errno::Errno;
 use nix::unistd::Pid;
 use oci_spec::runtime::{Hooks, LinuxNamespace, LinuxNamespaceType, Spec};
 use std::os::fd::AsFd;
@@ -99,7 +101,7 @@ impl Foreground<'_> {
             started();
         }
         let kills = state.cgroup.as_deref().and_then(OomKills::watch);
-        let covers = init.covers.take().and_then(|(covers, inside)| watched(covers, inside, init.pid));
+        let covers = init.covers.take().and_then(|(covers, inside)| watched(covers, inside, &init));
         let mut ended = supervise(Supervised {
             pid: Pid::from_raw(init.pid),
             pidfd: init.pidfd.as_fd(),
@@ -131,10 +133,17 @@ impl Foreground<'_> {
     }
 }
 
-/// Where /proc shows nothing of others (hidepid) a container runs all the same, and that is said.
-fn watched(covers: Covers, inside: Inside, pid: i32) -> Option<covers::Watch> {
-    let watch = covers::Watch::begin(covers, inside, pid);
-    watch.inspect_err(|error| log::warn!("what is replaced on the host is not covered again: {}", one_line(error))).ok()
+/// Where /proc shows nothing of others (hidepid) a container runs all the same, and that is said. One that has ended has no
+/// mounts.
+fn watched(covers: Covers, inside: Inside, init: &Spawned) -> Option<covers::Watch> {
+    let watch = covers::Watch::begin(covers, inside, init.pid);
+    if let Err(error) = &watch {
+        let exits = errno_of(error) == Some(Errno::EINVAL) || pidfd::has_ended(init.pidfd.as_fd()).unwrap_or_default();
+        if !exits {
+            log::warn!("what is replaced on the host is not covered again: {}", one_line(error));
+        }
+    }
+    watch.ok()
 }
 
 /// Whether there may be processes whose parent has ended and that are no child of anybody in the container: its hooks', and
