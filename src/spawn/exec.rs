@@ -159,7 +159,11 @@ fn clone_beside(
     let born_in = |dir: &Path| clone(Some(cgroup::open(dir)?.as_fd()), false).map_err(not_forked);
     let born = match born_in(&own.join(below)) {
         // The container gives controllers to cgroups of its own, so that none but those may have processes.
-        Err(e) if errno_of(&e) == Some(Errno::EBUSY) && !named => born_in(&cgroup::of(&state.pid.to_string())?),
+        Err(e) if errno_of(&e) == Some(Errno::EBUSY) && !named => match cgroup::of(&state.pid.to_string())? {
+            // The first process may move itself within its own; elsewhere nobody is born for its sake.
+            dir if dir.starts_with(own) => born_in(&dir),
+            _ => Err(e),
+        },
         born => born,
     };
     match born.map_err(|e| (errno_of(&e), e)) {
