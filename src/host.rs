@@ -7,7 +7,6 @@ use crate::sys::{capability, landlock};
 use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
-use serde::{Deserialize, Serialize};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -24,8 +23,7 @@ const OVERFLOW: u32 = 65534;
 const NO_ID: u32 = u32::MAX;
 
 /// A run of ids: `size` of them from `outside` on appear as `inside` on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "[u32; 3]", into = "[u32; 3]")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdMap {
     /// First id in the user namespace.
     pub inside: u32,
@@ -39,18 +37,6 @@ impl IdMap {
     /// The text that /proc/PID/uid_map takes (user_namespaces(7)).
     pub fn lines(map: &[IdMap]) -> String {
         map.iter().map(|m| format!("{} {} {}\n", m.inside, m.outside, m.size)).collect()
-    }
-}
-
-impl From<[u32; 3]> for IdMap {
-    fn from([inside, outside, size]: [u32; 3]) -> IdMap {
-        IdMap { inside, outside, size }
-    }
-}
-
-impl From<IdMap> for [u32; 3] {
-    fn from(map: IdMap) -> [u32; 3] {
-        [map.inside, map.outside, map.size]
     }
 }
 

@@ -1,18 +1,20 @@
 //! What `create` decides of a container's ids and namespaces, to be gone by as long as it lives.
 //!
-//! It is kept in state.json. A process inside may enter other namespaces later, with maps of its own making: whoever asked
+//! It is kept in state.json, as a text: other verbs read many of those files and need nothing of it. A process inside may enter other namespaces later, with maps of its own making: whoever asked
 //! the first process what its container is would be told what suits that process (whether our binary has to be hidden from
 //! it, say, CVE-2019-5736).
 use super::findings::Findings;
 use super::ids::{self, View};
 use super::namespaces::{self, Kind};
 use crate::host::{Host, IdMap};
+use anyhow::{Context, Result};
 use oci_spec::runtime::Spec;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
 /// Ids of a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ids {
     /// User ids, as in uid_map.
     pub uid: Vec<IdMap>,
@@ -35,8 +37,9 @@ impl Ids {
 /// kernel's nsfs (namespaces(7), "The /proc/pid/ns/ directory").
 pub type Inodes = BTreeMap<Kind, u64>;
 
-/// What is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What is kept. Its text is `made-in=4026531837 user=… pid=… mnt=… uid=0:1000:1 gid=0:1000:1 setgroups=deny`, without the last
+/// three for a given user namespace; several runs of ids have a comma between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decided {
     /// The ids inside, each with what it is in the namespace `made_in`; none where the user namespace is a given one, whose
     /// ids are its own affair.
@@ -63,6 +66,67 @@ impl Decided {
     pub(super) fn may_write_exe(&self, here: u64, host: &Host) -> bool {
         self.elsewhere(here) || View::of_running(self).may_write(&host.exe)
     }
+}
+
+/// Inode numbers as a text, `user=4026532180 pid=…`.
+pub fn text_of(inodes: &Inodes) -> String {
+    inodes.iter().map(|(kind, inode)| format!("{}={inode}", kind.file())).collect::<Vec<_>>().join(" ")
+}
+
+/// Those in a text that `text_of` has made; what else is in it is left out.
+///
+/// # Errors
+/// One is no number, or none at all.
+pub fn inodes_in(text: &str) -> Result<Inodes> {
+    let words = text.split(' ').filter_map(|word| word.split_once('='));
+    let named = words
+        .filter_map(|(name, value)| Some((namespaces::KINDS.into_iter().find(|kind| kind.file() == name)?, value)));
+    let number = |(kind, value): (Kind, &str)| {
+        let inode = value.parse().ok().filter(|inode| *inode > 0);
+        Ok((kind, inode.with_context(|| format!("its {} namespace has no number", kind.name()))?))
+    };
+    named.map(number).collect()
+}
+
+impl fmt::Display for Decided {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "made-in={} {}", self.made_in, text_of(&self.namespaces))?;
+        let Some(Ids { uid, gid, setgroups }) = &self.ids else { return Ok(()) };
+        let runs = |map: &[IdMap]| {
+            let run = |m: &IdMap| format!("{}:{}:{}", m.inside, m.outside, m.size);
+            map.iter().map(run).collect::<Vec<_>>().join(",")
+        };
+        write!(f, " uid={} gid={} setgroups={}", runs(uid), runs(gid), if *setgroups { "allow" } else { "deny" })
+    }
+}
+
+impl FromStr for Decided {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Decided> {
+        let value = |name: &str| text.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+        let ids = || -> Option<Ids> {
+            let setgroups = value("setgroups")? == "allow";
+            Some(Ids { uid: runs_in(value("uid")?)?, gid: runs_in(value("gid")?)?, setgroups })
+        };
+        let ids = match value("uid") {
+            Some(_) => Some(ids().context("its ids are damaged")?),
+            None => None,
+        };
+        let made_in = value("made-in").and_then(|inode| inode.parse().ok()).context("it was made nowhere")?;
+        let namespaces = inodes_in(text)?;
+        namespaces.get(&Kind::User).context("it has no user namespace")?;
+        Ok(Decided { ids, made_in, namespaces })
+    }
+}
+
+fn runs_in(text: &str) -> Option<Vec<IdMap>> {
+    let run = |run: &str| {
+        let numbers: Option<Vec<u32>> = run.split(':').map(|number| number.parse().ok()).collect();
+        let [inside, outside, size] = numbers?.try_into().ok()?;
+        Some(IdMap { inside, outside, size })
+    };
+    text.split(',').map(run).collect()
 }
 
 /// The kinds whose namespaces are kept, for a container that joins `joined`.
@@ -117,10 +181,32 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_same_after_json() {
-        let kept = decided(2, 0);
-        let text = serde_json::to_string(&kept).unwrap();
-        assert_eq!(serde_json::from_str::<Decided>(&text).unwrap(), kept);
-        assert!(text.contains(r#""uid":[[0,1000,1]]"#) && text.contains(r#""namespaces":{"user":2}"#), "{text}");
+    fn it_is_the_same_after_it_was_a_text() {
+        let map =
+            |runs: &[[u32; 3]]| runs.iter().map(|&[inside, outside, size]| IdMap { inside, outside, size }).collect();
+        let namespaces: Inodes = [(Kind::User, 2), (Kind::Pid, 3), (Kind::Network, 4), (Kind::Mount, u64::MAX)].into();
+        let uid: Vec<IdMap> = map(&[[0, 1000, 1], [1, 100_000, 65536]]);
+        let ids = Ids { uid: uid.clone(), gid: map(&[[0, 0, u32::MAX]]), setgroups: true };
+        for kept in [
+            Decided { ids: Some(ids), made_in: 1, namespaces: namespaces.clone() },
+            Decided { ids: None, made_in: 1, namespaces },
+            decided(2, 0),
+        ] {
+            assert_eq!(kept.to_string().parse::<Decided>().unwrap(), kept, "{kept}");
+        }
+        let text = decided(2, 0).to_string();
+        assert_eq!(text, "made-in=1 user=2 uid=0:1000:1 gid=0:1000:1 setgroups=deny");
+        for (good, bad) in [
+            ("made-in=1", "made=1"),
+            ("user=2", "user=0"),
+            ("user=2", "user=-2"),
+            ("user=2", "pid=2"),
+            ("uid=0:1000:1", "uid="),
+            ("uid=0:1000:1", "uid=0:1000"),
+            ("gid=0:1000:1", "gid=0:1000:4294967296"),
+            (" setgroups=deny", ""),
+        ] {
+            assert!(text.replacen(good, bad, 1).parse::<Decided>().is_err(), "{bad}");
+        }
     }
 }

@@ -3,13 +3,11 @@ use super::Findings;
 use crate::host::Host;
 use nix::sched::CloneFlags;
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
-use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// The namespace types, in the order in which given ones are joined: user first, for the rights over the others;
 /// mount last, since the paths of the rest are looked up in the caller's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// Ids and capabilities.
     User,
@@ -18,7 +16,6 @@ pub enum Kind {
     /// System V IPC and POSIX queues.
     Ipc,
     /// Network stack.
-    #[serde(rename = "net")]
     Network,
     /// Process ids.
     Pid,
@@ -27,7 +24,6 @@ pub enum Kind {
     /// Clock offsets.
     Time,
     /// Mount tree.
-    #[serde(rename = "mnt")]
     Mount,
 }
 

@@ -154,7 +154,7 @@ pub fn spawn(
         state.pid = pid;
         state.start_time = process::start_time(pid)?.context("container init ended at once")?;
         if !plan.namespaces.joins(Kind::Pid) {
-            state.decided = Some(decided(plan, namespaces_of(plan, &pid.to_string())?)?);
+            state.decided = Some(decided(plan, namespaces_of(plan, &pid.to_string())?)?.to_string());
         }
         // Before it goes on: the reaper of a sandbox lets nobody look.
         covers = plan.covers.clone().map(|all| Ok::<_, anyhow::Error>((all, Inside::of(pid)?))).transpose()?;
@@ -230,7 +230,7 @@ fn answer(
     loop {
         match wire.receive()? {
             Report::Namespaces(inodes) => {
-                state.decided = Some(decided(plan, inodes)?);
+                state.decided = Some(decided(plan, inodes)?.to_string());
                 written(state)?;
             }
             Report::NeedIdMaps => {

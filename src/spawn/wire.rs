@@ -3,7 +3,7 @@
 //! | from   | packet            | meaning                                                               |
 //! |--------|-------------------|-----------------------------------------------------------------------|
 //! | child  | `P`, pid, a pidfd | (joined namespaces) the process that will be init, made on our behalf |
-//! | child  | `S` and JSON      | (a joined pid namespace, where nobody may look at me) my namespaces   |
+//! | child  | `S` and a text    | (a joined pid namespace, where nobody may look at me) my namespaces   |
 //! | child  | `I`               | write my id maps; answered by `G`                                     |
 //! | child  | `C`               | have systemd make my cgroup; answered by `G`                          |
 //! | child  | `H`               | namespaces and mounts are there, run the hooks; answered by `G`       |
@@ -28,7 +28,7 @@
 //! The child reports, the parent only answers: there is no state in which both wait.
 use super::failure::{Failure, cut};
 use super::listener::{Announced, Announcement};
-use crate::plan::decided::Inodes;
+use crate::plan::decided::{self, Inodes};
 use crate::sys::{descriptor, signal};
 use anyhow::{Context, Result, bail};
 use nix::cmsg_space;
@@ -200,10 +200,8 @@ impl Wire {
     }
 
     /// Child: which namespaces it is in.
-    pub fn namespaces(&self, inodes: &Inodes) -> Result<()> {
-        let mut packet = vec![b'S'];
-        serde_json::to_writer(&mut packet, inodes)?;
-        Ok(self.send(&packet, None)?)
+    pub fn namespaces(&self, inodes: &Inodes) -> nix::Result<()> {
+        self.send(format!("S{}", decided::text_of(inodes)).as_bytes(), None)
     }
 
     /// Child: hands over the table of its sockets.
@@ -334,7 +332,7 @@ pub fn decode(tag: u8, rest: &[u8], fds: Vec<OwnedFd>) -> Result<Report> {
         (b'P', Some(fd)) if rest.len() == 4 => {
             Report::Process(i32::from_ne_bytes([rest[0], rest[1], rest[2], rest[3]]), fd)
         }
-        (b'S', None) => Report::Namespaces(serde_json::from_slice(rest).context("damaged report of namespaces")?),
+        (b'S', None) => Report::Namespaces(decided::inodes_in(&String::from_utf8_lossy(rest))?),
         (b'I', None) => Report::NeedIdMaps,
         (b'C', None) => Report::NeedCgroup,
         (b'H', None) => Report::NeedHooks,

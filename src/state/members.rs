@@ -46,7 +46,7 @@ impl Bond {
             return namespace(state, Kind::Pid).map(Bond::PidNamespace);
         }
         // It need not be in the configuration to be made.
-        if state.decided.as_ref().is_some_and(|decided| decided.ids.is_some() && !decided.same()) {
+        if state.decided()?.is_some_and(|decided| decided.ids.is_some() && !decided.same()) {
             return namespace(state, Kind::User).map(Bond::UserNamespace);
         }
         if is_new(&config, "mount")? {
@@ -143,7 +143,7 @@ fn is_new(config: &[u8], kind: &str) -> Result<bool> {
 /// the container.
 fn namespace(state: &State, kind: Kind) -> Result<u64> {
     let unable = || "unable to get all container pids";
-    let theirs = match &state.decided {
+    let theirs = match state.decided()? {
         Some(decided) => decided.namespaces.get(&kind).copied().with_context(unable)?,
         // Of an rrunc that kept no record of them.
         None => namespaces::inode(&state.pid.to_string(), kind).with_context(unable)?,

@@ -48,10 +48,10 @@ pub struct State {
     /// The limits as `update` has left them; none before: then they are those of the configuration.
     #[serde(default)]
     pub resources: Option<LinuxResources>,
-    /// What protects us and others from the container, and is never asked of a process in it. None before it has a process,
-    /// and of an rrunc that kept no such record.
+    /// The text of `Decided`: what protects us and others from the container, and is never asked of a process in it. None before
+    /// it has a process, and of an rrunc that kept no such record.
     #[serde(default)]
-    pub decided: Option<Decided>,
+    pub decided: Option<String>,
     /// Whether the config has a `process`; without one the container cannot be started.
     pub has_process: bool,
 }
@@ -97,11 +97,16 @@ impl State {
         if let Some(dir) = self.cgroup.as_ref().filter(|dir| !plain(dir)) {
             bail!("{} is no cgroup of its own", dir.display());
         }
-        let namespaces = self.decided.as_ref().map(|decided| &decided.namespaces);
-        if let Some((kind, _)) = namespaces.into_iter().flatten().find(|(_, inode)| **inode == 0) {
-            bail!("its {} namespace has no number", kind.name());
-        }
         Ok(self)
+    }
+
+    /// What `create` has decided; none where there is no record of it.
+    ///
+    /// # Errors
+    /// The record is damaged.
+    pub fn decided(&self) -> Result<Option<Decided>> {
+        let decided = self.decided.as_deref().map(str::parse).transpose();
+        decided.with_context(|| format!("read {}/state.json: damaged state file", self.id)).hint(damaged)
     }
 
     /// The OCI state as hooks and seccomp agents get it: compact JSON. `pid` is as the reader counts it, and left out

@@ -42,7 +42,7 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
     let config = Bundle::parse(state.bundle.clone(), container.config()?)?;
     let request = Request { keyring: Some(format!("_ses.{}", state.id)), ..request };
     let host = Host::probe(wants(&config.spec, &request))?;
-    let decided = state.decided.clone().map_or_else(|| recalled(&config.spec, state.pid), Ok)?;
+    let decided = state.decided()?.map_or_else(|| recalled(&config.spec, state.pid), Ok)?;
     let here = namespaces::inodes("self", exec::compared(&config.spec, &decided))?;
     let plan = exec::plan(&config, &request, &decided, &here, &host)?;
     for warning in &plan.warnings {
