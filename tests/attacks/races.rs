@@ -194,8 +194,11 @@ fn row_7_a_neighbour_cannot_look_into_a_container_that_joins_its_namespaces() {
     for _ in 0..rounds() {
         stage.in_bundle(&bundle, &["run", "c"]).success().prints("300\n");
     }
-    // Its own process may be looked at again in the end, or exec would not find its namespaces.
+    // Nor before its program runs, when it waits; then it may be looked at again, or exec would not find its namespaces.
+    bundle.args(&["sleep", "3600"]);
     stage.in_bundle(&bundle, &["create", "c"]).success();
+    stage.rrunc(&["exec", "c", "true"]).fails(255, &["created in a given pid namespace until it is started"]);
+    stage.rrunc(&["start", "c"]).success();
     stage.rrunc(&["exec", "c", "true"]).success();
     stage.remove("c");
     assert_eq!(watching.stdout(), "control\n");
