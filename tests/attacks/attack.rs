@@ -4,10 +4,10 @@
 //!
 //! Deeds are shell scripts that run in the tree the attacker shares with its victim: the project of a sandbox, the root of a
 //! container. In all scripts `@` stands for the test's own directory, where `home` is the user's home. A deed that is a race
-//! goes on until there is a file `stop`.
+//! goes on until there is a file `stop`, one that waits for its victim until there is `ready`.
 use super::identity;
 use crate::support::place::SECRET;
-use crate::support::{Bundle, Call, Lacks, Place, Running, skip};
+use crate::support::{Bundle, Call, Lacks, Place, Running, skip, wait_for};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -30,6 +30,8 @@ pub enum Who {
     OtherUser,
     /// A sandbox of the project that has ended.
     Earlier,
+    /// Nobody: what the user does beside it.
+    Host,
 }
 
 /// When the deed is done.
@@ -39,6 +41,8 @@ pub enum When {
     Before,
     /// Again and again while the user's call is set up, which is repeated.
     Meanwhile,
+    /// Once what the user runs has made `ready`; that may wait for `done`.
+    Running,
     /// After its end.
     After,
 }
@@ -128,6 +132,8 @@ impl Scene<'_> {
         let mut sleep = Command::new("sleep");
         let bystander = sleep.arg("1000").stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("sleep");
         fs::create_dir(place.dir().join("outside")).expect("mkdir");
+        // Hidden, where a sandbox shows the project.
+        fs::write(place.project().join(".env"), SECRET).expect("write");
         // Its ancestors are closed to other users, who begin here.
         fs::set_permissions(place.project(), fs::Permissions::from_mode(0o777)).expect("chmod");
         let mut scene = Scene { attack, place, bundle, bystander, before: Vec::new(), printed: Vec::new() };
@@ -166,6 +172,14 @@ impl Scene<'_> {
                 self.repeat(control);
                 self.stop(attacker);
             }
+            (_, When::Running) => {
+                let running = self.users_call(control).spawn();
+                let ready = self.tree().join("ready");
+                wait_for("the program to be ready", || ready.exists().then_some(()));
+                self.deed(control);
+                fs::write(self.tree().join("done"), "").expect("write");
+                self.printed.push(running.wait().stdout);
+            }
         }
         self.taken()
     }
@@ -194,7 +208,7 @@ impl Scene<'_> {
                 let become_other = ["--map-root-user", "--map-auto", "-S", "5", "-G", "5", "sh", "-c", &deed];
                 self.place.call_program(Path::new("/usr/bin/unshare"), &become_other).cwd(&self.tree())
             }
-            (Who::Author, _) => self.shell(self.attack.deed),
+            (Who::Author | Who::Host, _) => self.shell(self.attack.deed),
             _ if control => self.shell(self.attack.deed),
             (_, None) => self.place.sandbox(&["--quiet", "--", "sh", "-c", &deed]),
             (_, Some(bundle)) => {

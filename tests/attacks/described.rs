@@ -42,6 +42,25 @@ fn another_user_gets_nothing_by_a_file_that_a_sandbox_has_left() {
 }
 
 #[test]
+fn what_is_hidden_stays_so_when_the_host_replaces_it() {
+    Attack {
+        who: Who::Host,
+        when: When::Running,
+        deed: "cp ../.ssh/id_ed25519 new; mv new .env; sleep 1.5",
+        user: User::Calls(&[
+            "sandbox",
+            "--",
+            "sh",
+            "-c",
+            "touch ready; while [ ! -e done ]; do sleep 0.05; done; cat .env",
+        ]),
+        bait: &[Bait::Secret],
+        control: Control::Outside("touch ready; while [ ! -e done ]; do sleep 0.05; done; cat .env"),
+    }
+    .fails();
+}
+
+#[test]
 fn a_neighbour_that_swaps_a_directory_for_a_link_changes_nothing_outside() {
     Attack {
         who: Who::Neighbour,

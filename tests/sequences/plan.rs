@@ -196,8 +196,6 @@ const SWAPPED_IN_PROJECT: &[&str] = &[".husky", "out"];
 /// Files of the project that the host replaces; the first two are hidden, the others protected.
 pub const REPLACED: &[&str] =
     &[".env", "conf/.env", ".git/config", ".git/hooks/pre-commit", ".envrc", ".vscode/settings.json"];
-/// Not yet: what is replaced has to be covered again first.
-const REPLACES: bool = false;
 /// Below what a sandbox or a container is shown.
 const MOUNTED: &[&str] = &["vault", "conf"];
 
@@ -266,7 +264,7 @@ fn step(random: &mut Random, setting: Setting) -> Step {
             81..84 => Step::Settle,
             84..88 if setting.mounts() => Step::Mount(own(random, MOUNTED)),
             88..90 if setting.mounts() => Step::Unmount(own(random, MOUNTED)),
-            90..94 if setting.is_sandbox() && REPLACES => Step::Replace(own(random, REPLACED)),
+            90..94 if setting.is_sandbox() => Step::Replace(own(random, REPLACED)),
             94..96 => Step::Signal(own(random, &["TERM", "INT", "HUP", "STOP", "CONT", "KILL"])),
             96.. => Step::Pass(1 + u32::try_from(random.below(60)).expect("small")),
             _ => continue,
