@@ -126,6 +126,11 @@ fn tables() {
 }
 
 #[test]
+fn users() {
+    fuzz("users");
+}
+
+#[test]
 fn packets() {
     fuzz("packets");
 }
