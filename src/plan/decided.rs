@@ -5,7 +5,7 @@
 //! it, say, CVE-2019-5736).
 use super::findings::Findings;
 use super::ids::{self, View};
-use super::namespaces::{self, Kind};
+use super::namespaces::{self, Kind, Namespaces};
 use crate::host::{Host, IdMap};
 use anyhow::{Context, Result};
 use oci_spec::runtime::Spec;
@@ -46,7 +46,8 @@ pub struct Decided {
     pub ids: Option<Ids>,
     /// The user namespace that `create` was called in.
     pub made_in: u64,
-    /// Those of the container, as they were before anything of it ran: user, process ids and mounts, and all that are joined.
+    /// Those of the container, as they were before anything of it ran: user and process ids, all that are joined, and mounts
+    /// where they are not made together with the user namespace, by which its members are known then.
     pub namespaces: Inodes,
 }
 
@@ -129,10 +130,13 @@ fn runs_in(text: &str) -> Option<Vec<IdMap>> {
     text.split(',').map(run).collect()
 }
 
-/// The kinds whose namespaces are kept, for a container that joins `joined`.
-pub fn kept(joined: impl Fn(Kind) -> bool) -> impl Iterator<Item = Kind> {
-    let always = |kind: &Kind| matches!(kind, Kind::User | Kind::Pid | Kind::Mount);
-    namespaces::KINDS.into_iter().filter(move |kind| always(kind) || joined(*kind))
+/// The kinds whose namespaces are kept.
+pub fn kept(of: &Namespaces) -> impl Iterator<Item = Kind> {
+    namespaces::KINDS.into_iter().filter(|kind| match kind {
+        Kind::User | Kind::Pid => true,
+        Kind::Mount => !(of.is_new(Kind::Mount) && of.is_new(Kind::User)),
+        other => of.joins(*other),
+    })
 }
 
 /// The ids that a container of `spec` has got from an rrunc that kept no record of them.

@@ -189,7 +189,7 @@ fn decided(plan: &Plan, namespaces: Inodes) -> Result<Decided> {
 
 /// The namespaces of init, while it is of our own code still. It is `process`, a pid or `self`.
 pub fn namespaces_of(plan: &Plan, process: &str) -> Result<Inodes> {
-    namespaces::inodes(process, decided::kept(|kind| plan.namespaces.joins(kind)))
+    namespaces::inodes(process, decided::kept(&plan.namespaces))
 }
 
 /// Clones with the name on by which a container's first process is told from its program (`Container::status`): it has it
