@@ -331,6 +331,10 @@ fn execute(
     step.begin("reaper");
     if plan.reaper {
         reaper::stay_behind(process.terminal)?;
+        if plan.dumpable && process.seccomp.as_ref().is_some_and(|filter| filter.listener.is_some()) {
+            // Its listener has to be taken out of it.
+            prctl::set_dumpable(true)?;
+        }
     }
     step.begin("startContainer hooks");
     let hooks = &plan.hooks.start_container;

@@ -10,7 +10,7 @@ pub mod wire;
 
 use crate::cgroup::{self, place::Place, scope};
 use crate::covers::Inside;
-use crate::error::{WithHint, with_hint};
+use crate::error::{WithHint, errno_of, with_hint};
 use crate::hooks::{self, Inherit};
 use crate::init::{self, Start};
 use crate::log::step;
@@ -157,7 +157,11 @@ pub fn spawn(
             state.decided = Some(decided(plan, namespaces_of(plan, &pid.to_string())?)?.to_string());
         }
         // Before it goes on: the reaper of a sandbox lets nobody look.
-        covers = plan.covers.clone().map(|all| Ok::<_, anyhow::Error>((all, Inside::of(pid)?))).transpose()?;
+        covers = match plan.covers.clone().map(|all| Ok::<_, anyhow::Error>((all, Inside::of(pid)?))).transpose() {
+            // It has ended already, and left a report of why.
+            Err(e) if matches!(errno_of(&e), Some(Errno::ENOENT | Errno::ESRCH)) => None,
+            covers => covers?,
+        };
         written(state)?;
         if let Some(dir) = plan.cgroup.directory() {
             cgroup::limits::apply(dir, plan.limits.iter().filter(|setting| setting.forbids_clone()))?;

@@ -8,7 +8,6 @@ use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{FileStat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
-use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -45,7 +44,7 @@ impl Container {
     /// `container does not exist` when there is none (half made, or not yet written).
     pub fn load(&self) -> Result<State> {
         match directory::read(self.dir.as_fd(), STATE) {
-            Ok(bytes) => parse(&self.path, &bytes),
+            Ok(bytes) => parse(&self.path, &self.id, &bytes),
             Err(e) if is(&e, Errno::ENOENT) => bail!(MISSING),
             Err(e) => {
                 let context = || format!("read {}", self.path.join(STATE).display());
@@ -157,9 +156,8 @@ impl Container {
     }
 }
 
-/// The record in `bytes`, the state.json of directory `dir`.
-pub(super) fn parse(dir: &Path, bytes: &[u8]) -> Result<State> {
-    let id = dir.file_name().and_then(OsStr::to_str).unwrap_or_default();
+/// The record in `bytes`, the state.json of container `id` in directory `dir`.
+pub(super) fn parse(dir: &Path, id: &str, bytes: &[u8]) -> Result<State> {
     record::parse(bytes, id).with_context(|| format!("read {}", dir.join(STATE).display()))
 }
 

@@ -4,7 +4,8 @@ use oci_spec::runtime::LinuxResources;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Component, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use crate::error::WithHint;
 use crate::plan::decided::Decided;
@@ -93,7 +94,11 @@ impl State {
         if self.pid < 0 {
             bail!("{} is no process", self.pid);
         }
-        let plain = |dir: &PathBuf| dir.is_absolute() && !dir.components().any(|part| part == Component::ParentDir);
+        // By bytes: `state` and `list` ask it of each container, and to take a path apart takes ten times as long.
+        let plain = |dir: &Path| {
+            let bytes = dir.as_os_str().as_bytes();
+            bytes.first() == Some(&b'/') && !bytes.split(|byte| *byte == b'/').any(|part| part == b"..")
+        };
         if let Some(dir) = self.cgroup.as_ref().filter(|dir| !plain(dir)) {
             bail!("{} is no cgroup of its own", dir.display());
         }

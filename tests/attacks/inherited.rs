@@ -110,12 +110,16 @@ fn row_4_the_callers_environment_and_arguments_are_not_to_be_read_in_pid_1() {
     let pid = stage.pid("c").to_string();
     assert_eq!(spills(&pid), Vec::<String>::new(), "created");
     let inside = ["exec", "c", "cat", "/proc/1/environ", "/proc/1/cmdline"];
-    let out = stage.rrunc(&inside).success();
+    // Who has less than a created container's first process cannot look into it at all, only see its arguments.
+    let out = stage.rrunc(&inside).fails(1, &["can't open '/proc/1/environ': Permission denied"]);
+    assert!(out.stdout.starts_with("rrunc init"), "{}", out.stdout);
     assert!(!out.stdout.contains(SECRET), "created, from inside: {}", out.stdout);
     call(&["start", "c"]).run().success();
     let ready = || fs::read_to_string(format!("/proc/{pid}/cmdline")).ok().filter(|text| text.starts_with("sleep"));
     wait_for("the program", ready);
     assert_eq!(spills(&pid), Vec::<String>::new(), "running");
+    let out = stage.rrunc(&inside).success();
+    assert!(!out.stdout.contains(SECRET), "running, from inside: {}", out.stdout);
     // exec is given the secret, and must not leave it in the environment of what it starts.
     let out = stage.call(&["exec", "c", "cat", "/proc/self/environ"]).env("TOKEN", SECRET).run().success();
     assert!(!out.stdout.contains(SECRET), "{}", out.stdout);

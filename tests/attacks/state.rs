@@ -272,7 +272,10 @@ fn row_23_a_damaged_or_forged_record_is_an_error_that_names_it_and_is_cleared_aw
 fn row_23_a_record_with_other_namespaces_than_those_of_the_container_is_an_error() {
     let stage = Stage::new();
     let bundle = stage.bundle();
-    stage.running(&bundle, "c");
+    bundle.args(&["sleep", "3600"]);
+    // In a cgroup of its own that is what tells its processes.
+    stage.in_bundle(&bundle, &["--cgroup-manager", "disabled", "create", "c"]).success();
+    stage.rrunc(&["start", "c"]).success();
     stage.rrunc(&["exec", "c", "true"]).success();
     stage.rrunc(&["ps", "c"]).success();
     let own = |kind: &str| fs::metadata(format!("/proc/self/ns/{kind}")).expect("our namespace").ino();

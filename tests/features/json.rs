@@ -1,6 +1,6 @@
 //! rrunc-json(7) against the program: every key that is printed is in the page with its type, and every key of the page is
 //! printed.
-use crate::support::{Place, Stage};
+use crate::support::{Place, Stage, wait_for};
 use rrunc::cgroup::stats;
 use serde_json::Value;
 use std::cell::RefCell;
@@ -198,11 +198,28 @@ fn sandbox_report_and_descriptors() {
     page.check("rrunc sandbox --report", "", &parsed(&read("report")));
     call(&["--report", report, "--network", "host", "--timeout", "200ms", "--", "sleep", "9"]).run().exits(124);
     page.check("rrunc sandbox --report", "", &parsed(&read("report")));
+    page.check("rrunc sandbox --report", "", &uncovered(&place));
     page.check("rrunc sandbox --info-fd", "", &parsed(&read("info")));
     let status = read("status");
     assert_eq!(status.lines().count(), 2, "{status}");
     status.lines().for_each(|line| page.check("rrunc sandbox --json-status-fd", "", &parsed(line)));
     page.is_complete(&["rrunc sandbox --report", "rrunc sandbox --info-fd", "rrunc sandbox --json-status-fd"]);
+}
+
+/// The report of a sandbox in which something hidden is replaced on the host.
+fn uncovered(place: &Place) -> Value {
+    let (project, report) = (place.project(), place.dir().join("uncovered"));
+    fs::write(project.join(".env"), "A=1").expect("write");
+    let script = "touch ready; until [ -e go ]; do sleep 0.05; done; rm ready go";
+    let args = ["--report", report.to_str().expect("plain"), "--", "sh", "-c", script];
+    let running = place.sandbox(&args).spawn();
+    wait_for("the program", || project.join("ready").exists().then_some(()));
+    fs::write(project.join("new"), "A=2").expect("write");
+    fs::rename(project.join("new"), project.join(".env")).expect("rename");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    fs::write(project.join("go"), "").expect("write");
+    running.wait().success();
+    parsed(&fs::read_to_string(report).expect("a report"))
 }
 
 #[test]
