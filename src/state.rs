@@ -149,7 +149,7 @@ impl Root {
         validate(id)?;
         let root = self.dir.as_ref().ok_or_else(|| self.missing(id))?;
         let state = match directory::read_below(root.as_fd(), id, STATE) {
-            Ok(bytes) => container::parse(&self.path.join(id), id, &bytes)?,
+            Ok(bytes) => container::parse(&self.path, id, &bytes)?,
             // The longer way says why, and does without openat2(2), which a filter around us may refuse.
             Err(_) => self.find(id)?.load()?,
         };

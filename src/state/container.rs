@@ -44,7 +44,7 @@ impl Container {
     /// `container does not exist` when there is none (half made, or not yet written).
     pub fn load(&self) -> Result<State> {
         match directory::read(self.dir.as_fd(), STATE) {
-            Ok(bytes) => parse(&self.path, &self.id, &bytes),
+            Ok(bytes) => parse(self.path.parent().unwrap_or(&self.path), &self.id, &bytes),
             Err(e) if is(&e, Errno::ENOENT) => bail!(MISSING),
             Err(e) => {
                 let context = || format!("read {}", self.path.join(STATE).display());
@@ -156,9 +156,9 @@ impl Container {
     }
 }
 
-/// The record in `bytes`, the state.json of container `id` in directory `dir`.
-pub(super) fn parse(dir: &Path, id: &str, bytes: &[u8]) -> Result<State> {
-    record::parse(bytes, id).with_context(|| format!("read {}", dir.join(STATE).display()))
+/// The record in `bytes`, the state.json of container `id` in the directory `root`.
+pub(super) fn parse(root: &Path, id: &str, bytes: &[u8]) -> Result<State> {
+    record::parse(bytes, id).with_context(|| format!("read {}", root.join(id).join(STATE).display()))
 }
 
 /// What the container is doing, as far as its process and its cgroup tell; `None` when that is for its directory to say.

@@ -36,18 +36,18 @@ pub struct State {
     /// RFC 3339 with nanoseconds, UTC.
     pub created: String,
     /// The config's annotations.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// uid of the user whose container it is.
     pub owner: u32,
     /// The container's own cgroup2 directory, absolute, if it has one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<PathBuf>,
     /// The scope of the user's systemd that this is the cgroup of, if it is.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
     /// The limits as `update` has left them; none before: then they are those of the configuration.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<LinuxResources>,
     /// The text of `Decided`: what protects us and others from the container, and is never asked of a process in it. None before
     /// it has a process, and of an rrunc that kept no such record.
@@ -87,7 +87,7 @@ impl fmt::Display for Status {
 impl State {
     /// Refuses what no rrunc has written of the container `id`: what follows from it goes to the cgroup and the processes that
     /// are named in it.
-    fn plausible(self, id: &str) -> Result<State> {
+    fn plausible(&self, id: &str) -> Result<()> {
         if self.id != id {
             bail!("it is the record of another container, {:?}", self.id);
         }
@@ -102,7 +102,7 @@ impl State {
         if let Some(dir) = self.cgroup.as_ref().filter(|dir| !plain(dir)) {
             bail!("{} is no cgroup of its own", dir.display());
         }
-        Ok(self)
+        Ok(())
     }
 
     /// What `create` has decided; none where there is no record of it.
@@ -165,5 +165,5 @@ pub fn parse(bytes: &[u8], id: &str) -> Result<State> {
         return Err(anyhow!("state version {version} is newer than this rrunc knows ({STATE_VERSION})"))
             .hint(|| "use the rrunc that made the container");
     }
-    parsed.context("damaged state file").and_then(|state| state.plausible(id)).hint(damaged)
+    parsed.context("damaged state file").and_then(|state| state.plausible(id).map(|()| state)).hint(damaged)
 }

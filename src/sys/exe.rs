@@ -133,16 +133,18 @@ pub fn forget_arguments(title: &str) {
     }
 }
 
-/// Calls `act` with the arguments and the environment forgotten, which it must not read, and then remembers them: a process
-/// that shares our memory meanwhile, and all that it forks, show nothing but `title`.
-pub fn without_arguments<T>(title: &str, act: impl FnOnce() -> T) -> T {
+/// Calls `act` with the arguments and the environment forgotten, which it must not read. They are remembered only if it fails:
+/// else a process has shared our memory meanwhile, and who has begun to read its arguments may be at it still.
+pub fn without_arguments<T, E>(title: &str, act: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     let (start, len) = argument_memory();
     // SAFETY: the strings' memory is ours, and nobody writes to it now.
     let kept = unsafe { std::slice::from_raw_parts(start, len) }.to_vec();
     forget_arguments(title);
     let result = act();
-    // SAFETY: as above; what was there goes back to where it was.
-    unsafe { std::ptr::copy_nonoverlapping(kept.as_ptr(), start, len) };
+    if result.is_err() {
+        // SAFETY: as above; what was there goes back to where it was.
+        unsafe { std::ptr::copy_nonoverlapping(kept.as_ptr(), start, len) };
+    }
     result
 }
 

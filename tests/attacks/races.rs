@@ -250,7 +250,7 @@ fn row_18_a_protected_directory_swapped_for_a_link_before_a_sandbox_opens_it_sho
     run().fails(1, &[".husky has become a link meanwhile"]).prints("");
     // The control: without the word the link is followed.
     let file = dir.join("config.json");
-    let config = fs::read_to_string(&file).expect("read").replace("x-rrunc.no-links", "x-nothing");
+    let config = fs::read_to_string(&file).expect("read").replace("rrunc.no-links", "nothing");
     fs::write(&file, config).expect("write");
     assert!(run().success().stdout.contains(SECRET));
 }
