@@ -10,6 +10,7 @@ use super::{check, owned, prctl};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 const F_SEAL_ALL: libc::c_int = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
 
@@ -133,19 +134,30 @@ pub fn forget_arguments(title: &str) {
     }
 }
 
-/// Calls `act` with the arguments and the environment forgotten, which it must not read. They are remembered only if it fails:
+/// The arguments that `without_arguments` has forgotten.
+static FORGOTTEN: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+/// Calls `act` with the arguments and the environment forgotten, which it must not read. They are remembered here only if it fails:
 /// else a process has shared our memory meanwhile, and who has begun to read its arguments may be at it still.
 pub fn without_arguments<T, E>(title: &str, act: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     let (start, len) = argument_memory();
     // SAFETY: the strings' memory is ours, and nobody writes to it now.
     let kept = unsafe { std::slice::from_raw_parts(start, len) }.to_vec();
+    *FORGOTTEN.lock().unwrap_or_else(PoisonError::into_inner) = kept;
     forget_arguments(title);
     let result = act();
     if result.is_err() {
-        // SAFETY: as above; what was there goes back to where it was.
-        unsafe { std::ptr::copy_nonoverlapping(kept.as_ptr(), start, len) };
+        remember_arguments();
     }
     result
+}
+
+/// Puts back what `without_arguments` has forgotten, for those outside who look at our arguments.
+pub fn remember_arguments() {
+    let kept = std::mem::take(&mut *FORGOTTEN.lock().unwrap_or_else(PoisonError::into_inner));
+    let (start, _) = argument_memory();
+    // SAFETY: the strings' memory is ours, nobody writes to it now, and as much was there as was taken from it.
+    unsafe { std::ptr::copy_nonoverlapping(kept.as_ptr(), start, kept.len()) };
 }
 
 /// Where the kernel put the strings of argv and envp: one block, from `argv[0]` to the name the program was started by.

@@ -14,7 +14,7 @@ use crate::relay;
 use crate::spawn::{self, Spawned};
 use crate::state::{Root, Status, namespaces};
 use crate::supervise::{Supervised, supervise};
-use crate::sys::{pidfd, signal};
+use crate::sys::{exe, pidfd, signal};
 use crate::watchdog::{Kernel, Limits};
 use anyhow::{Context, Result, anyhow, bail};
 use nix::unistd::Pid;
@@ -84,7 +84,13 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
     Ok(outcome)
 }
 
+/// Milliseconds in which whoever has begun to read the arguments of a process on our memory has done so.
+const READ: u16 = 5;
+
 fn wait(process: &mut Spawned) -> Result<Outcome> {
+    if !pidfd::wait_ended(process.pidfd.as_fd(), READ)? {
+        exe::remember_arguments();
+    }
     let ended = supervise(Supervised {
         pid: Pid::from_raw(process.pid),
         pidfd: process.pidfd.as_fd(),
