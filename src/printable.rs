@@ -14,8 +14,9 @@ pub fn printable(text: &str) -> String {
 
 /// A JSON text, in which what a terminal would obey can only be part of a string; lines between members stay.
 pub fn json(text: String) -> String {
-    // As nearly every one is; of what is not ASCII, serde_json has only escaped what JSON forbids.
-    if text.is_ascii() && !text.as_bytes().contains(&0x7f) {
+    // As nearly every one is; of what is not ASCII, serde_json has only escaped what JSON forbids. The largest byte is found in
+    // a tenth of the instructions that looking for one takes.
+    if text.bytes().fold(0, u8::max) < 0x7f {
         return text;
     }
     let mut all = String::with_capacity(text.len());

@@ -54,7 +54,13 @@ pub struct State {
     #[serde(default)]
     pub decided: Option<String>,
     /// Whether the config has a `process`; without one the container cannot be started.
+    #[serde(default = "has_one", skip_serializing_if = "Clone::clone")]
     pub has_process: bool,
+}
+
+/// As a rule it has, and no word of it is written.
+fn has_one() -> bool {
+    true
 }
 
 /// What a container is doing. The names are those of the OCI state.
