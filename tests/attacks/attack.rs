@@ -317,7 +317,11 @@ impl Scene<'_> {
             let gone = match bait {
                 Bait::Secret | Bait::Variable => self.printed.iter().any(|text| text.contains(SECRET)),
                 Bait::Whole(_) => self.look() != self.before,
-                Bait::Process => self.bystander.try_wait().expect("wait").is_some(),
+                // One that is killed takes a moment to be gone.
+                Bait::Process => (0..50).any(|_| {
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                    self.bystander.try_wait().expect("wait").is_some()
+                }),
             };
             if gone {
                 taken.push(format!("{bait:?}"));

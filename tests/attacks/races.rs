@@ -248,9 +248,12 @@ fn row_18_a_protected_directory_swapped_for_a_link_before_a_sandbox_opens_it_sho
     symlink(place.home().join(".ssh"), &husky).expect("link");
     let run = || place.call(&["run", "-b", args[1], "c"]).run();
     run().fails(1, &[".husky has become a link meanwhile"]).prints("");
-    // The control: without the word the link is followed.
+    // The control: without the words for it the link is followed, and nobody watches what comes of it.
     let file = dir.join("config.json");
-    let config = fs::read_to_string(&file).expect("read").replace("rrunc.no-links", "nothing");
+    let config = fs::read_to_string(&file)
+        .expect("read")
+        .replace("rrunc.no-links", "nothing")
+        .replace("org.rrunc.covers", "org.unwatched");
     fs::write(&file, config).expect("write");
     assert!(run().success().stdout.contains(SECRET));
 }
