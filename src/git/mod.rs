@@ -6,7 +6,7 @@
 //! To tell what a program has done to a tree that it may write, take a `View` before it and one after, and compare:
 //!
 //! - before: `View::of(root, &Spots::found(root, paths), &host)`, with the paths that a walk has found anyway;
-//! - after: `View::of(root, &Spots::after(root, began), &host)`, which looks through all of it;
+//! - after: the same with `Spots::found(…).and_aside(root, aside, began)`, which looks into what that walk passes over;
 //! - `View::changes(&before, &after)`, and `after.unseen()` for why there may be more.
 //!
 //! `before.protect()` is what is not to be changed meanwhile.

@@ -37,26 +37,28 @@ impl Spots {
     /// From what a walk of somebody else's has found below `root`: whole paths with one of `NAMES` at their end.
     pub fn found<'a>(root: &Path, paths: impl IntoIterator<Item = &'a Path>) -> Spots {
         let inside = |path: &Path| Some(path.strip_prefix(root).ok()?.parent()?.to_owned());
-        Spots { dirs: paths.into_iter().filter_map(inside).collect(), ..Spots::default() }
+        let mut spots = Spots::default();
+        for dir in paths.into_iter().filter_map(inside) {
+            if spots.dirs.len() == MOST_FOUND && !spots.dirs.contains(&dir) {
+                spots.unseen.push(format!("{} holds more than {MOST_FOUND} repositories", root.display()));
+                break;
+            }
+            spots.dirs.insert(dir);
+        }
+        spots
     }
 
-    /// All that there are below `root` now, after a sandbox that began at `began`.
-    pub fn after(root: &Path, began: SystemTime) -> Spots {
+    /// Those as well that are below `aside`, which that walk has passed over in `root`, after a sandbox that began at `began`.
+    pub fn and_aside<'a>(self, root: &Path, aside: impl IntoIterator<Item = &'a Path>, began: SystemTime) -> Spots {
         // The kernel's clock for files is behind by a tick.
         let since = began.checked_sub(Duration::from_secs(1)).and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let since = since.map_or(0, |time| i128::try_from(time.as_nanos()).unwrap_or(i128::MAX));
-        let mut walk = Walk { root, spots: Spots { since: Some(since), ..Spots::default() }, seen: 0 };
-        if let Err(error) = walk.all() {
+        let mut walk = Walk { root, spots: Spots { since: Some(since), ..self }, seen: 0 };
+        let inside = aside.into_iter().filter_map(|path| path.strip_prefix(root).ok());
+        if let Err(error) = walk.all(inside.map(Path::to_owned).collect()) {
             walk.spots.unseen.push(one_line(&error));
         }
         walk.spots
-    }
-
-    /// All below `root` that would be looked for before a sandbox.
-    pub fn before(root: &Path) -> Spots {
-        let mut spots = Spots::after(root, UNIX_EPOCH);
-        (spots.since, spots.aside) = (None, BTreeSet::new());
-        spots
     }
 }
 
@@ -67,16 +69,16 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn all(&mut self) -> Result<()> {
+    fn all(&mut self, mut left: Vec<PathBuf>) -> Result<()> {
         let tree = Tree::open(self.root)?;
-        let mut left = vec![(PathBuf::new(), false)];
-        while let Some((dir, aside)) = left.pop() {
-            self.directory(&tree, &dir, aside, &mut left)?;
+        left.retain(|dir| tree.meta(dir).is_some_and(|meta| meta.is_dir()));
+        while let Some(dir) = left.pop() {
+            self.directory(&tree, &dir, &mut left)?;
         }
         Ok(())
     }
 
-    fn directory(&mut self, tree: &Tree, dir: &Path, aside: bool, left: &mut Vec<(PathBuf, bool)>) -> Result<()> {
+    fn directory(&mut self, tree: &Tree, dir: &Path, left: &mut Vec<PathBuf>) -> Result<()> {
         let whole = tree.whole(dir);
         let entries = match fs::read_dir(&whole) {
             Ok(entries) => entries,
@@ -95,8 +97,7 @@ impl Walk<'_> {
             anyhow::ensure!(self.seen <= MOST, "{} holds more than {MOST} files", self.root.display());
             let name = entry.file_name();
             if NAMES.iter().any(|known| *known == name) {
-                let found = if aside { &mut self.spots.aside } else { &mut self.spots.dirs };
-                found.insert(dir.to_owned());
+                self.spots.aside.insert(dir.to_owned());
                 let count = self.spots.aside.len() + self.spots.dirs.len();
                 anyhow::ensure!(
                     count <= MOST_FOUND,
@@ -105,7 +106,7 @@ impl Walk<'_> {
                 );
             }
             if name != ".git" && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                left.push((dir.join(&name), aside || ASIDE.iter().any(|known| *known == name)));
+                left.push(dir.join(&name));
             }
         }
         Ok(())

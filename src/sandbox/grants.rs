@@ -1,9 +1,9 @@
 //! What of the host's files is granted beside the project: flags and profiles, and caches of the sandbox's own.
 use super::Choice;
 use super::caller::Caller;
+use super::guarded::Guarded;
 use super::policy::{Policy, Rule};
 use super::profile::Cache;
-use super::project::Guarded;
 use super::written::Written;
 use crate::cli::FileArgs;
 use crate::error::{WithHint, with_hint};

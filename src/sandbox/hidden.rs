@@ -6,11 +6,16 @@
 //!
 //! Whoever fills the tree has an interest in that something is missed. A place that cannot be looked at, and that the
 //! program could open up again, is therefore an error.
+mod glob;
+
+use super::listing::{Listings, Stamp};
 use crate::error::with_hint;
-use anyhow::{Context, Result, anyhow, bail};
-use glob::Pattern;
+use anyhow::{Context, Result, anyhow};
+pub use glob::Glob;
+use glob::Part;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs;
+use std::ffi::OsString;
+use std::fs::{self, FileType};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -27,55 +32,16 @@ const MOST_TOLD: usize = 20_000;
 /// Not entered by `**`: large, made by tools, and no place that people put secrets in.
 const NOT_ENTERED: [&str; 5] = [".git", "node_modules", "target", ".venv", "__pycache__"];
 
-/// One part of a pattern.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
-    Name(String),
-    /// With what every match of it begins and ends with: comparing that is quick.
-    Glob(Pattern, String, String),
-    Any,
-}
-
-/// A pattern.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Glob(Vec<Part>);
-
-impl Glob {
-    /// Reads a pattern.
-    ///
-    /// # Errors
-    /// Absolute, or upwards, or no pattern at all.
-    pub fn parse(text: &str) -> Result<Glob> {
-        let parts = text.split('/').filter(|part| !part.is_empty() && *part != ".").map(|part| match part {
-            ".." => bail!("{text:?} leads upwards"),
-            "**" => Ok(Part::Any),
-            _ if part.contains(['*', '?', '[']) => {
-                let pattern = Pattern::new(part).map_err(|e| anyhow!("{text:?}: {}", e.msg));
-                let prefix = part.split(['*', '?', '[']).next().unwrap_or_default().to_owned();
-                let suffix = part.rsplit(['*', '?', ']']).next().unwrap_or_default().to_owned();
-                pattern.map(|pattern| Part::Glob(pattern, prefix, suffix))
-            }
-            _ => Ok(Part::Name(part.to_owned())),
-        });
-        let parts = parts.collect::<Result<Vec<_>>>()?;
-        let from_root = text.starts_with('/') || text.starts_with("~/");
-        if from_root || parts.is_empty() || parts.last() == Some(&Part::Any) {
-            return Err(with_hint(
-                anyhow!("{text:?} is no pattern of files below what is granted"),
-                "write `secrets/*.key`, or `**/*.pem` for any depth",
-            ));
-        }
-        Ok(Glob(parts))
-    }
-}
-
 /// What a search is for.
 #[derive(Debug, Clone, Copy)]
-pub struct Aim {
+pub struct Aim<'a> {
     /// Each match of so many patterns, the first ones, becomes a mount: more than `MOST_FOUND` of these are an error.
     pub mounts: usize,
-    /// What cannot be looked at is told, and the rest looked at all the same.
-    pub lenient: bool,
+    /// All matches of so many, the first ones, are kept. Of those of the others `MOST_TOLD`.
+    pub kept: usize,
+    /// What an earlier search with these patterns, or more, has read. It makes this one lenient: what cannot be looked at is
+    /// told, and the rest looked at all the same.
+    pub known: Option<&'a Listings>,
 }
 
 /// What was found.
@@ -87,6 +53,8 @@ pub struct Matches {
     pub more: usize,
     /// The first thing that could not be looked at.
     pub not_seen: Option<anyhow::Error>,
+    /// For the next search, unless this one was the second.
+    pub listings: Listings,
 }
 
 /// What there is below `root`, which has no link in it, of any of the patterns. Links are matched; followed are those to
@@ -95,9 +63,16 @@ pub struct Matches {
 /// # Errors
 /// A place that cannot be looked at, unless that is only to be told; too many files or matches.
 pub fn matching(root: &Path, globs: &[&Glob], aim: Aim) -> Result<Matches> {
-    let followed = HashSet::new();
-    let mut search =
-        Search { root, followed, aim, anywhere: Anywhere::default(), seen: 0, mounts: 0, found: Matches::default() };
+    let mut search = Search {
+        root,
+        followed: HashSet::new(),
+        aim,
+        anywhere: Anywhere::default(),
+        seen: 0,
+        mounts: 0,
+        told: 0,
+        found: Matches::default(),
+    };
     let mut patterns = Vec::new();
     for (number, glob) in globs.iter().enumerate() {
         match glob.0.as_slice() {
@@ -144,14 +119,18 @@ impl<'a> Anywhere<'a> {
     }
 }
 
+/// A directory to look into, with what is left of patterns there, and whether those for anywhere count.
+type Inner<'a> = (PathBuf, Vec<Rest<'a>>, bool);
+
 struct Search<'a> {
     root: &'a Path,
     /// Where links have led.
     followed: HashSet<PathBuf>,
-    aim: Aim,
+    aim: Aim<'a>,
     anywhere: Anywhere<'a>,
     seen: usize,
     mounts: usize,
+    told: usize,
     found: Matches,
 }
 
@@ -170,58 +149,83 @@ impl<'a> Search<'a> {
         if listed.is_empty() && !deep {
             return Ok(());
         }
-        let entries = match fs::read_dir(dir) {
-            Ok(entries) => entries,
-            Err(e) if !top && nothing_there(dir, &e) => return Ok(()),
-            Err(e) => return self.unseen(dir, e),
+        let known = self.aim.known.and_then(|known| known.unchanged(dir));
+        // Before it is read: what changes meanwhile is another one afterwards.
+        let stamp = if self.aim.known.is_none() { Stamp::of(dir).ok() } else { None };
+        let entries: Box<dyn Iterator<Item = io::Result<(OsString, FileType)>>> = match known {
+            Some(known) => Box::new(known.iter().map(|(name, kind)| Ok((name.clone(), *kind)))),
+            None => match fs::read_dir(dir) {
+                Ok(entries) => {
+                    Box::new(entries.map(|entry| entry.and_then(|entry| Ok((entry.file_name(), entry.file_type()?)))))
+                }
+                Err(e) if !top && nothing_there(dir, &e) => return Ok(()),
+                Err(e) => return self.unseen(dir, e),
+            },
         };
+        let remembered = stamp.is_some_and(|stamp| self.found.listings.begin(dir, stamp));
         // Closed again before what is below is opened: a tree may be deeper than there are descriptors.
-        let mut inner: Vec<(PathBuf, Vec<Rest>, bool)> = Vec::new();
+        let mut inner: Vec<Inner> = Vec::new();
         for entry in entries {
-            let entry = entry?;
+            let (name, kind) = entry?;
             if !self.count()? {
                 return Ok(());
             }
-            let (file_name, kind) = (entry.file_name(), entry.file_type()?);
-            let name = file_name.to_string_lossy();
-            let entered = !NOT_ENTERED.contains(&&*name);
-            let enters = kind.is_dir() && entered;
-            if kind.is_symlink()
-                && entered
-                && let Some(target) = self.passed_over(&entry.path())
-            {
-                let anywhere = listed.iter().filter(|(_, pattern)| pattern.first() == Some(&Part::Any)).copied();
-                inner.push((target, anywhere.collect(), deep));
-            }
-            let mut below: Vec<Rest> = Vec::new();
-            let mut matched: Vec<Rest> = Vec::new();
-            if deep && let Some(rests) = self.anywhere.rests(&name) {
-                matched.extend(rests);
-            }
-            for &(number, pattern) in &listed {
-                let rest = match pattern {
-                    [Part::Any, rest @ ..] => {
-                        if enters {
-                            below.push((number, pattern));
-                        }
-                        rest
-                    }
-                    pattern => pattern,
-                };
-                if let [first, rest @ ..] = rest
-                    && first.is(&name)
-                {
-                    matched.push((number, rest));
-                }
-            }
-            for (number, rest) in matched {
-                if rest.is_empty() { self.keep(entry.path(), number)? } else { below.push((number, rest)) }
-            }
-            if kind.is_dir() && (!below.is_empty() || deep && enters) {
-                inner.push((entry.path(), below, deep && enters));
+            let matched = self.listed(dir, (&name, kind), &listed, deep, &mut inner)?;
+            if remembered && (matched || kind.is_dir() || kind.is_symlink()) {
+                self.found.listings.add(dir, &name, kind);
             }
         }
         inner.iter().try_for_each(|(path, below, deep)| self.directory(path, below, *deep, false))
+    }
+
+    /// Looks at an entry of `dir`, and adds what is to be looked at below it. Whether it matches anything.
+    fn listed(
+        &mut self,
+        dir: &Path,
+        (file_name, kind): (&OsString, FileType),
+        listed: &[Rest<'a>],
+        deep: bool,
+        inner: &mut Vec<Inner<'a>>,
+    ) -> Result<bool> {
+        let name = file_name.to_string_lossy();
+        let entered = !NOT_ENTERED.contains(&&*name);
+        let enters = kind.is_dir() && entered;
+        if kind.is_symlink()
+            && entered
+            && let Some(target) = self.passed_over(&dir.join(file_name))
+        {
+            let anywhere = listed.iter().filter(|(_, pattern)| pattern.first() == Some(&Part::Any)).copied();
+            inner.push((target, anywhere.collect(), deep));
+        }
+        let mut below: Vec<Rest> = Vec::new();
+        let mut matched: Vec<Rest> = Vec::new();
+        if deep && let Some(rests) = self.anywhere.rests(&name) {
+            matched.extend(rests);
+        }
+        for &(number, pattern) in listed {
+            let rest = match pattern {
+                [Part::Any, rest @ ..] => {
+                    if enters {
+                        below.push((number, pattern));
+                    }
+                    rest
+                }
+                pattern => pattern,
+            };
+            if let [first, rest @ ..] = rest
+                && first.is(&name)
+            {
+                matched.push((number, rest));
+            }
+        }
+        let matches = !matched.is_empty();
+        for (number, rest) in matched {
+            if rest.is_empty() { self.keep(dir.join(file_name), number)? } else { below.push((number, rest)) }
+        }
+        if kind.is_dir() && (!below.is_empty() || deep && enters) {
+            inner.push((dir.join(file_name), below, deep && enters));
+        }
+        Ok(matches)
     }
 
     /// The directory of the tree that `link` leads to, if it is one that no walk would come to otherwise. The text of a link
@@ -250,9 +254,12 @@ impl<'a> Search<'a> {
 
     fn keep(&mut self, path: PathBuf, number: usize) -> Result<()> {
         let is_mount = number < self.aim.mounts;
-        if !is_mount && self.found.all.len() >= MOST_TOLD && !self.found.all.contains_key(&path) {
-            self.found.more += 1;
-            return Ok(());
+        if number >= self.aim.kept && !self.found.all.contains_key(&path) {
+            if self.told >= MOST_TOLD {
+                self.found.more += 1;
+                return Ok(());
+            }
+            self.told += 1;
         }
         self.found.all.entry(path).or_default().push(number);
         self.mounts += usize::from(is_mount);
@@ -274,7 +281,7 @@ impl<'a> Search<'a> {
     }
 
     fn missed(&mut self, error: anyhow::Error) -> Result<()> {
-        if !self.aim.lenient {
+        if self.aim.known.is_none() {
             return Err(error);
         }
         self.found.not_seen.get_or_insert(error);
@@ -311,18 +318,6 @@ fn unseen(path: &Path, error: io::Error) -> anyhow::Error {
         _ => "hidden files below it would be missed: move or remove it",
     };
     with_hint(anyhow::Error::from(error).context(path.display().to_string()), hint)
-}
-
-impl Part {
-    fn is(&self, name: &str) -> bool {
-        match self {
-            Part::Name(own) => own == name,
-            Part::Glob(pattern, prefix, suffix) => {
-                name.starts_with(prefix.as_str()) && name.ends_with(suffix.as_str()) && pattern.matches(name)
-            }
-            Part::Any => true,
-        }
-    }
 }
 
 #[cfg(test)]

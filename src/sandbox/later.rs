@@ -2,10 +2,11 @@
 //!
 //! Files are compared by inode, size, times and mode. The time of change (ctime) is the kernel's own and nobody sets it back, so
 //! that what is the same has not been written; where it is not, a digest tells whether the contents are, if there is one.
-use super::trees::Trees;
+use super::trees::{Now, Trees};
 use super::{Choice, untold};
 use crate::error::one_line;
 use crate::git;
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
@@ -107,14 +108,14 @@ impl Inventory {
     }
 
     /// Of what is there now.
-    pub fn after(trees: &Trees, choice: &Choice) -> Inventory {
+    fn after(now: &Result<Vec<Now>>) -> Inventory {
         let mut all = Inventory::default();
-        match trees.now(choice) {
-            Ok((found, not_seen)) => {
-                all.not_seen = not_seen;
-                found.iter().for_each(|(path, kind)| all.add(path, kind, true));
+        match now {
+            Ok(trees) => {
+                all.not_seen = trees.iter().find_map(|tree| tree.not_seen.clone());
+                trees.iter().flat_map(|tree| &tree.later).for_each(|(path, kind)| all.add(path, kind, true));
             }
-            Err(error) => all.not_seen = Some(one_line(&error)),
+            Err(error) => all.not_seen = Some(one_line(error)),
         }
         all
     }
@@ -248,24 +249,25 @@ impl Watch {
         choice: &Choice,
         is_gone: impl Fn(&str) -> bool,
     ) -> (Vec<Change>, Option<String>) {
-        let after = Inventory::after(trees, choice);
+        let now = trees.now(choice);
+        let after = Inventory::after(&now);
         let mut changes = self.before.changes(&after, &self.keys, None);
         let mut not_seen = after.not_seen.clone();
-        let mut now = Vec::new();
-        for (before, view) in trees.git_now() {
-            match view {
+        let mut views = Vec::new();
+        for Now { tree, git, .. } in now.iter().flatten() {
+            match git {
                 Ok(view) => {
-                    join(&mut changes, of_git(git::View::changes(before, &view), None));
+                    join(&mut changes, of_git(git::View::changes(&tree.git, view), None));
                     not_seen = not_seen.or_else(|| view.unseen().first().cloned());
-                    now.push(view);
+                    views.push(view);
                 }
-                Err(error) => not_seen = not_seen.or_else(|| Some(one_line(&error))),
+                Err(error) => not_seen = not_seen.or_else(|| Some(one_line(error))),
             }
         }
         for earlier in self.record.earlier(is_gone) {
             let since = Some(earlier.began.as_str());
             join(&mut changes, earlier.inventory().changes(&earlier.part_of(&after), &self.keys, since));
-            for view in &now {
+            for view in &views {
                 join(&mut changes, of_git(view.changed_since(earlier.began_at()), since));
             }
         }

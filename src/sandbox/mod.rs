@@ -6,6 +6,7 @@
 mod above;
 mod bounds;
 pub mod caller;
+mod chosen;
 mod config;
 mod environment;
 mod etc;
@@ -13,10 +14,12 @@ pub mod explain;
 pub mod foreign;
 mod gitconfig;
 pub mod grants;
+pub mod guarded;
 mod hidden;
 pub mod host_addresses;
 pub mod later;
 mod layers;
+mod listing;
 pub mod new_directory;
 pub mod pasta;
 pub mod places;
@@ -38,24 +41,22 @@ pub mod written;
 
 use crate::bundle::Bundle;
 use crate::cli::{RightsArgs, SandboxArgs};
-use crate::error::WithHint;
 use crate::links::Link;
 use crate::nameserver;
 use crate::sys::landlock;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 pub use caller::Caller;
 use config::Inside;
 pub use explain::explain;
 use grants::Grant;
+use guarded::Guarded;
 use policy::{Policy, Rule};
-use profile::{Access, Allow, BASE, Deny, Limits, Named, Network, Profile};
-pub use project::Guarded;
+use profile::{Access, Named, Network};
 use project::Project;
 use promises::Demands;
 use serde_json::Value;
 use sockets::Sockets;
-use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
@@ -67,14 +68,6 @@ use written::Written;
 
 /// How rules that come from flags are called.
 pub const COMMAND_LINE: &str = "command line";
-
-/// Files by which `--profile auto` knows what a project is made with.
-const MADE_WITH: [(&str, &[&str]); 4] = [
-    ("go", &["go.mod"]),
-    ("node", &["package-lock.json", "yarn.lock", "pnpm-lock.yaml", "npm-shrinkwrap.json"]),
-    ("python", &["pyproject.toml", "requirements.txt", "poetry.lock", "uv.lock"]),
-    ("rust", &["Cargo.lock", "Cargo.toml"]),
-];
 
 /// What has been decided for one sandbox.
 pub struct Choice {
@@ -113,18 +106,21 @@ pub fn choose(args: &SandboxArgs, caller: &Caller, state: &Path) -> Result<Choic
         (None, _) => Some(project::root_around(&caller.cwd, &caller.home)?),
     };
     let mut written = Written::of(root.as_deref(), caller);
-    let mut profiles = chosen_profiles(args, root.as_deref(), &written)?;
-    let first = Policy::of(&profiles)?;
-    let mut guarded = Guarded::of(caller, state, &first);
+    let mut profiles = chosen::profiles(args, root.as_deref(), &written)?;
+    let mut policy = Policy::of(&profiles)?;
+    let mut guarded = Guarded::of(caller, state, &policy);
+    let secrets = policy.secrets.len();
     // Refused before anything in it is read.
     let mut project = root.map(|root| project::at(&root, &guarded)).transpose()?;
     if let Some(project) = &project {
-        // Behind base only: what the user chooses for this call comes later, and takes away what it allows.
-        let own = trust::profile(&project.root)?;
-        profiles.splice(1..1, own.into_iter().chain(above::profiles(&project.root)?));
+        let own: Vec<_> = trust::profile(&project.root)?.into_iter().chain(above::profiles(&project.root)?).collect();
+        if !own.is_empty() {
+            // Behind base only: what the user chooses for this call comes later, and takes away what it allows.
+            profiles.splice(1..1, own);
+            policy = Policy::of(&profiles)?;
+        }
     }
-    profiles.push(Named { name: COMMAND_LINE.to_owned(), profile: of_flags(args, caller)? });
-    let mut policy = Policy::of(&profiles)?;
+    policy.add(&Named { name: COMMAND_LINE.to_owned(), profile: chosen::of_flags(args, caller)? })?;
     if let Some(project) = &project {
         protect_named(&mut policy, args, &project.root);
     }
@@ -141,7 +137,8 @@ pub fn choose(args: &SandboxArgs, caller: &Caller, state: &Path) -> Result<Choic
             }
         }
     }
-    if policy.secrets != first.secrets {
+    // None is taken away.
+    if policy.secrets.len() != secrets {
         guarded = Guarded::of(caller, state, &policy);
     }
     let sockets = sockets::find(&args.rights, caller)?;
@@ -177,73 +174,6 @@ fn protect_named(policy: &mut Policy, args: &SandboxArgs, root: &Path) {
             .protect
             .extend(inside.map(|path| Rule { value: glob::Pattern::escape(&path), from: COMMAND_LINE.into() }));
     }
-}
-
-/// `base`, or the profiles that --profile names, each with what it extends, and no profile twice.
-fn chosen_profiles(args: &SandboxArgs, root: Option<&Path>, written: &Written) -> Result<Vec<Named>> {
-    let mut names: Vec<&str> = Vec::new();
-    for name in &args.rights.profile {
-        match (name.as_str(), root) {
-            ("auto", Some(root)) => {
-                let made_with = |files: &[&str]| files.iter().any(|file| root.join(file).is_file());
-                names.extend(MADE_WITH.iter().filter(|(_, files)| made_with(files)).map(|(name, _)| *name));
-            }
-            ("auto", None) => {
-                return Err(anyhow!("--profile auto: without a project there is nothing to choose by"))
-                    .hint(|| "name a profile: `rrunc profile ls` lists them; or leave --no-project out");
-            }
-            (name, _) => names.push(name),
-        }
-    }
-    if names.is_empty() {
-        names.push(BASE);
-    }
-    let mut profiles: Vec<Named> = Vec::new();
-    for name in names {
-        if name.contains('/') {
-            written.follow(Path::new(name)).with_context(|| format!("profile {name}"))?;
-        }
-        for one in profile::chain(profile::find(name)?)? {
-            if !profiles.iter().any(|known| known.name == one.name) {
-                profiles.push(one);
-            }
-        }
-    }
-    Ok(profiles)
-}
-
-/// The flags as the last profile of the chain.
-fn of_flags(args: &SandboxArgs, caller: &Caller) -> Result<Profile> {
-    let SandboxArgs { files, rights, limits, environment, .. } = args;
-    let [read, write] = grants::of_flags(files, &caller.cwd)?;
-    let deny_project = if files.no_project { Some(Access::Read) } else { files.read_only.then_some(Access::Write) };
-    Ok(Profile {
-        allow: Allow {
-            read,
-            write,
-            network: rights.network,
-            caches: files.cache.clone(),
-            user_namespaces: rights.userns,
-            capabilities: rights.cap_add.clone(),
-            limits: Limits {
-                tmpfs: files.size.clone(),
-                memory: limits.memory.clone(),
-                cpus: limits.cpus.clone(),
-                processes: limits.pids_limit,
-                time: limits.timeout.clone(),
-                ..Limits::default()
-            },
-            ..Allow::default()
-        },
-        deny: Deny {
-            project: deny_project,
-            pass: environment.unsetenv.clone(),
-            hide: files.hide.clone(),
-            protect: files.protect.clone(),
-            ..Deny::default()
-        },
-        ..Profile::default()
-    })
 }
 
 /// How config.json becomes text: on lines of its own for people, or as short as it can be.
@@ -370,46 +300,7 @@ pub fn real_path(path: &Path) -> Option<PathBuf> {
     if path.exists() { path.canonicalize().ok() } else { None }
 }
 
-/// The names in a directory, if it can be read.
-fn names_in(dir: &Path) -> Option<HashSet<OsString>> {
-    fs::read_dir(dir).ok()?.map(|entry| Some(entry.ok()?.file_name())).collect()
-}
-
 /// A text that JSON can hold.
 pub fn text(what: &str, value: &OsStr) -> Result<String> {
     value.to_str().map(str::to_owned).with_context(|| format!("{what} {value:?} is not UTF-8"))
-}
-
-impl Guarded {
-    /// HOME; the runtime, state, configuration and data directories; the secrets of `policy`. Each by its name and by the
-    /// place that leads to: a project or grant is known without links.
-    pub fn of(caller: &Caller, state: &Path, policy: &Policy) -> Guarded {
-        let dirs = directories::BaseDirs::new();
-        let config = dirs.as_ref().map(|dirs| dirs.config_dir().to_owned());
-        let data = dirs.as_ref().map(|dirs| dirs.data_dir().to_owned());
-        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
-        let live = || [Some(state.to_owned()), runtime.clone()].into_iter().flatten();
-        let account = caller.account_home.as_ref().filter(|home| **home != caller.home);
-        let homes = || std::iter::once(&caller.home).chain(account);
-        // Of the state only rrunc's own: others keep logs and histories there, which may be wanted.
-        let kept = untold::directory();
-        let around = homes().cloned().chain(config.clone()).chain(data.clone()).chain(kept.clone()).chain(live());
-        let believed: Vec<_> = [config, data].into_iter().flatten().map(|dir| dir.join("rrunc")).chain(kept).collect();
-        let own = live().chain(believed.clone());
-        let secrets = homes().flat_map(|home| policy.secrets.iter().map(|rule| home.join(&rule.value)));
-        let real = |dir: PathBuf| dir.canonicalize().unwrap_or(dir);
-        let both = |dir: PathBuf| {
-            let real = real_path(&dir).filter(|real| *real != dir);
-            std::iter::once(dir).chain(real)
-        };
-        // Most secrets are not there: for a name that HOME does not have nothing is asked.
-        let listed: Vec<_> = homes().filter_map(|home| Some((home, names_in(home)?))).collect();
-        let is_listed = |path: &Path| {
-            let first = |home: &Path| path.strip_prefix(home).ok()?.iter().next();
-            listed.iter().all(|(home, names)| first(home).is_none_or(|name| names.contains(name)))
-        };
-        let secrets = secrets.flat_map(|path| if is_listed(&path) { both(path).collect() } else { vec![path] });
-        let within = own.flat_map(both).chain(secrets).collect();
-        Guarded { around: around.map(real).collect(), within, believed }
-    }
 }

@@ -1,5 +1,6 @@
 //! The project: the one directory of the user's that the sandboxed program may change.
 use super::foreign;
+use super::guarded::Guarded;
 use crate::error::with_hint;
 use crate::git::repository;
 use anyhow::{Context, Result, anyhow};
@@ -32,19 +33,6 @@ pub struct Repository {
     pub entry: PathBuf,
     /// The user has said that sandboxes may write it, too.
     pub writable: bool,
-}
-
-/// Places of the caller that are no project.
-#[derive(Debug, Default)]
-pub struct Guarded {
-    /// No project may be or contain one of these.
-    pub around: Vec<PathBuf>,
-    /// No project may be or be in one of these, and where a project or a grant contains one it is hidden: what rrunc
-    /// itself trusts, and secrets.
-    pub within: Vec<PathBuf>,
-    /// Those of it that rrunc believes: profiles, and which projects are trusted. A missing one is made where a sandbox
-    /// could make it.
-    pub believed: Vec<PathBuf>,
 }
 
 /// Directories that no project may be or contain, beside the root.

@@ -3,14 +3,15 @@
 use super::Choice;
 use super::caller::Caller;
 use super::grants::{self, Grant};
+use super::guarded::Guarded;
 use super::hidden::{self, Aim, Glob, matching};
+use super::listing::Listings;
 use super::policy::Rule;
-use super::project::Guarded;
 use super::view;
 use crate::cli::SandboxArgs;
-use crate::error::one_line;
+use crate::error::{one_line, with_hint};
 use crate::git;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -19,9 +20,11 @@ use std::time::SystemTime;
 enum Class {
     Hide,
     Protect,
-    Tell,
     /// What git may find a repository by.
     Git,
+    /// What no pattern looks into.
+    Aside,
+    Tell,
 }
 
 struct Pattern {
@@ -53,6 +56,20 @@ pub struct Tree {
     pub later: Vec<Later>,
     /// What git finds in it and takes programs from.
     pub git: git::View,
+    /// The directories of it that have been read.
+    listings: Listings,
+}
+
+/// What is found in a tree after the program has run.
+pub struct Now<'a> {
+    /// The tree.
+    pub tree: &'a Tree,
+    /// What runs later on the host.
+    pub later: Vec<Later>,
+    /// Why that is not all.
+    pub not_seen: Option<String>,
+    /// What git finds in it now.
+    pub git: Result<git::View>,
 }
 
 /// All of them.
@@ -87,33 +104,13 @@ impl Trees {
         Ok(Trees { grants, all, host, began })
     }
 
-    /// What there is now of what runs later on the host, and why that is not all. The program may have made trees that cannot
-    /// be looked through, but not that nothing is told.
-    pub fn now(&self, choice: &Choice) -> Result<(Vec<Later>, Option<String>)> {
-        let patterns: Vec<Pattern> =
-            patterns(choice)?.into_iter().filter(|p| matches!(p.class, Class::Protect | Class::Tell)).collect();
+    /// What there is now in each tree that may be written. The program may have made trees that cannot be looked through, but
+    /// not that nothing is told.
+    pub fn now(&self, choice: &Choice) -> Result<Vec<Now<'_>>> {
+        let patterns: Vec<Pattern> = patterns(choice)?.into_iter().filter(|p| p.class != Class::Hide).collect();
         let of_git = of_git(&patterns)?;
-        let (mut all, mut not_seen) = (Vec::new(), None);
-        for tree in self.all.iter().filter(|tree| tree.written) {
-            let patterns = if tree.repository { &of_git } else { &patterns };
-            let globs: Vec<&Glob> = patterns.iter().map(|pattern| &pattern.glob).collect();
-            let found = matching(&tree.source, &globs, Aim { mounts: 0, lenient: true })?;
-            let first = |numbers: &[usize]| patterns[numbers[0]].text.clone();
-            all.extend(found.all.iter().map(|(path, numbers)| (path.clone(), first(numbers))));
-            let why = found.not_seen.map(|error| one_line(&error));
-            let more = (found.more > 0).then(|| format!("{} more files match", found.more));
-            not_seen = not_seen.or(why).or(more);
-        }
-        Ok((all, not_seen))
-    }
-
-    /// Git's view of each tree that may be written, before and now.
-    pub fn git_now(&self) -> impl Iterator<Item = (&git::View, Result<git::View>)> {
         let written = self.all.iter().filter(|tree| tree.written);
-        written.map(|tree| {
-            let spots = git::Spots::after(&tree.source, self.began);
-            (&tree.git, git::View::of(&tree.source, &spots, &self.host))
-        })
+        written.map(|tree| tree.now(if tree.repository { &of_git } else { &patterns }, self)).collect()
     }
 
     /// The places on the host that the program may write, in order.
@@ -141,6 +138,7 @@ fn granted(choice: &Choice, grants: &[Grant]) -> Vec<Tree> {
         protected: Vec::new(),
         later: Vec::new(),
         git: git::View::default(),
+        listings: Listings::default(),
     };
     let mut all = Vec::new();
     if let Some(project) = &choice.project {
@@ -169,7 +167,8 @@ impl Tree {
         let mounts = patterns.iter().filter(|pattern| matches!(pattern.class, Class::Hide | Class::Protect)).count();
         let mut of_git = Vec::new();
         let globs: Vec<&Glob> = patterns.iter().map(|pattern| &pattern.glob).collect();
-        let found = matching(&self.source, &globs, Aim { mounts, lenient: false })?;
+        let found = matching(&self.source, &globs, Aim { mounts, kept: kept(&patterns), known: None })?;
+        self.listings = found.listings;
         for (path, numbers) in found.all {
             let of = |class| numbers.iter().map(|number| patterns[*number]).find(move |p| p.class == class);
             if of(Class::Git).is_some() {
@@ -187,6 +186,12 @@ impl Tree {
         }
         if self.written {
             let spots = git::Spots::found(&self.source, of_git.iter().map(PathBuf::as_path));
+            if let Some(why) = spots.unseen.first() {
+                return Err(with_hint(
+                    anyhow!("{why}"),
+                    "grant less: what git runs of the others would not be protected",
+                ));
+            }
             self.git = git::View::of(&self.source, &spots, host)?;
             self.protected.extend(self.git.protect().map(Path::to_owned));
             self.protected.sort();
@@ -195,17 +200,49 @@ impl Tree {
         }
         Ok(())
     }
+
+    fn now(&self, patterns: &[Pattern], trees: &Trees) -> Result<Now<'_>> {
+        let globs: Vec<&Glob> = patterns.iter().map(|pattern| &pattern.glob).collect();
+        let patterns: Vec<&Pattern> = patterns.iter().collect();
+        let aim = Aim { mounts: 0, kept: kept(&patterns), known: Some(&self.listings) };
+        let found = matching(&self.source, &globs, aim)?;
+        let (mut later, mut of_git, mut aside) = (Vec::new(), Vec::new(), Vec::new());
+        for (path, numbers) in &found.all {
+            let of = |class| numbers.iter().map(|number| patterns[*number]).find(move |p| p.class == class);
+            if of(Class::Git).is_some() {
+                of_git.push(path.as_path());
+            }
+            if of(Class::Aside).is_some() {
+                aside.push(path.as_path());
+            }
+            if let Some(pattern) = of(Class::Protect).or_else(|| of(Class::Tell)) {
+                later.push((path.clone(), pattern.text.clone()));
+            }
+        }
+        let spots = git::Spots::found(&self.source, of_git).and_aside(&self.source, aside, trees.began);
+        let git = git::View::of(&self.source, &spots, &trees.host);
+        let why = found.not_seen.map(|error| one_line(&error));
+        let not_seen = why.or_else(|| (found.more > 0).then(|| format!("{} more files match", found.more)));
+        Ok(Now { tree: self, later, not_seen, git })
+    }
+}
+
+/// How many of the patterns, the first ones, are not merely told of.
+fn kept(patterns: &[&Pattern]) -> usize {
+    patterns.iter().filter(|pattern| pattern.class != Class::Tell).count()
 }
 
 /// All patterns of the policy: those whose finds become mounts come first.
 fn patterns(choice: &Choice) -> Result<Vec<Pattern>> {
     let policy = &choice.policy;
-    let of_git = git::spots::NAMES.map(|name| Rule { value: format!("**/{name}"), from: "rrunc".to_owned() });
+    let anywhere = |name| Rule { value: format!("**/{name}"), from: "rrunc".to_owned() };
+    let (of_git, aside) = (git::spots::NAMES.map(anywhere), git::spots::ASIDE.map(anywhere));
     let lists = [
         (policy.hide.as_slice(), Class::Hide),
         (&policy.protect, Class::Protect),
-        (&policy.tell, Class::Tell),
         (&of_git, Class::Git),
+        (&aside, Class::Aside),
+        (&policy.tell, Class::Tell),
     ];
     let pattern = |rule: &Rule, class| -> Result<Pattern> {
         let glob = Glob::parse(&rule.value).with_context(|| format!("pattern of {}", rule.from))?;

@@ -1,10 +1,11 @@
 //! What a sandboxed program sees of the host: the mounts, in order, as OCI has them. An allow-list: what is not named
 //! here is not there.
 use super::grants::Grant;
+use super::guarded::Guarded;
 use super::layers::{Layers, destination, is_plain_directory, without_stubs};
 use super::policy::{Policy, Rule};
 use super::profile::{Access, Network};
-use super::project::{Guarded, Project, Repository};
+use super::project::{Project, Repository};
 use super::real_path;
 use super::trees::{Tree, Trees};
 use crate::links::plain;

@@ -42,7 +42,7 @@ pub fn attack(scene: &Scene, promise: &str, launcher: &Launcher) -> Result<Vec<A
 /// What an attack has to do with.
 pub(super) struct Stage<'a> {
     pub(super) scene: &'a Scene,
-    launcher: &'a Launcher,
+    pub(super) launcher: &'a Launcher,
 }
 
 /// What the payload has said, if it came so far.
@@ -87,6 +87,8 @@ impl Stage<'_> {
         }
         all.push(self.odd_names()?);
         all.extend(self.traps()?);
+        all.push(self.replaced()?);
+        all.push(self.bound()?);
         Ok(all)
     }
 

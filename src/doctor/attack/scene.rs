@@ -231,6 +231,10 @@ fn lay_out(dir: &Path) -> Result<()> {
     for name in Bait::RUNS_LATER {
         put(&format!("project/{name}"), "bait\n")?;
     }
+    put(&format!("project/{}", Bait::HIDDEN), "hidden\n")?;
+    put(Bait::BOUND, "bait\n")?;
+    put("bound/.git/HEAD", "ref: refs/heads/main\n")?;
+    ["bound/.git/objects", "bound/.git/refs"].map(|name| dir.join(name)).iter().try_for_each(fs::create_dir)?;
     let root = dir.display();
     put("project/.rrunc.toml", &format!("[allow]\nread = [{:?}]\n", dir.join("granted")))?;
     put("forged-keys/.git", &format!("gitdir: {root}/home/.ssh\n"))?;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::git::spots::{ASIDE, NAMES};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
@@ -30,12 +31,38 @@ impl Scene {
         }
     }
 
+    /// What a walk finds that passes over what lies aside, and what that is.
+    fn walk(&self) -> [Vec<PathBuf>; 2] {
+        let (mut found, mut aside, mut left) = (Vec::new(), Vec::new(), vec![self.0.clone()]);
+        while let Some(dir) = left.pop() {
+            for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+                let is = |names: &[&str]| names.iter().any(|name| *name == entry.file_name());
+                if is(&NAMES) {
+                    found.push(entry.path());
+                }
+                if is(&ASIDE) {
+                    aside.push(entry.path());
+                } else if entry.file_type().unwrap().is_dir() && entry.file_name() != ".git" {
+                    left.push(entry.path());
+                }
+            }
+        }
+        [found, aside]
+    }
+
+    fn view(&self, spots: &Spots) -> View {
+        View::of(&self.0, spots, &Host::of(&self.0.join("nobody"), None)).unwrap()
+    }
+
     fn before(&self) -> View {
-        View::of(&self.0, &Spots::before(&self.0), &Host::of(&self.0.join("nobody"), None)).unwrap()
+        let [found, _] = self.walk();
+        self.view(&Spots::found(&self.0, found.iter().map(PathBuf::as_path)))
     }
 
     fn after(&self, began: SystemTime) -> View {
-        View::of(&self.0, &Spots::after(&self.0, began), &Host::of(&self.0.join("nobody"), None)).unwrap()
+        let paths = self.walk();
+        let [found, aside] = paths.each_ref().map(|paths| paths.iter().map(PathBuf::as_path));
+        self.view(&Spots::found(&self.0, found).and_aside(&self.0, aside, began))
     }
 
     /// What the deed changes, as `+path what`.

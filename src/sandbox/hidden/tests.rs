@@ -1,6 +1,7 @@
 use super::*;
+use std::os::unix::fs::symlink;
 
-const STRICT: Aim = Aim { mounts: usize::MAX, lenient: false };
+const STRICT: Aim = Aim { mounts: usize::MAX, kept: usize::MAX, known: None };
 
 fn matching(root: &Path, globs: &[Glob]) -> Result<Vec<PathBuf>> {
     let found = super::matching(root, &globs.iter().collect::<Vec<_>>(), STRICT)?;
@@ -82,7 +83,8 @@ fn what_is_closed_only_for_the_moment_is_an_error() {
     // Where it is only told, the rest is found.
     fs::write(root.join(".env"), "").unwrap();
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
-    let told = super::matching(&root, &[&Glob::parse("**/.env").unwrap()], Aim { mounts: 0, lenient: true });
+    let lenient = Aim { mounts: 0, kept: 0, known: Some(&Listings::default()) };
+    let told = super::matching(&root, &[&Glob::parse("**/.env").unwrap()], lenient);
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
     let told = told.unwrap();
     assert!(told.all.len() == 1 && told.not_seen.is_some_and(|why| why.to_string().contains("closed")));
@@ -109,4 +111,48 @@ fn what_is_no_pattern_is_refused() {
     for bad in ["", "/etc", "..", "a/../b", "~/a", "**", "a/**", "[", "a/[x"] {
         assert!(Glob::parse(bad).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn the_second_search_finds_what_is_new_and_reads_only_what_has_changed() {
+    let root = std::env::temp_dir().join(format!("rrunc-hidden-again-{}", std::process::id()));
+    fs::remove_dir_all(&root).ok();
+    for dir in ["same/deep", "other", "packages/node_modules"] {
+        fs::create_dir_all(root.join(dir)).unwrap();
+        fs::write(root.join(dir).join("x.key"), "").unwrap();
+        fs::write(root.join(dir).join("plain"), "").unwrap();
+    }
+    symlink("packages/node_modules", root.join("linked")).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    let globs = ["**/*.key", "**/.env", "other/x.*", "*/x.key"].map(|text| Glob::parse(text).unwrap());
+    let globs: Vec<&Glob> = globs.iter().collect();
+    let first = super::matching(&root, &globs, STRICT).unwrap();
+    let known = Aim { mounts: 0, kept: usize::MAX, known: Some(&first.listings) };
+    let again = || super::matching(&root, &globs, known).unwrap().all;
+    assert_eq!(first.all.len(), 3);
+    assert_eq!(again(), first.all);
+    assert!(first.listings.unchanged(&root.join("same/deep")).is_some_and(|entries| entries.len() == 1));
+    fs::write(root.join("same/deep/.env"), "").unwrap();
+    fs::create_dir(root.join("other/new")).unwrap();
+    fs::write(root.join("other/new/y.key"), "").unwrap();
+    fs::remove_file(root.join("packages/node_modules/x.key")).unwrap();
+    assert!(first.listings.unchanged(&root.join("same")).is_some());
+    let expected = super::matching(&root, &globs, STRICT).unwrap().all;
+    assert_eq!(expected.len(), 4);
+    assert_eq!(again(), expected);
+    fs::remove_dir_all(&root).unwrap();
+}
+
+#[test]
+fn many_that_are_only_told_of_hide_none_of_the_others() {
+    let root = std::env::temp_dir().join(format!("rrunc-hidden-many-{}", std::process::id()));
+    fs::remove_dir_all(&root).ok();
+    fs::create_dir_all(root.join("z")).unwrap();
+    (0..=MOST_TOLD).for_each(|number| drop(fs::File::create(root.join(format!("{number}.mk"))).unwrap()));
+    fs::write(root.join("z/HEAD"), "").unwrap();
+    let globs = ["**/HEAD", "**/*.mk"].map(|text| Glob::parse(text).unwrap());
+    let found = super::matching(&root, &globs.each_ref(), Aim { mounts: 0, kept: 1, known: None }).unwrap();
+    assert!(found.all.contains_key(&root.join("z/HEAD")));
+    assert_eq!((found.all.len(), found.more), (MOST_TOLD + 1, 1));
+    fs::remove_dir_all(&root).unwrap();
 }

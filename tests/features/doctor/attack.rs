@@ -27,9 +27,9 @@ const NAMES: [&str; 14] = [
 ];
 
 /// The rows of SECURITY.md that are attacked.
-const ROWS: [&str; 28] = [
+const ROWS: [&str; 29] = [
     "2", "3", "4", "5", "6", "7", "8", "9", "10", "10b", "13", "14", "15", "16", "20b", "21", "22", "24", "24b", "24c",
-    "24d", "25", "25b", "25c", "25d", "26", "27", "29",
+    "24d", "25", "25b", "25c", "25d", "25e", "26", "27", "29",
 ];
 
 /// The attack on `promise` by `launcher`, without a sandbox.
@@ -114,6 +114,9 @@ fn outside_the_view_is_that_of_the_host() {
         "read keys as a repository",
         "change what runs later on the host",
         "plant such a file unnoticed",
+        "change what git runs in what --bind grants",
+        // Row 25e.
+        "read a hidden file that the host has replaced",
     ];
     is_off("view", &[], &all);
 }

@@ -1,10 +1,12 @@
 //! Attacks on files: the caller's secrets, what rrunc trusts, and what of the project runs later on the host.
 use super::super::attempt::Attempt;
 use super::{Bait, tried};
+use anyhow::{Context, Result};
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::time::Duration;
 
 /// Reads what is not shown. What it writes may go to file systems of the sandbox's own: the host looks whether it has
 /// arrived.
@@ -63,6 +65,26 @@ pub fn forge() -> Vec<Attempt> {
     let report = Path::new(Bait::OWN_REPORT);
     note(report, fs::rename(report, "aside"));
     note(report, fs::write(report, format!("{{\"version\": 1, \"by\": \"{}\"}}", Bait::FORGED)));
+    Vec::new()
+}
+
+/// Reads the hidden file once the host has replaced it, and once more a moment later: it is allowed that, not longer.
+pub fn replaced() -> Result<Attempt> {
+    let (mut asked, mut answer) = (std::io::stdin(), std::io::stdout());
+    writeln!(answer, "ready").and_then(|()| answer.flush()).context("answer")?;
+    asked.read_exact(&mut [0]).context("wait for the host")?;
+    std::thread::sleep(Duration::from_millis(500));
+    let read = fs::read_to_string(Bait::HIDDEN).and_then(|text| match text.as_str() {
+        Bait::SAVED => Ok(()),
+        _ => Err(std::io::Error::other("it is hidden still")),
+    });
+    Ok(tried("read a hidden file that the host has replaced", read).of("25e"))
+}
+
+/// Changes what git runs in the directory that is granted beside the project.
+pub fn bound(bait: &Bait) -> Vec<Attempt> {
+    let config = bait.secret.with_file_name(Bait::BOUND);
+    note(&config, change(&config));
     Vec::new()
 }
 

@@ -75,6 +75,12 @@ impl Bait {
     pub const OWN_REPORT: &str = "report.json";
     /// What stands in a report that is not rrunc's.
     pub const FORGED: &str = "forged by the program";
+    /// A file in the project that is hidden.
+    pub const HIDDEN: &str = ".env";
+    /// What the host puts in its place.
+    pub const SAVED: &str = "saved by an editor\n";
+    /// What git goes by in a directory beside the project, which one attack is granted.
+    pub const BOUND: &str = "bound/.git/config";
     /// What is not there, and would.
     pub const PLANTED: [&str; 2] = [".husky/pre-commit", ".git/config.worktree"];
 }
@@ -93,6 +99,8 @@ pub fn run(name: &str, bait: &str) -> Result<String> {
         "linked" => files::linked(),
         "written" => files::written(),
         "forge" => files::forge(),
+        "replaced" => vec![files::replaced()?],
+        "bound" => files::bound(&bait),
         "capabilities" => kernel::capabilities(),
         "seccomp" => kernel::seccomp(),
         "network" => session::network(&bait),
