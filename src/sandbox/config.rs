@@ -2,6 +2,7 @@
 use super::caller::{Caller, hard_limit};
 use super::layers::Layers;
 use super::policy::Decided;
+use super::profile::BASE;
 use super::view::View;
 use super::written::Written;
 use super::{Choice, environment, etc, foreign, quotas, real_path, text};
@@ -198,8 +199,9 @@ fn rlimits(args: &SandboxArgs, choice: &Choice) -> Result<Value> {
     };
     bound("RLIMIT_NOFILE", Resource::RLIMIT_NOFILE, open_files.as_ref(), 0)?;
     // Of a single process, and at once: what all of them have is watched. A cgroup needs no such help, and counts only
-    // what is used.
-    let watched = bounds.memory.as_ref().filter(|_| !choice.tier.is_cgroup());
+    // what is used. Nor is this for the default, which only keeps the machine alive: address sanitizers reserve more than
+    // any machine has.
+    let watched = bounds.memory.as_ref().filter(|memory| !choice.tier.is_cgroup() && memory.from != BASE);
     bound("RLIMIT_DATA", Resource::RLIMIT_DATA, watched, 0)?;
     all.extend(quotas::shared()?.into_iter().map(|(name, value)| (name, value, value)));
     for text in &args.limits.ulimit {

@@ -15,7 +15,7 @@ pub use glob::Glob;
 use glob::Part;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
-use std::fs::{self, FileType};
+use std::fs::{self, FileType, ReadDir};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -71,6 +71,7 @@ pub fn matching(root: &Path, globs: &[&Glob], aim: Aim) -> Result<Matches> {
         seen: 0,
         mounts: 0,
         told: 0,
+        open: None,
         found: Matches::default(),
     };
     let mut patterns = Vec::new();
@@ -131,6 +132,9 @@ struct Search<'a> {
     seen: usize,
     mounts: usize,
     told: usize,
+    /// The C library takes the memory of a directory's stream from the kernel, and gives it back at its end, each time: unless
+    /// one is open.
+    open: Option<ReadDir>,
     found: Matches,
 }
 
@@ -156,6 +160,9 @@ impl<'a> Search<'a> {
             Some(known) => Box::new(known.iter().map(|(name, kind)| Ok((name.clone(), *kind)))),
             None => match fs::read_dir(dir) {
                 Ok(entries) => {
+                    if !top && self.open.is_none() {
+                        self.open = fs::read_dir(self.root).ok();
+                    }
                     Box::new(entries.map(|entry| entry.and_then(|entry| Ok((entry.file_name(), entry.file_type()?)))))
                 }
                 Err(e) if !top && nothing_there(dir, &e) => return Ok(()),

@@ -195,8 +195,12 @@ pub fn write_bundle(
     let links = links(args)?;
     let git_dir = choice.project.as_ref().map(Project::git_dir);
     let xdg = caller.path_in("XDG_CONFIG_HOME");
-    let git = gitconfig::taken_over(&caller.home, xdg, &choice.policy.gitconfig, git_dir.as_deref());
-    let files: Vec<_> = git.iter().map(|_| ("gitconfig", caller.home.join(".gitconfig"))).collect();
+    let facts = gitconfig::Facts { git_dir: git_dir.as_deref(), signs: args.rights.ssh_agent };
+    let git = gitconfig::made_up(&caller.home, xdg, &choice.policy.gitconfig, facts);
+    if git.unsigned && choice.writes_project() && git_dir.is_some_and(|dir| dir.exists()) {
+        log::warn!("commits made inside are not signed: --ssh-agent signs them with an ssh key (gpg.format = ssh)");
+    }
+    let copied: Vec<_> = git.text.into_iter().map(|text| (caller.home.join(".gitconfig"), text)).collect();
     let tmpfs: Vec<PathBuf> =
         args.files.tmpfs.iter().map(|place| view::through(&links, &caller.cwd.join(place))).collect();
     let etc = view::shown_of_etc(&choice.policy);
@@ -211,7 +215,7 @@ pub fn write_bundle(
         grants,
         trees,
         tmpfs: &tmpfs,
-        files: &files,
+        copied: &copied,
         links: &links,
         host_proc: choice.host_proc,
         guarded: &choice.guarded,
@@ -226,10 +230,7 @@ pub fn write_bundle(
     let hostname = args.environment.hostname.as_deref().unwrap_or(etc::HOSTNAME);
     let user = etc::User { name, uid, gid, home: &caller.home };
     etc::write(&dir.join("etc"), &user, hostname, &etc, &resolv_conf(choice))?;
-    if let Some(text) = git {
-        fs::write(dir.join("gitconfig"), text).context("write the git configuration")?;
-    }
-    make_root(&dir.join("rootfs"), &links).context("make the root")?;
+    make_root(&dir.join("rootfs"), &links, &copied).context("make the root")?;
     let bytes = as_text(&config).context("write config.json")?;
     // It holds the values of variables.
     let file = File::options().write(true).create_new(true).mode(0o600).open(dir.join("config.json"));
@@ -281,15 +282,21 @@ fn links(args: &SandboxArgs) -> Result<Vec<(PathBuf, PathBuf)>> {
     args.files.symlink.iter().map(link).collect()
 }
 
-/// The root holds links only; where mounts are to be, init makes what is missing.
-fn make_root(root: &Path, links: &[(PathBuf, PathBuf)]) -> Result<()> {
+/// The root holds links, and files that the private file systems around them begin with; where mounts are to be, init makes
+/// what is missing.
+fn make_root(root: &Path, links: &[(PathBuf, PathBuf)], files: &[(PathBuf, Vec<u8>)]) -> Result<()> {
     fs::create_dir(root)?;
+    let place = |path: &Path| -> Result<PathBuf> {
+        let place = root.join(path.strip_prefix("/").unwrap_or(path));
+        place.parent().map_or(Ok(()), fs::create_dir_all)?;
+        Ok(place)
+    };
     for (link, target) in links {
-        let place = root.join(link.strip_prefix("/").unwrap_or(link));
-        if let Some(parent) = place.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        symlink(target, &place).with_context(|| format!("--symlink {}:{}", target.display(), link.display()))?;
+        let made = symlink(target, place(link)?);
+        made.with_context(|| format!("--symlink {}:{}", target.display(), link.display()))?;
+    }
+    for (file, text) in files {
+        fs::write(place(file)?, text).with_context(|| format!("write {}", file.display()))?;
     }
     Ok(())
 }

@@ -49,8 +49,8 @@ pub struct View<'a> {
     pub trees: &'a Trees,
     /// Further private file systems.
     pub tmpfs: &'a [PathBuf],
-    /// Files of the bundle and the places in HOME they are shown at.
-    pub files: &'a [(&'static str, PathBuf)],
+    /// Files that private file systems begin with, and what is in them.
+    pub copied: &'a [(PathBuf, Vec<u8>)],
     /// What the private file systems already hold (symbolic links), in the bundle's rootfs.
     pub links: &'a [(PathBuf, PathBuf)],
     /// The outer /proc is shown instead of one of its own.
@@ -103,9 +103,6 @@ impl View<'_> {
         }
         all.push(self.private(self.home, "0700"));
         all.extend(self.toolchains().map(|(source, place)| shown(&source, &place, false)));
-        for (file, place) in self.files {
-            all.push(mount(place, "none", Path::new(file), &["bind", "ro", "nosuid", "nodev", "noexec"]));
-        }
         if let Some(project) = self.project {
             all.extend(self.project_mounts(project)?);
         }
@@ -174,11 +171,13 @@ impl View<'_> {
         format!("size={}", self.policy.bounds.tmpfs.as_ref().map_or(TMPFS_SIZE, |size| size.value))
     }
 
-    /// A file system of the sandbox's own. One that links are to be in starts with a copy of what it covers.
+    /// A file system of the sandbox's own. One that links or files are to be in starts with a copy of what it
+    /// covers.
     fn private(&self, path: &Path, mode: &str) -> Value {
         let (mode, size) = (format!("mode={mode}"), self.size());
         let mut options = vec!["nosuid", "nodev", &mode, &size];
-        if self.links.iter().any(|(link, _)| link.starts_with(path)) {
+        let (links, files) = (self.links.iter().map(|(link, _)| link), self.copied.iter().map(|(file, _)| file));
+        if links.chain(files).any(|inner| inner.starts_with(path)) {
             options.push("tmpcopyup");
         }
         mount(path, "tmpfs", Path::new("tmpfs"), &options)

@@ -22,7 +22,7 @@
 //! | vmsplice (ENOSYS) | sandbox, strict (EPERM) | leaves pages in pipes that count as nobody's memory, two megabytes for each slot where they are huge |
 //! | ioctl TIOCSTI, TIOCLINUX | sandbox, strict | type into the terminal that started the sandbox (CVE-2017-5226); the kernel reads 32 bits of the number, so 64-bit comparisons miss (CVE-2019-10063) |
 //! | chroot, modify_ldt, memfd_secret, adjtimex, fanotify_* | sandbox, strict | no developer tool needs them |
-//! | setrlimit, prlimit64 of RLIMIT_CORE (EINVAL) | sandbox, strict | it is 1, which stops a core handler behind a pipe (core(5)); 0 would let it run, on the host, as root |
+//! | setrlimit, prlimit64 of RLIMIT_CORE (0, as if it were done; EINVAL where the old one is to be filled in) | sandbox, strict | it is 1, which stops a core handler behind a pipe (core(5)); 0 would let it run, on the host, as root |
 //! | 32-bit and x32 programs (killed) | sandbox, strict | a second, less tested entry to the kernel |
 //! | ptrace and kin, System V IPC, message queues, AIO, inet and netlink sockets, changing ids, owners, attributes, scheduling | strict | a program that computes on files and pipes needs none |
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSyscallBuilder};

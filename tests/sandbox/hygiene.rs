@@ -102,7 +102,8 @@ fn cores_are_limited_also_where_they_are_forbidden_already() {
 fn row_22_the_limit_that_keeps_the_core_handler_out_cannot_be_lowered() {
     let scene = Scene::new();
     let lower = "ulimit -Sc 0 && grep 'core file' /proc/self/limits | tr -s ' '";
-    scene.script(&[], lower).fails(2, &["Invalid argument"]);
+    // Who tries is told that it is done: a sanitizer gives up otherwise.
+    scene.script(&[], lower).success().prints("Max core file size 1 1 bytes \n");
     // Neither by high bits that the kernel does not look at, nor through the other call. Others may be lowered.
     if find_program("python3").is_some() {
         let script = "import ctypes, resource\n\
@@ -113,7 +114,7 @@ fn row_22_the_limit_that_keeps_the_core_handler_out_cannot_be_lowered() {
             resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20)); print('lowered')\n";
         let out = scene.run(&["--", "python3", "-c", script]);
         if cfg!(target_arch = "x86_64") {
-            out.success().prints("-1 -1\n(1, 1)\nlowered\n");
+            out.success().prints("0 0\n(1, 1)\nlowered\n");
         }
     }
     // The control.

@@ -7,6 +7,7 @@ mod support;
 
 mod commands;
 mod earlier;
+mod git;
 mod grants;
 mod hygiene;
 mod kernel;

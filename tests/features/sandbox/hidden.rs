@@ -51,8 +51,9 @@ fn git_knows_who_commits_and_no_credentials() {
     let place = Place::new();
     let config = "[user]\n\tname = A Person\n\temail = a@example.org\n[credential]\n\thelper = store\n[core]\n\tsshCommand = evil\n";
     write(&place.home().join(".gitconfig"), config);
-    let inside = place.sh(&[], "cat ~/.gitconfig; echo >> ~/.gitconfig").exits(2).stdout;
+    let inside = place.sh(&["--read-only"], "cat ~/.gitconfig; echo >> ~/.gitconfig").success().stdout;
     assert_eq!(inside, "[user]\n\tname = A Person\n\temail = a@example.org\n");
+    assert_eq!(std::fs::read_to_string(place.home().join(".gitconfig")).expect("read"), config, "inside it is a copy");
     place.sh(&["--profile", "untrusted"], "test -e ~/.gitconfig || echo none").prints("none\n");
 }
 

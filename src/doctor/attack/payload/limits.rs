@@ -146,7 +146,11 @@ fn core() -> Core {
     let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
     // It must leave nothing outside of the working directory.
     let leaves = hard > 1 && (pattern.contains(['/', '|']) || pattern.trim().is_empty());
-    let set = |soft, hard| setrlimit(Resource::RLIMIT_CORE, soft, hard);
+    // A filter may say that it is done.
+    let set = |soft, hard| {
+        setrlimit(Resource::RLIMIT_CORE, soft, hard)?;
+        if getrlimit(Resource::RLIMIT_CORE)? == (soft, hard) { Ok(()) } else { Err(Errno::EPERM) }
+    };
     let worked = |deed: &dyn Fn() -> nix::Result<()>| matches!(in_child(deed), Some(WaitStatus::Exited(_, 0)));
     let crash = || {
         let raised = set(hard, hard);
