@@ -1,5 +1,4 @@
-//! The made-up /etc of a sandbox: who the user is, how names are looked up, how git is to behave, and nothing else of the
-//! host's.
+//! The made-up /etc of a sandbox: who the user is and how names are looked up, and nothing else of the host's.
 use super::view::Shown;
 use anyhow::{Context, Result};
 use std::fs;
@@ -8,10 +7,6 @@ use std::path::Path;
 
 /// Name of the host inside, if nobody gives another.
 pub const HOSTNAME: &str = "sandbox";
-
-/// The machine's configuration of git: what git detaches would be ended half done with the sandbox, and its lock keep later
-/// ones away, so git waits for it. `gc.autoDetach` is git's word before 2.47.
-const GITCONFIG: &str = "[gc]\n\tautoDetach = false\n[maintenance]\n\tautoDetach = false\n";
 
 /// The one user there is.
 pub struct User<'a> {
@@ -43,7 +38,6 @@ pub fn write(dir: &Path, user: &User, hostname: &str, shown: &[Shown], resolv_co
     put("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n".to_owned())?;
     put("hostname", format!("{hostname}\n"))?;
     put("resolv.conf", resolv_conf.to_owned())?;
-    put("gitconfig", GITCONFIG.to_owned())?;
     for Shown { path, directory } in shown {
         // Nothing is written but in `dir`, whatever a list says.
         let place = dir.join(Path::new(path).strip_prefix("/etc").context("not below /etc")?);

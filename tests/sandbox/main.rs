@@ -16,4 +16,5 @@ mod paths;
 mod project;
 mod repositories;
 mod scene;
+mod tools;
 mod view;
