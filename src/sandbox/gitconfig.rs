@@ -94,8 +94,8 @@ fn public_key(text: &str, home: &Path) -> Option<String> {
     if is_key(literal) {
         return Some(literal.to_owned());
     }
-    let path = text.strip_prefix("~/").map_or_else(|| PathBuf::from(text), |rest| home.join(rest));
-    let path = if path.extension().is_some_and(|end| end == "pub") { path } else { path.with_added_extension("pub") };
+    let text = if text.ends_with(".pub") { text.to_owned() } else { format!("{text}.pub") };
+    let path = text.strip_prefix("~/").map_or_else(|| PathBuf::from(&text), |rest| home.join(rest));
     let text = foreign::text_at(&path).ok()?;
     text.lines().next().filter(|line| is_key(line)).map(str::to_owned)
 }
