@@ -111,6 +111,14 @@ pub fn drop_to(plan: &Process, rights: Rights) -> Result<Option<capability::Sets
     Ok(later)
 }
 
+/// Makes CAP_SYS_ADMIN effective, as far as it is permitted: a seccomp filter takes it. What was effective before is returned.
+pub fn raise_for_filter() -> Result<capability::Sets> {
+    let now = capability::get().context("capget")?;
+    let effective = now.effective | now.permitted & 1 << capability::SYS_ADMIN;
+    capability::set(capability::Sets { effective, ..now }).context("capset")?;
+    Ok(now)
+}
+
 fn drop_bounding(unwanted: u64) -> Result<()> {
     for number in (0..=MOST_CAPABILITIES).filter(|number| unwanted & 1 << number != 0) {
         match capability::drop_bounding(number) {

@@ -27,6 +27,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, setsid};
 use std::convert::Infallible;
+use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -50,6 +51,8 @@ pub struct Join<'a> {
     pub ahead: bool,
 }
 
+/// What it is called until its program runs.
+pub const NAME: &CStr = c"rrunc:[exec]";
 /// What the arguments are overwritten with.
 pub const TITLE: &str = "rrunc exec";
 
@@ -122,7 +125,7 @@ fn enter(join: &Join, step: &Step) -> Result<()> {
     let kept = [wire.raw(), init.as_raw_fd(), join.user.as_raw_fd()];
     descriptor::close_except(3 + plan.passed_fds as RawFd, &kept)?;
 
-    prctl::set_name(c"rrunc:[exec]")?;
+    prctl::set_name(NAME)?;
 
     let process = &plan.process;
     if process.oom_score_adj.is_some() || process.labels != Labels::default() {

@@ -2,7 +2,7 @@
 //! executing its program.
 use super::credentials::{self, Rights};
 use super::listener::{self, Host};
-use super::program;
+use super::{program, stdio};
 use crate::error::{NotExecuted, with_hint};
 use crate::plan::Process;
 use crate::sys::{capability, exe, prctl, signal::Saved};
@@ -34,13 +34,27 @@ pub fn become_process(process: &Process, rights: Rights, host: &Host) -> Result<
     credentials::set_limits(process)?;
     if process.no_new_privs {
         prctl::set_no_new_privs()?;
-    } else {
-        // Without no_new_privs loading takes CAP_SYS_ADMIN, which goes away below.
-        load_filter(process, host)?;
     }
-    let capabilities = credentials::drop_to(process, rights)?;
+    // Without no_new_privs loading takes CAP_SYS_ADMIN. So that is kept until the program is found: a filter need not allow what
+    // that takes.
+    let loads = process.seccomp.is_some() && !process.no_new_privs;
+    let kept = Rights { keep_permitted: rights.keep_permitted || loads, ..rights };
+    if !rights.only_id {
+        stdio::give_pipes(process.uid)?;
+    }
+    let capabilities = credentials::drop_to(process, kept)?;
     program::enter_cwd(&process.cwd, process.real_cwd)?;
-    Ok(Ready { path: program::find(process)?, env, capabilities })
+    let path = program::find(process)?;
+    if !loads {
+        return Ok(Ready { path, env, capabilities });
+    }
+    let now = credentials::raise_for_filter()?;
+    load_filter(process, host)?;
+    let ready = Ready { path, env, capabilities: Some(capabilities.unwrap_or(now)) };
+    if !rights.keep_permitted {
+        ready.drop_permitted()?;
+    }
+    Ok(ready)
 }
 
 fn load_filter(process: &Process, host: &Host) -> Result<()> {

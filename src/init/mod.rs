@@ -340,7 +340,7 @@ fn execute(
     let hooks = &plan.hooks.start_container;
     if hooks.is_empty() {
         // The filter may forbid even what it takes to say so, so this comes first.
-        opened.map_or(Ok(()), Opened::executing)?;
+        opened.map_or(Ok(()), |start| start.executing(process.hides_failure()))?;
     }
     step.begin("landlock");
     if let Some(landlock) = &plan.landlock {
@@ -352,7 +352,7 @@ fn execute(
     if !hooks.is_empty() {
         let json = state.oci_json(Status::Created, getpid().as_raw());
         hooks::run("startContainer", hooks, &json, Inherit::Given(ready.env.clone()), Path::new("/"))?;
-        opened.map_or(Ok(()), Opened::executing)?;
+        opened.map_or(Ok(()), |start| start.executing(process.hides_failure()))?;
     }
     step.begin("");
     execve::exec(&process.args, ready, signals)

@@ -67,6 +67,11 @@ impl Process {
     pub fn asks(&self) -> bool {
         self.terminal || self.seccomp.as_ref().is_some_and(|filter| filter.listener.is_some())
     }
+
+    /// Whether its filter may refuse the calls by which it would say that its program could not be executed.
+    pub fn hides_failure(&self) -> bool {
+        self.seccomp.as_ref().is_some_and(|filter| filter.hides_failure)
+    }
 }
 
 /// Capability sets as bit masks.

@@ -34,6 +34,8 @@ pub struct Filter {
     pub flags: u32,
     /// Some rule is SCMP_ACT_NOTIFY: loading gives a descriptor that must be sent to this agent.
     pub listener: Option<Listener>,
+    /// It may refuse even the calls by which the process would say that it could not execute its program.
+    pub hides_failure: bool,
     /// What the user should know of: names that no architecture has, architectures without a table.
     pub warnings: Vec<String>,
 }
@@ -79,7 +81,8 @@ pub fn compile_for(profile: &LinuxSeccomp, machine: Machine) -> Result<Filter> {
     log_foreign_names(&rules, &abis);
     let program = assemble(&rules, &abis)?;
     warnings.extend(rules.warning());
-    Ok(Filter { program, flags: flags(profile, rules.notify), listener, warnings })
+    let hides_failure = ["sendmsg", "sendto"].iter().any(|call| !rules.lets_through(call));
+    Ok(Filter { program, flags: flags(profile, rules.notify), listener, hides_failure, warnings })
 }
 
 /// The ABIs to cover, in the machine's order: the native one and those listed. Listed ones that this kernel never

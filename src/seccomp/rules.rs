@@ -128,6 +128,19 @@ impl Rules {
         (*count > 0).then(|| format!("seccomp: no architecture has the syscall {}{more}, ignored", told.join(", ")))
     }
 
+    /// Whether a call is carried out whatever its arguments, or ends the process, which its exit status tells.
+    pub fn lets_through(&self, name: &str) -> bool {
+        let refuses = |action: u32| action & libc::SECCOMP_RET_ACTION_FULL == libc::SECCOMP_RET_ERRNO;
+        let named = names::find(name).map(|call| self.of(call));
+        match named.and_then(|named| named.always) {
+            Some(action) => !refuses(action),
+            None => {
+                let mut clauses = named.iter().flat_map(|named| &named.clauses);
+                !refuses(self.default) && !clauses.any(|index| refuses(self.clauses[*index as usize].action))
+            }
+        }
+    }
+
     /// The rule of a call.
     pub fn of(&self, call: Call) -> &Named {
         &self.named[usize::from(call)]

@@ -1,11 +1,13 @@
 //! The host's side of `exec`: which namespaces to join, and the new process brought to where only its program is
 //! missing.
+use super::failure::silenced;
 use super::listener::{self, Agent};
 use super::wire::{self, Report, Wire};
 use super::{KILLED, Spawned, kill, not_forked};
 use crate::cgroup::{self, place::SCOPE};
 use crate::error::{WithHint, errno_of, with_hint};
-use crate::init::exec::{Join, TITLE, run, run_on_parents_memory};
+use crate::init::exec::{Join, NAME, TITLE, run, run_on_parents_memory};
+use crate::plan::Process;
 use crate::plan::exec::Plan;
 use crate::plan::namespaces::Kind;
 use crate::state::{State, Status, namespaces};
@@ -76,7 +78,7 @@ pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: S
     drop(join);
     let (pid, child) = match born {
         Born::Inside(Some((pid, child))) => (pid.as_raw(), child),
-        Born::Inside(None) => return Err(failure(&mut ours)),
+        Born::Inside(None) => return Err(failure(&mut ours, &plan.process)),
         Born::Beside(pid, child, needs_cgroup) => {
             if needs_cgroup {
                 attach(state, below, pid.as_raw(), &mut ours).or_else(|error| kill(&child).and(Err(error)))?;
@@ -92,7 +94,7 @@ pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: S
         }
     };
     let agent = Agent::of(Some(&plan.process), state, Status::Running);
-    match answer(&mut ours, agent.as_ref()) {
+    match answer(&mut ours, &plan.process, agent.as_ref()) {
         Ok(terminal) => Ok(Spawned {
             pid,
             pidfd: child,
@@ -103,6 +105,7 @@ pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: S
             system_v: None,
             wire: ours,
             ahead,
+            hides_failure: plan.process.hides_failure().then_some(NAME),
             agent,
         }),
         Err(error) => {
@@ -196,14 +199,14 @@ fn attach(state: &State, below: &Path, pid: i32, wire: &mut Wire) -> Result<()> 
 }
 
 /// Why there is no process in the container.
-fn failure(wire: &mut Wire) -> anyhow::Error {
-    match answer(wire, None) {
+fn failure(wire: &mut Wire, process: &Process) -> anyhow::Error {
+    match answer(wire, process, None) {
         Err(error) => error,
         Ok(_) => killed(),
     }
 }
 
-fn answer(wire: &mut Wire, agent: Option<&Agent>) -> Result<Option<OwnedFd>> {
+fn answer(wire: &mut Wire, process: &Process, agent: Option<&Agent>) -> Result<Option<OwnedFd>> {
     let mut terminal = None;
     loop {
         match wire.receive()? {
@@ -212,6 +215,7 @@ fn answer(wire: &mut Wire, agent: Option<&Agent>) -> Result<Option<OwnedFd>> {
             Report::Announced(filter) => listener::hand_over(&filter, agent, wire.socket())?,
             Report::Ready => return Ok(terminal),
             Report::Failed(failure) => return Err(failure.into_error()),
+            Report::End if process.hides_failure() => return Err(silenced()),
             Report::End => return Err(killed()),
             other => bail!("the process reports {other:?} out of turn"),
         }

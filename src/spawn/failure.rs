@@ -57,6 +57,15 @@ impl Failure {
     }
 }
 
+/// Of a process that has ended without a word: what it would have said is refused, too.
+pub(super) fn silenced() -> anyhow::Error {
+    with_hint(
+        anyhow!("the program was not executed: its seccomp filter refuses what that takes, and even to say so"),
+        "linux.seccomp of config.json has to allow at least execve, rt_sigaction and rt_sigprocmask, and without \
+         noNewPrivileges capset, sendmsg, sendto, recvmsg and accept4, too",
+    )
+}
+
 /// Cuts a text that is too long for a packet.
 pub(super) fn cut(mut text: String) -> String {
     if text.len() > TEXT {

@@ -8,6 +8,7 @@
 //! | `start` | `G`                | go on                                                              |
 //! | `start` | end of file, no G  | a probe: somebody asked for the status; init accepts again         |
 //! | init    | `E`                | execve comes next                                                  |
+//! | init    | `Q`                | the same, but a filter may keep init from saying that it has failed|
 //! | init    | `N`, number, fds   | a seccomp filter with a listener is loaded next, as over the wire  |
 //! | `start` | `G`, again         | the agent is there: load it; then `start` opens the latch          |
 //! | init    | `F` and JSON       | the reason why there will be no program, `Failure`                 |
@@ -15,9 +16,10 @@
 //!
 //! `start` connects first and looks at the rest while init wakes up; if it gives up, it was a probe. It takes the gate away
 //! before it waits for the answer. A gate that nobody listens at is left by a crash.
-use super::failure::Failure;
+use super::failure::{Failure, silenced};
 use super::listener::{Announced, Announcement};
 use super::wire::receive_packet;
+use crate::state::{INIT_NAME, process};
 use crate::sys::pidfd;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
@@ -32,6 +34,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 const GATE: &str = "gate";
 const GO: &[u8] = b"G";
 const EXECUTING: u8 = b'E';
+const EXECUTING_QUIETLY: u8 = b'Q';
 const FAILED: u8 = b'F';
 const ANNOUNCED: u8 = b'N';
 
@@ -103,16 +106,20 @@ impl Answer {
     /// # Errors
     /// init's own failure with its hint; or as those of `open`.
     pub fn wait(self, init: BorrowedFd, serve: impl Fn(Announced, BorrowedFd) -> Result<()>) -> Result<()> {
-        let mut executing = false;
+        let mut executing = None;
         loop {
             match receive(&self.connection) {
                 Ok((packet, fds)) => match packet.split_first() {
-                    Some((&EXECUTING, _)) => executing = true,
+                    Some((&tag @ (EXECUTING | EXECUTING_QUIETLY), _)) => executing = Some(tag),
                     Some((&ANNOUNCED, rest)) => serve(Announced::parse(rest, fds)?, self.connection.as_fd())?,
                     Some((&FAILED, json)) => return Err(failure(json)),
                     Some((tag, _)) => bail!("init answered with an unknown packet {tag}"),
+                    None if executing == Some(EXECUTING_QUIETLY) => {
+                        let ended = pidfd::pid(init)?.map(|pid| process::has_ended_as(pid, INIT_NAME)).transpose()?;
+                        return if ended == Some(true) { Err(silenced()) } else { Ok(()) };
+                    }
                     // After `E` the program runs, or has been killed on the way there, which is its own affair.
-                    None if executing => return Ok(()),
+                    None if executing.is_some() => return Ok(()),
                     None => bail!("container init ended before its program ran"),
                 },
                 Err(Errno::ECONNRESET) => return Err(not_waiting(init)),
@@ -186,8 +193,10 @@ impl Opened {
     }
 
     /// Tells `start` that execve comes next. A `start` that has been killed meanwhile changes nothing.
-    pub fn executing(&self) -> Result<()> {
-        self.answer(&[EXECUTING])
+    ///
+    /// `quietly`: the filter that is to come, or there already, may keep us from saying that it has failed.
+    pub fn executing(&self, quietly: bool) -> Result<()> {
+        self.answer(&[if quietly { EXECUTING_QUIETLY } else { EXECUTING }])
     }
 
     /// Tells `start` why there will be no program.

@@ -17,7 +17,7 @@ use crate::log::step;
 use crate::plan::covers::Covers;
 use crate::plan::decided::{self, Decided, Inodes};
 use crate::plan::namespaces::Kind;
-use crate::plan::{Hooks, Plan};
+use crate::plan::{Hooks, Plan, Process};
 use crate::state::{INIT_NAME, State, Status, namespaces, process};
 use crate::sys::clone::{Cloned, clone_into};
 use crate::sys::{pidfd, signal::Saved};
@@ -25,6 +25,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use listener::Agent;
 use nix::errno::Errno;
 use nix::sys::prctl;
+use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use wire::{Report, Wire};
@@ -52,6 +53,8 @@ pub struct Spawned {
     wire: Wire,
     /// It has been let go already.
     ahead: bool,
+    /// The name that it ends with if it has not executed its program, where it may not be able to tell.
+    hides_failure: Option<&'static CStr>,
     /// Who answers the calls of its seccomp filter.
     agent: Option<Agent>,
 }
@@ -73,7 +76,12 @@ impl Spawned {
                 Report::Announced(filter) => listener::hand_over(&filter, self.agent.as_ref(), self.wire.socket())?,
                 Report::Failed(failure) => return Err(failure.into_error()),
                 // execve has closed it, or the process was killed on the way, which its exit status tells.
-                Report::End => return Ok(()),
+                Report::End => {
+                    return match self.hides_failure {
+                        Some(name) if process::has_ended_as(self.pid, name)? => Err(failure::silenced()),
+                        _ => Ok(()),
+                    };
+                }
                 other => bail!("container init reports {other:?} out of turn"),
             }
         }
@@ -176,7 +184,20 @@ pub fn spawn(
     };
     match set_up() {
         Ok((Handed { terminal, names, sockets, system_v }, agent)) => {
-            Ok(Spawned { pid, pidfd: child, terminal, names, covers, sockets, system_v, wire: ours, ahead, agent })
+            let hides_failure = plan.process.as_ref().is_some_and(Process::hides_failure).then_some(INIT_NAME);
+            Ok(Spawned {
+                pid,
+                pidfd: child,
+                terminal,
+                names,
+                covers,
+                sockets,
+                system_v,
+                wire: ours,
+                ahead,
+                hides_failure,
+                agent,
+            })
         }
         Err(error) => {
             kill(&child)?;
@@ -261,6 +282,7 @@ fn answer(
             Report::Announced(filter) => listener::hand_over(&filter, agent, wire.socket())?,
             Report::Ready => return Ok(handed),
             Report::Failed(failure) => return Err(failure.into_error()),
+            Report::End if plan.process.as_ref().is_some_and(Process::hides_failure) => return Err(failure::silenced()),
             Report::End => return Err(anyhow!("container init was killed while it was set up")).hint(|| KILLED),
             other @ (Report::Process(..) | Report::Listener(_)) => {
                 bail!("container init reports {other:?} out of turn")

@@ -6,8 +6,10 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
+use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// What /proc/PID/stat says of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +88,27 @@ pub fn alive(pid: i32, start: u64) -> Result<Option<Stat>> {
     let Some(stat) = stat(pid)?.filter(|stat| stat.start_time == start) else { return Ok(None) };
     // `Z` and `X` may be its first thread's alone.
     Ok(if "ZX".contains(stat.state) { live(pid, start)?.map(|_| stat) } else { Some(stat) })
+}
+
+/// Whether process `pid`, whose connection to us has just been closed, has ended under `name`, which is what it is called until
+/// it executes its program. One that is gone already may have done that.
+pub fn has_ended_as(pid: i32, name: &CStr) -> Result<bool> {
+    let end = Instant::now() + Duration::from_secs(1);
+    loop {
+        match stat(pid)? {
+            Some(stat) if stat.name.as_bytes() == name.to_bytes() => {
+                if "ZX".contains(stat.state) {
+                    return Ok(true);
+                }
+            }
+            _ => return Ok(false),
+        }
+        // On its way: execve closes first and then names, and what ends closes first and then has ended.
+        if Instant::now() > end {
+            return Ok(false);
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
 }
 
 /// Whether the cgroup2 directory is frozen (cgroup.events, Documentation/admin-guide/cgroup-v2.rst). One that is gone

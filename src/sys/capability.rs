@@ -2,6 +2,9 @@
 use super::check;
 use super::prctl::prctl;
 
+/// CAP_SYS_ADMIN of linux/capability.h.
+pub const SYS_ADMIN: u8 = 21;
+
 const VERSION_3: u32 = 0x2008_0522;
 
 #[repr(C)]

@@ -139,6 +139,19 @@ pub fn stat(fd: RawFd) -> nix::Result<libc::stat> {
     nix::sys::stat::fstat(unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) })
 }
 
+/// Whether a standard stream is a pipe without a name in any file system.
+pub fn is_pipe(fd: RawFd) -> nix::Result<bool> {
+    // SAFETY: as in `stat`.
+    let system = nix::sys::statfs::fstatfs(unsafe { BorrowedFd::borrow_raw(fd) })?;
+    Ok(system.filesystem_type() == nix::sys::statfs::FsType(0x5049_5045))
+}
+
+/// Gives what a standard stream is open on to the user `uid`; its group stays.
+pub fn give(fd: RawFd, uid: u32) -> nix::Result<()> {
+    // SAFETY: as in `stat`.
+    nix::unistd::fchown(unsafe { BorrowedFd::borrow_raw(fd) }, Some(uid.into()), None)
+}
+
 /// A duplicate (close-on-exec) of `fd` at the lowest number that is free. EBADF: it is not open.
 pub fn duplicate(fd: RawFd) -> nix::Result<OwnedFd> {
     // SAFETY: makes a new descriptor; a closed one is an error.

@@ -4,9 +4,32 @@ use nix::errno::Errno;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Ends a forked child at once: no destructors, no atexit handlers, which belong to the parent's copy.
+///
+/// Not by `_exit`: where a seccomp filter refuses exit_group(2), musl's tries again for ever. What no filter can refuse is
+/// a fault, of which even the first process of a pid namespace dies.
 pub fn exit_now(status: i32) -> ! {
-    // SAFETY: _exit is always safe to call.
-    unsafe { libc::_exit(status) }
+    for call in [libc::SYS_exit_group, libc::SYS_exit] {
+        // SAFETY: a plain number. Of the one thread there is, either call is the end.
+        unsafe { libc::syscall(call, status) };
+    }
+    fault()
+}
+
+#[cfg(target_arch = "x86_64")]
+fn fault() -> ! {
+    // SAFETY: an instruction that the processor does not know, with nothing behind it.
+    unsafe { std::arch::asm!("ud2", options(noreturn)) }
+}
+
+#[cfg(target_arch = "aarch64")]
+fn fault() -> ! {
+    // SAFETY: as above.
+    unsafe { std::arch::asm!("udf #0", options(noreturn)) }
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn fault() -> ! {
+    std::process::abort()
 }
 
 /// Whether this process has been started with another effective than real id, or with capabilities of its file (AT_SECURE,

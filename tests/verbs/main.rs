@@ -32,6 +32,7 @@ mod mount_places;
 mod mounts;
 mod namespaces;
 mod options;
+mod peers;
 mod process;
 mod profile;
 mod run;

@@ -38,7 +38,7 @@ fn meet(name: &str, init: impl FnOnce(OwnedFd) + Send) -> Result<()> {
 
 #[test]
 fn executing_and_end_of_file_is_a_start() {
-    meet("go", |listener| wait(listener).unwrap().executing().unwrap()).unwrap();
+    meet("go", |listener| wait(listener).unwrap().executing(false).unwrap()).unwrap();
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_failure_after_executing_is_one_too() {
         Failure { step: "exec".into(), chain: "bad interpreter".into(), errno: 2, hint: None, not_executed: true };
     let said = meet("late", |listener| {
         let opened = wait(listener).unwrap();
-        opened.executing().unwrap();
+        opened.executing(false).unwrap();
         opened.failed(&failure).unwrap();
     });
     assert_eq!(crate::error::one_line(&said.unwrap_err()), "bad interpreter");
@@ -78,7 +78,7 @@ fn starts_past(probes: u32) {
         assert!(probe(dir.as_fd()).unwrap());
     }
     std::thread::scope(|scope| {
-        scope.spawn(|| wait(listener).unwrap().executing().unwrap());
+        scope.spawn(|| wait(listener).unwrap().executing(false).unwrap());
         start(dir.as_fd()).unwrap();
     });
     std::fs::remove_dir_all(path).unwrap();

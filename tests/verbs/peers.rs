@@ -1,0 +1,229 @@
+//! What suites and clients of other runtimes rely on, each beside crun and runc where those run.
+use crate::ids::ranges;
+use crate::support::{Bundle, Call, Lacks, Output, Stage, find_program, gid, program, skip, uid};
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Another runtime, with a state directory of its own.
+pub struct Peer {
+    path: PathBuf,
+    root: PathBuf,
+}
+
+impl Peer {
+    /// A call of it.
+    pub fn call(&self, stage: &Stage, bundle: &Bundle, args: &[&str]) -> Call {
+        let root = self.root.to_str().expect("a plain path");
+        stage.call_program(&self.path, &[&["--root", root], args].concat()).cwd(bundle.path())
+    }
+
+    pub fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+/// crun and runc, as far as they are here and run a plain container as we are called.
+pub fn peers(stage: &Stage) -> Vec<Peer> {
+    let mut found = Vec::new();
+    for (name, lacks) in [("crun", "a crun that runs here"), ("runc", "a runc that runs here")] {
+        let Some(path) = find_program(name).filter(|_| program() == "rrunc") else { continue };
+        let peer = Peer { path, root: stage.dir().join(name) };
+        let bundle = stage.bundle_named(&format!("{name}-smoke"));
+        let out = peer.call(stage, &bundle, &["run", "smoke"]).run();
+        if out.code == 0 { found.push(peer) } else { skip(Lacks::Machine(lacks)) }
+    }
+    found
+}
+
+/// A map of the caller's ids and 2000 of each range, and the program run by `user`.
+fn with_range(bundle: &Bundle, user: u32) -> Option<()> {
+    let ((first_uid, _), (first_gid, _)) = ranges()?;
+    let map = |own: u32, first: u32| json!([{"containerID": 0, "hostID": own, "size": 1}, {"containerID": 1, "hostID": first, "size": 2000}]);
+    bundle
+        .set("/linux/uidMappings", map(uid(), first_uid))
+        .set("/linux/gidMappings", map(gid(), first_gid))
+        .set("/process/user", json!({"uid": user, "gid": user}));
+    Some(())
+}
+
+/// What a program gets of a list from before 2020: the calls that busybox's shell and echo make, and those of runtimes of then.
+const OLD_LIST: &str = "accept4 access arch_prctl brk capget capset chdir chown clock_gettime clock_nanosleep clone close connect dup dup2 \
+    dup3 epoll_create1 epoll_ctl epoll_pwait eventfd2 execve exit exit_group faccessat fchdir fchown fcntl fork fstat fstatfs \
+    futex getcwd getdents64 getegid geteuid getgid getpgrp getpid getppid getrlimit gettid getuid ioctl kill lseek lstat \
+    madvise mmap mprotect mremap munmap nanosleep newfstatat open openat pipe pipe2 poll ppoll prctl pread64 prlimit64 read readlink \
+    readlinkat recvfrom recvmsg rt_sigaction rt_sigprocmask rt_sigreturn sched_getaffinity sched_yield sendmsg sendto setgid \
+    setgroups set_robust_list setresgid setresuid setsid set_tid_address setuid sigaltstack socket stat statfs tgkill tkill \
+    umask uname wait4 write writev";
+
+fn list(names: &str) -> Value {
+    let names: Vec<&str> = names.split_whitespace().collect();
+    json!({"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64"],
+        "syscalls": [{"names": names, "action": "SCMP_ACT_ALLOW"}]})
+}
+
+#[test]
+fn row_r3_a_filter_need_not_allow_what_finding_the_program_takes() {
+    if !cfg!(target_arch = "x86_64") {
+        return skip(Lacks::Machine("the list of calls is that of x86_64"));
+    }
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let peers = peers(&stage);
+    let no_getcwd = json!({"defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["getcwd"], "action": "SCMP_ACT_ERRNO"}]});
+    // Not even what every older runtime asks for in there.
+    let ours = OLD_LIST
+        .split(' ')
+        .filter(|name| !["access", "chdir", "faccessat", "getcwd", "setresuid", "setgroups"].contains(name))
+        .collect::<Vec<_>>()
+        .join(" ");
+    for no_new_privs in [true, false] {
+        bundle.set("/process/noNewPrivileges", json!(no_new_privs)).set("/process/cwd", json!("/usr"));
+        bundle.args(&["echo", "ran"]);
+        for (profile, asks) in [(list(OLD_LIST), ""), (no_getcwd.clone(), "runc")] {
+            bundle.set("/linux/seccomp", profile);
+            stage.run(&bundle).success().prints("ran\n");
+            // runc asks for the working directory under the filter.
+            for peer in peers.iter().filter(|peer| asks.is_empty() || !peer.name().ends_with(asks)) {
+                let out = peer.call(&stage, &bundle, &["run", "c"]).run();
+                assert_eq!((out.code, out.stdout.as_str()), (0, "ran\n"), "{}: {}", peer.name(), out.stderr);
+            }
+        }
+        bundle.set("/linux/seccomp", list(&ours));
+        stage.run(&bundle).success().prints("ran\n");
+        // And so do the other ways in: at the gate, and beside.
+        stage.in_bundle(&bundle, &["create", "c"]).success();
+        stage.rrunc(&["exec", "c", "echo", "too"]).success().prints("too\n");
+        stage.rrunc(&["start", "c"]).success();
+        stage.remove("c");
+        // What is missing is missing as ever, and the program has no more rights for it.
+        bundle.args(&["/no/such"]);
+        stage.run(&bundle).fails(1, &["stat /no/such: no such file or directory"]);
+        bundle.args(&["grep", "Cap\\|NoNewPrivs\\|Seccomp:", "/proc/self/status"]);
+        let filtered = stage.run(&bundle).success().stdout;
+        assert!(filtered.contains("Seccomp:\t2"), "{filtered}");
+        bundle.unset("/linux/seccomp");
+        assert_eq!(stage.run(&bundle).success().stdout.replace("Seccomp:\t0", "Seccomp:\t2"), filtered);
+    }
+}
+
+/// A filter that is loaded early is loaded under the user's ids: with what root keeps for that, and no more of it stays.
+#[test]
+fn row_r3_another_user_keeps_no_right_of_the_loading() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let Some(()) = with_range(&bundle, 1000) else { return };
+    bundle.set("/process/noNewPrivileges", json!(false)).set("/linux/seccomp", list(OLD_LIST));
+    let status = "grep 'Cap[IPEA]\\|Seccomp:\\|^Uid' /proc/self/status";
+    let expected = "Uid:\t1000\t1000\t1000\t1000\nCapInh:\t0000000000000000\nCapPrm:\t0000000000000000\n\
+                    CapEff:\t0000000000000000\nCapAmb:\t0000000000000000\nSeccomp:\t2\n";
+    bundle.args(&["sh", "-c", status]);
+    stage.run(&bundle).success().prints(expected);
+    stage.running(&bundle, "c");
+    stage.rrunc(&["exec", "c", "sh", "-c", status]).success().prints(expected);
+    stage.remove("c");
+}
+
+#[test]
+fn row_r11_a_filter_that_refuses_all_is_told_at_once() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let soon = |args: &[&str]| -> Output {
+        let begin = Instant::now();
+        let out = stage.call(args).cwd(bundle.path()).within(Duration::from_secs(10)).run();
+        assert!(begin.elapsed() < Duration::from_secs(2), "{args:?} took {:?}", begin.elapsed());
+        out
+    };
+    let told = ["seccomp filter refuses", "linux.seccomp"];
+    for allowed in ["read", "read execve", "read rt_sigaction rt_sigprocmask", "read exit_group capset"] {
+        bundle.set("/linux/seccomp", list(allowed)).args(&["true"]);
+        for no_new_privs in [true, false] {
+            bundle.set("/process/noNewPrivileges", json!(no_new_privs));
+            soon(&["run", "c"]).fails(1, &told);
+            soon(&["run", "-d", "c"]).fails(1, &told);
+            assert!(stage.containers().is_empty());
+            if no_new_privs {
+                // Until `start` there is no filter.
+                soon(&["create", "c"]).success();
+                soon(&["start", "c"]).fails(1, &told);
+                stage.wait_status("c", "stopped");
+                stage.remove("c");
+            } else {
+                soon(&["create", "c"]).fails(1, &told);
+            }
+            assert!(stage.containers().is_empty());
+        }
+    }
+    // A process that joins has the container's filter, too; and one of its own is told as ever.
+    bundle.set("/linux/seccomp", json!(null));
+    stage.running(&bundle, "c");
+    let saved = stage.root().join("c/config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&saved).expect("the copy")).expect("JSON");
+    config["linux"]["seccomp"] = list("read");
+    for no_new_privs in [true, false] {
+        config["process"]["noNewPrivileges"] = json!(no_new_privs);
+        fs::write(&saved, serde_json::to_vec(&config).expect("JSON")).expect("write");
+        soon(&["exec", "c", "true"]).fails(255, &told);
+    }
+    stage.remove("c");
+    // Who can say what was refused says that; and a program that ends at once under a list without sending is no failure.
+    let names = OLD_LIST.replace(" execve ", " ");
+    bundle.set("/process/noNewPrivileges", json!(true)).args(&["true"]).set("/linux/seccomp", list(&names));
+    soon(&["run", "c"]).fails(1, &["exec /bin/true: operation not permitted"]);
+    let names = OLD_LIST.replace(" sendmsg ", " ").replace(" sendto ", " ");
+    bundle.set("/linux/seccomp", list(&names));
+    soon(&["run", "c"]).success();
+    soon(&["create", "c"]).success();
+    soon(&["start", "c"]).success();
+    stage.remove("c");
+}
+
+#[test]
+fn row_r1_the_programs_user_can_open_its_standard_streams() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let Some(()) = with_range(&bundle, 1000) else { return };
+    let script = "read line < /dev/stdin; echo $line > /dev/stdout; echo 2 > /dev/stderr; echo 3 >> /proc/self/fd/1";
+    let through_pipes = "set -o pipefail; echo 1 | { \"$0\" \"$@\" 2>&1; } | cat";
+    let through = |path: &str, args: &[&str]| {
+        let args = [&["-c", through_pipes, path], args].concat();
+        stage.call_program("/bin/bash".as_ref(), &args).cwd(bundle.path()).run()
+    };
+    let rrunc = crate::support::runtime();
+    let rrunc = rrunc.to_str().expect("a plain path");
+    bundle.script(script);
+    through(rrunc, &["run", "c"]).success().prints("1\n2\n3\n");
+    for peer in peers(&stage) {
+        let root = peer.root.to_str().expect("a plain path");
+        let out = through(&peer.name(), &["--root", root, "run", "c"]);
+        // runc's own relay mixes the two streams.
+        let mut lines: Vec<_> = out.stdout.lines().collect();
+        lines.sort_unstable();
+        assert_eq!((out.code, &lines[..]), (0, &["1", "2", "3"][..]), "{}: {}", peer.name(), out.stderr);
+    }
+    stage.running(&bundle, "c");
+    through(rrunc, &["exec", "c", "sh", "-c", script]).success().prints("1\n2\n3\n");
+    through(rrunc, &["exec", "--user", "7", "c", "sh", "-c", script]).success().prints("1\n2\n3\n");
+    stage.remove("c");
+}
+
+#[test]
+fn row_r1_what_has_a_name_stays_the_callers() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let Some(()) = with_range(&bundle, 1000) else { return };
+    let file = stage.dir().join("file");
+    let fifo = stage.dir().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
+    bundle.script("echo kept; echo x > /dev/stdout; echo 2>/dev/null y > /dev/stderr; true");
+    let prelude = format!("exec <> {} > {} 2>&1", fifo.display(), file.display());
+    stage.call_after(&prelude, &["run", "c"]).cwd(bundle.path()).run().success();
+    assert!(fs::read_to_string(&file).expect("the file").starts_with("kept\n"));
+    for path in [file, fifo] {
+        let meta = fs::metadata(&path).expect("it is there");
+        assert_eq!((meta.uid(), meta.gid()), (uid(), gid()), "{}", path.display());
+    }
+}
