@@ -33,8 +33,13 @@ pub fn make(dir: &Path) -> Result<()> {
 /// alone in it the second meets the processes of the first.
 ///
 /// # Errors
-/// Others are in it already.
+/// Others are in it already; or it is frozen, where whoever is born never does anything.
 pub fn claim(dir: &Path) -> Result<Flock<File>> {
+    // Before it is made: what is made in a frozen one is frozen.
+    if let Some(frozen) = dir.ancestors().find(|dir| is_to_freeze(dir)) {
+        return Err(anyhow!("linux.cgroupsPath: container's cgroup unexpectedly frozen: {}", frozen.display()))
+            .hint(|| "let go on what is in it (`rrunc resume` of a container, or 0 written to its cgroup.freeze), or name another");
+    }
     make(dir)?;
     let opened = File::open(dir).with_context(|| format!("open the cgroup {}", dir.display()))?;
     let locked = Flock::lock(opened, FlockArg::LockExclusive).map_err(|(_, e)| e);
@@ -44,6 +49,11 @@ pub fn claim(dir: &Path) -> Result<Flock<File>> {
             .hint(|| "name another, or end what is in it: it may be a container that `rrunc list` shows");
     }
     Ok(locked)
+}
+
+/// Whether somebody has asked for its processes to be stopped, those to come too.
+fn is_to_freeze(dir: &Path) -> bool {
+    fs::read_to_string(dir.join("cgroup.freeze")).is_ok_and(|text| text.trim_end() == "1")
 }
 
 /// A descriptor of the directory, for CLONE_INTO_CGROUP.

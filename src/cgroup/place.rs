@@ -57,6 +57,11 @@ impl Place {
         }
     }
 
+    /// Whether the configuration has chosen its name, which others know then.
+    pub fn is_named(&self) -> bool {
+        matches!(self, Place::Directory { named: true, .. })
+    }
+
     /// Whether the container has a cgroup to itself.
     pub fn is_own(&self) -> bool {
         !matches!(self, Place::Callers { .. })

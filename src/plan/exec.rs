@@ -215,7 +215,8 @@ fn merge_user(process: &mut runtime::Process, request: &Request) -> Result<()> {
     Ok(())
 }
 
-/// `--cap` adds to bounding, effective and permitted; to ambient only where the configuration has an inheritable set.
+/// `--cap` adds to bounding, effective and permitted; to ambient what the configuration has made inheritable, as in runc. To
+/// inheritable nothing is added (CVE-2022-29162), so that another user than root gets no more than that.
 fn merge_capabilities(process: &mut runtime::Process, names: &[String]) -> Result<()> {
     if names.is_empty() {
         return Ok(());
@@ -237,10 +238,10 @@ fn merge_capabilities(process: &mut runtime::Process, names: &[String]) -> Resul
     sets.set_bounding(with(sets.bounding()));
     sets.set_effective(with(sets.effective()));
     sets.set_permitted(with(sets.permitted()));
-    if sets.inheritable().is_some() {
-        sets.set_inheritable(with(sets.inheritable()));
-        sets.set_ambient(with(sets.ambient()));
-    }
+    let inheritable = sets.inheritable().clone().unwrap_or_default();
+    let mut ambient = sets.ambient().clone().unwrap_or_default();
+    ambient.extend(wanted.iter().filter(|capability| inheritable.contains(capability)));
+    sets.set_ambient(Some(ambient));
     process.set_capabilities(Some(sets));
     Ok(())
 }

@@ -135,8 +135,8 @@ pub fn spawn(
 ) -> Result<Spawned> {
     let exe = exe_path(plan)?;
     let (mut ours, theirs) = wire::pair().context("make a socket pair")?;
-    if plan.namespaces.joins(Kind::Pid) {
-        // Those who are there already may stop it.
+    if plan.namespaces.joins(Kind::Pid) || plan.cgroup.is_named() {
+        // Those who are there already may stop it; and who else knows the cgroup may freeze that.
         ours.end_on_signals().context("set up the wire")?;
     }
     let start = Start { plan, state, wire: theirs, gate, signals, exe };

@@ -1,10 +1,12 @@
 //! What suites and clients of other runtimes rely on, each beside crun and runc where those run.
+use crate::cgroups::delegated;
 use crate::ids::ranges;
-use crate::support::{Bundle, Call, Lacks, Output, Stage, find_program, gid, program, skip, uid};
+use crate::support::{Bundle, Call, Lacks, Output, Stage, find_program, gid, program, skip, uid, wait_for};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Another runtime, with a state directory of its own.
@@ -225,5 +227,122 @@ fn row_r1_what_has_a_name_stays_the_callers() {
     for path in [file, fifo] {
         let meta = fs::metadata(&path).expect("it is there");
         assert_eq!((meta.uid(), meta.gid()), (uid(), gid()), "{}", path.display());
+    }
+}
+
+/// The sets of a program that `exec --cap` has added to a running container, from `call`.
+fn sets(call: Call) -> String {
+    let out = call.args(&["grep", "^Cap", "/proc/self/status"]).run().success();
+    out.stdout.lines().filter(|line| !line.starts_with("CapBnd")).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn row_r4_exec_raises_the_capabilities_that_it_is_given_and_no_more() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let Some(()) = with_range(&bundle, 0) else { return };
+    let peers = peers(&stage);
+    let base = json!(["CAP_KILL", "CAP_AUDIT_WRITE"]);
+    let both = |inheritable: Value, ambient: Value| json!({"bounding": base, "effective": base, "permitted": base, "inheritable": inheritable, "ambient": ambient});
+    let none = json!({"bounding": base, "effective": base, "permitted": base});
+    for capabilities in
+        [none, both(json!([]), json!([])), both(base.clone(), json!([])), both(base.clone(), base.clone())]
+    {
+        bundle.set("/process/capabilities", capabilities.clone());
+        stage.running(&bundle, "c");
+        for (user, cap) in [("0", "CAP_CHOWN"), ("1000", "CAP_CHOWN"), ("1000", "CAP_KILL")] {
+            let args = ["exec", "--cap", cap, "--user", user, "c"];
+            let ours = sets(stage.call(&args));
+            if user != "0" && cap == "CAP_CHOWN" {
+                assert!(!ours.contains('1'), "{capabilities}: {ours}");
+            }
+            // crun gives such a process the named capabilities alone, in place of the container's.
+            for peer in peers.iter().filter(|peer| peer.name().ends_with("runc")) {
+                let start = peer.call(&stage, &bundle, &["run", "-d", "c"]).stdin("").run();
+                assert_eq!(start.code, 0, "{}: {}", peer.name(), start.stderr);
+                let theirs = sets(peer.call(&stage, &bundle, &args));
+                peer.call(&stage, &bundle, &["delete", "--force", "c"]).run().success();
+                assert_eq!(ours, theirs, "{capabilities}, --cap {cap} --user {user}, beside {}", peer.name());
+            }
+        }
+        stage.remove("c");
+    }
+}
+
+/// A cgroup that is frozen as long as this lives, removed with those below.
+struct Frozen(PathBuf);
+
+impl Frozen {
+    fn below(own: &Path) -> Frozen {
+        let dir = own.join(format!("frozen-{}", std::process::id()));
+        fs::create_dir(&dir).expect("make a cgroup");
+        fs::write(dir.join("cgroup.freeze"), "1").expect("freeze it");
+        Frozen(dir)
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        fs::write(self.0.join("cgroup.freeze"), "0").ok();
+        fs::remove_dir(self.0.join("below")).ok();
+        fs::remove_dir(&self.0).ok();
+    }
+}
+
+#[test]
+fn row_r6_a_frozen_cgroup_is_refused_at_once() {
+    let Some(own) = delegated() else { return };
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let frozen = Frozen::below(&own);
+    let name = frozen.0.file_name().expect("a name").to_str().expect("plain");
+    let peers = peers(&stage);
+    for path in [name.to_owned(), format!("{name}/below")] {
+        bundle.set("/linux/cgroupsPath", json!(path)).args(&["true"]);
+        let begin = Instant::now();
+        for verb in [&["run", "c"][..], &["run", "-d", "c"], &["create", "c"]] {
+            let out = stage.call(verb).cwd(bundle.path()).within(Duration::from_secs(5)).run();
+            out.fails(1, &["container's cgroup unexpectedly frozen", "cgroup.freeze"]);
+        }
+        assert!(begin.elapsed() < Duration::from_secs(5));
+        assert!(stage.containers().is_empty());
+        // What was there is there, and nothing was made in it.
+        assert!(frozen.0.is_dir() && !frozen.0.join("below").exists());
+    }
+    let member = fs::read_to_string("/proc/self/cgroup").expect("our cgroups");
+    let own = member.lines().find_map(|line| line.strip_prefix("0::")).expect("of version 2");
+    bundle.set("/linux/cgroupsPath", json!(format!("{own}/{name}")));
+    for peer in peers.iter().filter(|peer| peer.name().ends_with("runc")) {
+        let out = peer.call(&stage, &bundle, &["run", "c"]).within(Duration::from_secs(5)).run();
+        assert!(out.code == 1 && out.stderr.contains("frozen"), "{}: {out:?}", peer.name());
+    }
+    fs::write(frozen.0.join("cgroup.freeze"), "0").expect("let it go on");
+    bundle.set("/linux/cgroupsPath", json!(name));
+    stage.run(&bundle).success();
+}
+
+/// Somebody freezes it once `create` has looked.
+#[test]
+fn row_r6_who_waits_for_a_frozen_container_can_be_ended() {
+    let Some(own) = delegated() else { return };
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let dir = own.join(format!("late-{}", std::process::id()));
+    let freeze = format!("echo 1 > {}/cgroup.freeze", dir.display());
+    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", freeze]}]);
+    bundle.set("/linux/cgroupsPath", json!(dir.file_name().expect("a name").to_str().expect("plain")));
+    bundle.set("/hooks/createRuntime", hook).args(&["true"]);
+    for verb in [&["run", "c"][..], &["create", "c"]] {
+        let mut waiting = stage.call(verb).cwd(bundle.path()).spawn();
+        wait_for("the cgroup to be frozen", || {
+            let events = fs::read_to_string(dir.join("cgroup.events")).ok()?;
+            events.contains("frozen 1").then_some(())
+        });
+        waiting.signal(Signal::SIGTERM);
+        wait_for("rrunc to end", || waiting.ended().then_some(()));
+        waiting.wait();
+        stage.remove("c");
+        assert!(stage.wait_no_processes().is_empty());
+        fs::remove_dir(&dir).ok();
     }
 }
