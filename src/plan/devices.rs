@@ -3,7 +3,7 @@ use super::Findings;
 use super::ids::View;
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Spec};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A node that has to be at `path`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,9 @@ const DEFAULT: [(&str, u32, u32); 6] = [
     ("/dev/tty", 5, 0),
 ];
 
+/// What opens a new pseudoterminal: a link to that of the container's devpts.
+const PTMX: (&str, Kind) = ("/dev/ptmx", Kind::Character(5, 2));
+
 /// The default nodes, unless the configuration brings its own /dev, and those it lists.
 pub(super) fn plan(spec: &Spec, own_dev: bool, view: &View, findings: &mut Findings) -> Vec<Device> {
     let default = |(path, major, minor): &(&str, u32, u32)| Device {
@@ -74,6 +77,13 @@ pub(super) fn plan(spec: &Spec, own_dev: bool, view: &View, findings: &mut Findi
         let at = format!("linux.devices[{i}]");
         match listed_device(device, view) {
             Err(problem) => findings.problem(&at, problem),
+            // Of the container's own devpts, whoever lists it: lists of all devices of a host do.
+            Ok(device) if !own_dev && device.path == Path::new(PTMX.0) => {
+                if device.kind != PTMX.1 {
+                    let problem = format!("{} is the container's own, {}, and not {}", PTMX.0, PTMX.1, device.kind);
+                    findings.mendable(&at, problem, "leave it out, or give it another path");
+                }
+            }
             Ok(device) => match found.iter().find(|other| other.path == device.path) {
                 Some(other) if other.kind == device.kind => {}
                 Some(_) => findings.problem(&at, format!("{} is already another device", device.path.display())),

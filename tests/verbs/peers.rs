@@ -1,7 +1,7 @@
 //! What suites and clients of other runtimes rely on, each beside crun and runc where those run.
 use crate::cgroups::delegated;
 use crate::ids::ranges;
-use crate::support::{Bundle, Call, Lacks, Output, Stage, find_program, gid, program, skip, uid, wait_for};
+use crate::support::{Bundle, Call, Lacks, Output, Stage, Terminal, find_program, gid, program, skip, uid, wait_for};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::fs;
@@ -345,4 +345,32 @@ fn row_r6_who_waits_for_a_frozen_container_can_be_ended() {
         assert!(stage.wait_no_processes().is_empty());
         fs::remove_dir(&dir).ok();
     }
+}
+
+#[test]
+fn row_r7_a_list_of_all_devices_of_the_host_may_have_the_terminals_in_it() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let peers = peers(&stage);
+    let node = |path: &str, major: u32, minor: u32| json!({"path": path, "type": "c", "major": major, "minor": minor, "fileMode": 0o666, "uid": 0, "gid": 0});
+    let list = |ptmx: &str| {
+        json!([node("/dev/console", 5, 1), node("/dev/full", 1, 7), node(ptmx, 5, 2), node("/dev/tty", 5, 0)])
+    };
+    for ptmx in ["/dev/ptmx", "/dev//ptmx"] {
+        bundle.set("/linux/devices", list(ptmx)).script("readlink /dev/ptmx; exec 3<>/dev/ptmx && ls /dev/pts");
+        stage.run(&bundle).success().prints("pts/ptmx\n0\nptmx\n");
+    }
+    // crun 1.8 does not start with a list of devices here.
+    for peer in peers.iter().filter(|peer| peer.name().ends_with("runc")) {
+        bundle.set("/linux/devices", json!([node("/dev/ptmx", 5, 2)]));
+        let out = peer.call(&stage, &bundle, &["run", "c"]).run();
+        assert_eq!((out.code, out.stdout.as_str()), (0, "pts/ptmx\n0\nptmx\n"), "{}: {}", peer.name(), out.stderr);
+    }
+    bundle.set("/linux/devices", list("/dev/ptmx")).set("/process/terminal", json!(true));
+    bundle.script("test -c /dev/console && tty && echo x > /dev/console");
+    let (code, shown) = Terminal::start(stage.call(&["run", "c"]).cwd(bundle.path()), 24, 80).wait();
+    assert!(code == 0 && shown.ends_with("/dev/pts/0\r\nx\r\n"), "{code}: {shown}");
+    // Another node in its place is none that would be lost in silence.
+    bundle.set("/process/terminal", json!(false)).set("/linux/devices", json!([node("/dev/ptmx", 1, 3)]));
+    stage.run(&bundle).fails(1, &["linux.devices[0]", "/dev/ptmx is the container's own", "leave it out"]);
 }
