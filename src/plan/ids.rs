@@ -169,16 +169,7 @@ pub(super) fn plan(spec: &Spec, host: &Host, namespaces: &Namespaces, findings: 
     let linux = spec.linux().as_ref();
     let uid = given(linux.and_then(|l| l.uid_mappings().as_ref()));
     let gid = given(linux.and_then(|l| l.gid_mappings().as_ref()));
-    if namespaces.joins(Kind::User) {
-        if !uid.is_empty() || !gid.is_empty() {
-            let problem = "user namespaces enabled, but both namespace path and non-matching mapping specified -- you \
-                           may only provide one";
-            let hint = "remove linux.uidMappings and linux.gidMappings: the namespace that is joined has its own";
-            findings.mendable("linux.uidMappings", problem, hint);
-        }
-        return None;
-    }
-    if !namespaces.is_new(Kind::User) {
+    if namespaces.joins(Kind::User) || !namespaces.is_new(Kind::User) {
         return None;
     }
     if uid.is_empty() != gid.is_empty() {

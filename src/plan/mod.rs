@@ -10,6 +10,7 @@ pub mod devices;
 mod document;
 pub mod exec;
 mod findings;
+pub mod given_ids;
 pub mod idmap;
 pub mod ids;
 pub mod labels;
@@ -106,6 +107,8 @@ pub struct Plan {
     pub rootfs: Rootfs,
     /// Maps of the new user namespace; none when the caller's, or a given one, is used.
     pub ids: Option<Ids>,
+    /// The ids that a given user namespace has to have.
+    pub expected_ids: Option<given_ids::Expected>,
     /// Whether init lets its owner look into it before its program runs, see `dumpable`.
     pub dumpable: bool,
     /// The ids inside, for the record; none of a given namespace.
@@ -252,6 +255,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         replace_exe: view.may_write(&host.exe),
         record: view.ids(),
         dumpable: dumpable(&namespaces, process.as_ref(), host),
+        expected_ids: given_ids::expected(spec, &namespaces),
         ids,
         namespaces,
         hostname,

@@ -3,8 +3,10 @@
 use super::wire::Wire;
 use super::{forbidden, not_forked};
 use crate::error::with_hint;
+use crate::host::parse_id_map;
 use crate::init::procfs::Procfs;
 use crate::init::{self, Start, Step};
+use crate::plan::given_ids::Expected;
 use crate::plan::namespaces::Kind;
 use crate::sys::clone::{Cloned, clone, clone_into};
 use crate::sys::{pidfd, prctl, process};
@@ -90,6 +92,17 @@ fn join(start: &Start) -> Result<()> {
         process::setns(file.as_fd(), kind.flag()).map_err(|e| explain(e, kind, path))?;
     }
     Ok(())
+}
+
+/// Looks whether the user namespace that process `pid` was born in has the ids that the configuration says. They are those that
+/// we see, who name them.
+pub(super) fn check_ids(expected: &Expected, pid: i32) -> Result<()> {
+    let map = |file: &str| {
+        let path = format!("/proc/{pid}/{file}");
+        let text = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+        parse_id_map(&text)
+    };
+    expected.check(&map("uid_map")?, &map("gid_map")?)
 }
 
 fn not_opened(errno: Errno, kind: Kind, path: &Path) -> anyhow::Error {

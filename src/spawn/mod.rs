@@ -161,6 +161,9 @@ pub fn spawn(
     let mut set_up = || -> Result<(Handed, Option<Agent>)> {
         state.pid = pid;
         state.start_time = process::start_time(pid)?.context("container init ended at once")?;
+        if let Some(expected) = &plan.expected_ids {
+            join::check_ids(expected, pid)?;
+        }
         if !plan.namespaces.joins(Kind::Pid) {
             state.decided = Some(decided(plan, namespaces_of(plan, &pid.to_string())?)?.to_string());
         }

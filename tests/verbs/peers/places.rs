@@ -1,0 +1,162 @@
+//! Where a container is put: its cgroup, its devices, the namespaces that it joins.
+use super::{peers, with_range};
+use crate::cgroups::delegated;
+use crate::support::{Stage, Terminal, wait_for};
+use nix::sys::signal::Signal;
+use serde_json::json;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A cgroup that is frozen as long as this lives, removed with those below.
+struct Frozen(PathBuf);
+
+impl Frozen {
+    fn below(own: &Path) -> Frozen {
+        let dir = own.join(format!("frozen-{}", std::process::id()));
+        fs::create_dir(&dir).expect("make a cgroup");
+        fs::write(dir.join("cgroup.freeze"), "1").expect("freeze it");
+        Frozen(dir)
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        fs::write(self.0.join("cgroup.freeze"), "0").ok();
+        fs::remove_dir(self.0.join("below")).ok();
+        fs::remove_dir(&self.0).ok();
+    }
+}
+
+#[test]
+fn row_r6_a_frozen_cgroup_is_refused_at_once() {
+    let Some(own) = delegated() else { return };
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let frozen = Frozen::below(&own);
+    let name = frozen.0.file_name().expect("a name").to_str().expect("plain");
+    let peers = peers(&stage);
+    for path in [name.to_owned(), format!("{name}/below")] {
+        bundle.set("/linux/cgroupsPath", json!(path)).args(&["true"]);
+        let begin = Instant::now();
+        for verb in [&["run", "c"][..], &["run", "-d", "c"], &["create", "c"]] {
+            let out = stage.call(verb).cwd(bundle.path()).within(Duration::from_secs(5)).run();
+            out.fails(1, &["container's cgroup unexpectedly frozen", "cgroup.freeze"]);
+        }
+        assert!(begin.elapsed() < Duration::from_secs(5));
+        assert!(stage.containers().is_empty());
+        // What was there is there, and nothing was made in it.
+        assert!(frozen.0.is_dir() && !frozen.0.join("below").exists());
+    }
+    let member = fs::read_to_string("/proc/self/cgroup").expect("our cgroups");
+    let own = member.lines().find_map(|line| line.strip_prefix("0::")).expect("of version 2");
+    bundle.set("/linux/cgroupsPath", json!(format!("{own}/{name}")));
+    for peer in peers.iter().filter(|peer| peer.name().ends_with("runc")) {
+        let out = peer.call(&stage, &bundle, &["run", "c"]).within(Duration::from_secs(5)).run();
+        assert!(out.code == 1 && out.stderr.contains("frozen"), "{}: {out:?}", peer.name());
+    }
+    fs::write(frozen.0.join("cgroup.freeze"), "0").expect("let it go on");
+    bundle.set("/linux/cgroupsPath", json!(name));
+    stage.run(&bundle).success();
+}
+
+/// Somebody freezes it once `create` has looked.
+#[test]
+fn row_r6_who_waits_for_a_frozen_container_can_be_ended() {
+    let Some(own) = delegated() else { return };
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let dir = own.join(format!("late-{}", std::process::id()));
+    let freeze = format!("echo 1 > {}/cgroup.freeze", dir.display());
+    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", freeze]}]);
+    bundle.set("/linux/cgroupsPath", json!(dir.file_name().expect("a name").to_str().expect("plain")));
+    bundle.set("/hooks/createRuntime", hook).args(&["true"]);
+    for verb in [&["run", "c"][..], &["create", "c"]] {
+        let mut waiting = stage.call(verb).cwd(bundle.path()).spawn();
+        wait_for("the cgroup to be frozen", || {
+            let events = fs::read_to_string(dir.join("cgroup.events")).ok()?;
+            events.contains("frozen 1").then_some(())
+        });
+        waiting.signal(Signal::SIGTERM);
+        wait_for("rrunc to end", || waiting.ended().then_some(()));
+        waiting.wait();
+        stage.remove("c");
+        assert!(stage.wait_no_processes().is_empty());
+        fs::remove_dir(&dir).ok();
+    }
+}
+
+#[test]
+fn row_r7_a_list_of_all_devices_of_the_host_may_have_the_terminals_in_it() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let peers = peers(&stage);
+    let node = |path: &str, major: u32, minor: u32| json!({"path": path, "type": "c", "major": major, "minor": minor, "fileMode": 0o666, "uid": 0, "gid": 0});
+    let list = |ptmx: &str| {
+        json!([node("/dev/console", 5, 1), node("/dev/full", 1, 7), node(ptmx, 5, 2), node("/dev/tty", 5, 0)])
+    };
+    for ptmx in ["/dev/ptmx", "/dev//ptmx"] {
+        bundle.set("/linux/devices", list(ptmx)).script("readlink /dev/ptmx; exec 3<>/dev/ptmx && ls /dev/pts");
+        stage.run(&bundle).success().prints("pts/ptmx\n0\nptmx\n");
+    }
+    // crun 1.8 does not start with a list of devices here.
+    for peer in peers.iter().filter(|peer| peer.name().ends_with("runc")) {
+        bundle.set("/linux/devices", json!([node("/dev/ptmx", 5, 2)]));
+        let out = peer.call(&stage, &bundle, &["run", "c"]).run();
+        assert_eq!((out.code, out.stdout.as_str()), (0, "pts/ptmx\n0\nptmx\n"), "{}: {}", peer.name(), out.stderr);
+    }
+    bundle.set("/linux/devices", list("/dev/ptmx")).set("/process/terminal", json!(true));
+    bundle.script("test -c /dev/console && tty && echo x > /dev/console");
+    let (code, shown) = Terminal::start(stage.call(&["run", "c"]).cwd(bundle.path()), 24, 80).wait();
+    assert!(code == 0 && shown.ends_with("/dev/pts/0\r\nx\r\n"), "{code}: {shown}");
+    // Another node in its place is none that would be lost in silence.
+    bundle.set("/process/terminal", json!(false)).set("/linux/devices", json!([node("/dev/ptmx", 1, 3)]));
+    stage.run(&bundle).fails(1, &["linux.devices[0]", "/dev/ptmx is the container's own", "leave it out"]);
+}
+
+#[test]
+fn row_r9_a_joined_user_namespace_may_be_described_as_it_is() {
+    let stage = Stage::new();
+    let first = stage.bundle_named("first");
+    let Some(()) = with_range(&first, 0) else { return };
+    stage.running(&first, "first");
+    let pid = stage.pid("first");
+    let second = stage.bundle_named("second");
+    let Some(()) = with_range(&second, 1000) else { return };
+    second.edit(|config| {
+        let namespaces = config["linux"]["namespaces"].as_array_mut().expect("namespaces");
+        for one in namespaces.iter_mut().filter(|one| one["type"] == "user") {
+            one["path"] = json!(format!("/proc/{pid}/ns/user"));
+        }
+    });
+    let peers = peers(&stage);
+    second.args(&["id", "-u"]);
+    stage.in_bundle(&second, &["run", "second"]).success().prints("1000\n");
+    stage.in_bundle(&second, &["create", "second"]).success();
+    stage.rrunc(&["exec", "second", "id", "-u"]).success().prints("1000\n");
+    stage.rrunc(&["start", "second"]).success();
+    stage.remove("second");
+    for peer in peers.iter().filter(|peer| peer.name().ends_with("crun")) {
+        // runc has this since 1.2.
+        let out = peer.call(&stage, &second, &["run", "second"]).run();
+        assert_eq!((out.code, out.stdout.as_str()), (0, "1000\n"), "{}: {}", peer.name(), out.stderr);
+    }
+    let map = second.config()["linux"]["uidMappings"].clone();
+    let mut shorter = map.clone();
+    shorter[1]["size"] = json!(1999);
+    for (pointer, other) in [
+        ("/linux/uidMappings", shorter.clone()),
+        ("/linux/gidMappings", shorter),
+        ("/linux/uidMappings", json!([map[0]])),
+        ("/linux/gidMappings", json!(null)),
+    ] {
+        let before = second.config();
+        second.set(pointer, other);
+        let told = ["both namespace path and non-matching mapping specified", "remove linux.uidMappings"];
+        stage.in_bundle(&second, &["run", "second"]).fails(1, &told);
+        stage.in_bundle(&second, &["create", "second"]).fails(1, &told);
+        second.write(&before);
+    }
+    assert_eq!(stage.containers(), ["first"]);
+    stage.remove("first");
+}

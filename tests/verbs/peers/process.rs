@@ -1,0 +1,92 @@
+//! What a program is given: its standard streams and its capabilities.
+use super::{peers, with_range};
+use crate::support::{Call, Stage, gid, uid};
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+#[test]
+fn row_r1_the_programs_user_can_open_its_standard_streams() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let Some(()) = with_range(&bundle, 1000) else { return };
+    let script = "read line < /dev/stdin; echo $line > /dev/stdout; echo 2 > /dev/stderr; echo 3 >> /proc/self/fd/1";
+    let through_pipes = "set -o pipefail; echo 1 | { \"$0\" \"$@\" 2>&1; } | cat";
+    let through = |path: &str, args: &[&str]| {
+        let args = [&["-c", through_pipes, path], args].concat();
+        stage.call_program("/bin/bash".as_ref(), &args).cwd(bundle.path()).run()
+    };
+    let rrunc = crate::support::runtime();
+    let rrunc = rrunc.to_str().expect("a plain path");
+    bundle.script(script);
+    through(rrunc, &["run", "c"]).success().prints("1\n2\n3\n");
+    for peer in peers(&stage) {
+        let root = peer.root.to_str().expect("a plain path");
+        let out = through(&peer.name(), &["--root", root, "run", "c"]);
+        // runc's own relay mixes the two streams.
+        let mut lines: Vec<_> = out.stdout.lines().collect();
+        lines.sort_unstable();
+        assert_eq!((out.code, &lines[..]), (0, &["1", "2", "3"][..]), "{}: {}", peer.name(), out.stderr);
+    }
+    stage.running(&bundle, "c");
+    through(rrunc, &["exec", "c", "sh", "-c", script]).success().prints("1\n2\n3\n");
+    through(rrunc, &["exec", "--user", "7", "c", "sh", "-c", script]).success().prints("1\n2\n3\n");
+    stage.remove("c");
+}
+
+#[test]
+fn row_r1_what_has_a_name_stays_the_callers() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let Some(()) = with_range(&bundle, 1000) else { return };
+    let file = stage.dir().join("file");
+    let fifo = stage.dir().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
+    bundle.script("echo kept; echo x > /dev/stdout; echo 2>/dev/null y > /dev/stderr; true");
+    let prelude = format!("exec <> {} > {} 2>&1", fifo.display(), file.display());
+    stage.call_after(&prelude, &["run", "c"]).cwd(bundle.path()).run().success();
+    assert!(fs::read_to_string(&file).expect("the file").starts_with("kept\n"));
+    for path in [file, fifo] {
+        let meta = fs::metadata(&path).expect("it is there");
+        assert_eq!((meta.uid(), meta.gid()), (uid(), gid()), "{}", path.display());
+    }
+}
+
+/// The sets of a program that `exec --cap` has added to a running container, from `call`.
+fn sets(call: Call) -> String {
+    let out = call.args(&["grep", "^Cap", "/proc/self/status"]).run().success();
+    out.stdout.lines().filter(|line| !line.starts_with("CapBnd")).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn row_r4_exec_raises_the_capabilities_that_it_is_given_and_no_more() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let Some(()) = with_range(&bundle, 0) else { return };
+    let peers = peers(&stage);
+    let base = json!(["CAP_KILL", "CAP_AUDIT_WRITE"]);
+    let both = |inheritable: Value, ambient: Value| json!({"bounding": base, "effective": base, "permitted": base, "inheritable": inheritable, "ambient": ambient});
+    let none = json!({"bounding": base, "effective": base, "permitted": base});
+    for capabilities in
+        [none, both(json!([]), json!([])), both(base.clone(), json!([])), both(base.clone(), base.clone())]
+    {
+        bundle.set("/process/capabilities", capabilities.clone());
+        stage.running(&bundle, "c");
+        for (user, cap) in [("0", "CAP_CHOWN"), ("1000", "CAP_CHOWN"), ("1000", "CAP_KILL")] {
+            let args = ["exec", "--cap", cap, "--user", user, "c"];
+            let ours = sets(stage.call(&args));
+            if user != "0" && cap == "CAP_CHOWN" {
+                assert!(!ours.contains('1'), "{capabilities}: {ours}");
+            }
+            // crun gives such a process the named capabilities alone, in place of the container's.
+            for peer in peers.iter().filter(|peer| peer.name().ends_with("runc")) {
+                let start = peer.call(&stage, &bundle, &["run", "-d", "c"]).stdin("").run();
+                assert_eq!(start.code, 0, "{}: {}", peer.name(), start.stderr);
+                let theirs = sets(peer.call(&stage, &bundle, &args));
+                peer.call(&stage, &bundle, &["delete", "--force", "c"]).run().success();
+                assert_eq!(ours, theirs, "{capabilities}, --cap {cap} --user {user}, beside {}", peer.name());
+            }
+        }
+        stage.remove("c");
+    }
+}
