@@ -5,12 +5,13 @@
 //! configuration, so that later edits of the bundle change nothing (runtime.md, "Lifecycle").
 mod words;
 
+use crate::bytes;
 use crate::error::with_hint;
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::Mode;
-use oci_spec::runtime::{Capability, Spec};
+use oci_spec::runtime::{Capability, Process, Spec};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use std::fmt;
@@ -108,17 +109,39 @@ fn spec_of(mut value: Value, warnings: &mut Vec<String>) -> Result<Spec> {
             resources.remove("pids");
         }
     }
-    deserialize(value)
+    let mut spec: Spec = deserialize(value)?;
+    let written =
+        spec.annotations().as_ref().and_then(|all| all.get(bytes::BYTES)).is_some_and(|value| value == "true");
+    if let Some(process) = spec.process_mut().as_mut().filter(|_| !written) {
+        write_bytes(process);
+    }
+    Ok(spec)
+}
+
+/// Arguments and variables as a `Bundle` has them, see `bytes`.
+fn write_bytes(process: &mut Process) {
+    let texts = |texts: &Option<Vec<String>>| {
+        let any = texts.iter().flatten().any(|text| bytes::has_bytes(text));
+        any.then(|| texts.iter().flatten().map(|text| bytes::text(text.as_bytes())).collect::<Vec<_>>())
+    };
+    if let Some(args) = texts(process.args()) {
+        process.set_args(Some(args));
+    }
+    if let Some(env) = texts(process.env()) {
+        process.set_env(Some(env));
+    }
 }
 
 /// Reads a `Process` document, as `exec --process` takes one.
-pub fn parse_process(bytes: &[u8], warnings: &mut Vec<String>) -> Result<oci_spec::runtime::Process> {
-    let Unique(mut value) = serde_json::from_slice(bytes)?;
+pub fn parse_process(document: &[u8], warnings: &mut Vec<String>) -> Result<Process> {
+    let Unique(mut value) = serde_json::from_slice(document)?;
     if !value.is_object() {
         bail!("no JSON object with the members of process");
     }
     prepare_process(&mut value, warnings)?;
-    deserialize(value)
+    let mut process = deserialize(value)?;
+    write_bytes(&mut process);
+    Ok(process)
 }
 
 /// Deserializes with the path of the member that does not fit in the error.
@@ -140,6 +163,18 @@ fn prepare_process(process: &mut Value, warnings: &mut Vec<String>) -> Result<()
         words::process(process)?;
     }
     let Some(process) = process.as_object_mut() else { return Ok(()) };
+    // `null` says no more than a member that is missing, as in Go.
+    process.retain(|_, member| !member.is_null());
+    if let Some(user) = process.get_mut("user").and_then(Value::as_object_mut) {
+        user.retain(|_, member| !member.is_null());
+        for id in ["uid", "gid"] {
+            user.entry(id).or_insert(0.into());
+        }
+    }
+    if process.get("user").is_some_and(Value::is_array) {
+        // A list of its members would do for serde.
+        bail!("user: invalid type: sequence, expected an object");
+    }
     process.entry("user").or_insert_with(|| serde_json::json!({"uid": 0, "gid": 0}));
     process.entry("cwd").or_insert_with(|| Value::String(String::new()));
     let Some(sets) = process.get_mut("capabilities").and_then(Value::as_object_mut) else { return Ok(()) };

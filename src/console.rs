@@ -3,9 +3,10 @@ use crate::error::WithHint;
 use crate::on_request;
 use crate::sys::terminal::{self, Size};
 use anyhow::{Context, Result, ensure};
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, OpenHow, ResolveFlag, fcntl, openat2};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
-use nix::sys::stat::{fstat, major, minor};
+use nix::sys::stat::{SFlag, fstat, major, minor};
 use nix::sys::statfs::{FsType, fstatfs};
 use nix::sys::termios::{OutputFlags, SetArg, tcgetattr, tcsetattr};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, isatty, setsid};
@@ -53,21 +54,42 @@ fn open_master(root: BorrowedFd<'_>) -> Result<OwnedFd> {
     let devpts = openat2(root, "dev/pts", directory)?;
     let kind = fstatfs(&devpts)?.filesystem_type();
     ensure!(kind == FsType(libc::DEVPTS_SUPER_MAGIC as _), "/dev/pts is not a devpts");
-    let plain = OpenHow::new()
-        .flags(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)
-        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_SYMLINKS);
-    let master = openat2(&devpts, "ptmx", plain)?;
-    let stat = fstat(&master)?;
-    let real = stat.st_ino == 2 && (major(stat.st_rdev), minor(stat.st_rdev)) == (5, 2);
-    ensure!(real, "not the pty multiplexer");
+    let plain = |flags| {
+        let beneath = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_SYMLINKS;
+        OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(beneath)
+    };
+    let master = match openat2(&devpts, "ptmx", plain(OFlag::O_RDWR | OFlag::O_NOCTTY)) {
+        // The host's own, of which /dev was bound whole, is closed to all: that is what its node /dev/ptmx is for.
+        Err(Errno::EACCES) => return open_node(root, directory, plain),
+        master => master?,
+    };
+    ensure!(fstat(&master)?.st_ino == 2 && is_multiplexer(&master)?, "not the pty multiplexer");
     Ok(master)
+}
+
+/// The master by the node /dev/ptmx, with which the kernel takes the devpts at `pts` beside it. It is looked at before it is
+/// opened: nothing else is to be.
+fn open_node(root: BorrowedFd<'_>, directory: OpenHow, plain: impl Fn(OFlag) -> OpenHow) -> Result<OwnedFd> {
+    let dev = openat2(root, "dev", directory)?;
+    ensure!(is_multiplexer(&openat2(&dev, "ptmx", plain(OFlag::O_PATH))?)?, "/dev/ptmx is not the pty multiplexer");
+    let master =
+        openat2(&dev, "ptmx", plain(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NONBLOCK)).context("open /dev/ptmx")?;
+    ensure!(is_multiplexer(&master)?, "/dev/ptmx is not the pty multiplexer");
+    fcntl(&master, FcntlArg::F_SETFL(OFlag::O_RDWR)).context("open /dev/ptmx")?;
+    Ok(master)
+}
+
+fn is_multiplexer(file: &OwnedFd) -> Result<bool> {
+    let stat = fstat(file)?;
+    let is_device = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFCHR;
+    Ok(is_device && (major(stat.st_rdev), minor(stat.st_rdev)) == (5, 2))
 }
 
 /// Makes the caller a session leader (if it is not) with the terminal among its standard streams as controlling one.
 pub fn become_controlling() -> Result<()> {
     match setsid() {
         // EPERM: leads a session, or at least a process group, already; TIOCSCTTY tells which.
-        Ok(_) | Err(nix::errno::Errno::EPERM) => {}
+        Ok(_) | Err(Errno::EPERM) => {}
         Err(e) => return Err(e).context("setsid"),
     }
     let (stdin, stdout, stderr) = (stdin(), stdout(), stderr());

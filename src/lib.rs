@@ -1,6 +1,7 @@
 //! rrunc as a library: only the module list, so that tests, fuzz targets and the man page generator can link it.
 //! Start reading at `verbs::run`, then `spawn`, then `init`.
 pub mod bundle;
+pub mod bytes;
 pub mod cgroup;
 pub mod cli;
 pub mod clock;

@@ -12,6 +12,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::fcntl::OFlag;
 use std::fs::File;
 use std::io::{IsTerminal, Write};
+use std::os::fd::IntoRawFd;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
@@ -87,9 +88,13 @@ pub fn open(file: Option<&Path>, format: Format, debug: bool, quiet: bool) -> Re
     log::set_logger(&LOGGER).context("set up logging twice")
 }
 
-/// Hands every later line of this process to `sink`, without a time stamp or a format.
+/// Hands every later line of this process to `sink`, without a time stamp or a format. For forked children, to call first of
+/// all: the file of `--log` is let go of, and not closed. Who is about to close all descriptors at once
+/// (`sys::descriptor::close_except`), or to take over the number of one, must find no owner that would close that number again.
 pub fn redirect(sink: Closure) {
-    *LOGGER.sink() = Sink::Closure(sink);
+    if let Sink::File(file, _) = std::mem::replace(&mut *LOGGER.sink(), Sink::Closure(sink)) {
+        _ = file.into_raw_fd();
+    }
 }
 
 /// Calls `act` with every line of it handed to `sink`, and then goes on as before.

@@ -65,7 +65,7 @@ impl Root {
             }
             None => (directory::default_root()?, false),
         };
-        let dir = match directory::open_private(&path) {
+        let dir = match directory::open_private(&path, explicit) {
             Ok(dir) => Some(Rc::new(dir)),
             Err(e) if is(&e, Errno::ENOENT) => None,
             Err(e) => return Err(e),

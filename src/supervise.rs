@@ -63,7 +63,8 @@ pub struct Ended {
 /// Waits for the process, passing on signals and terminal, and ending it when it passes a limit.
 ///
 /// Every signal must have been blocked before the process was cloned (`sys::signal::block_all`), and stays blocked.
-/// All are forwarded but SIGCHLD, SIGURG and SIGWINCH, which resizes the pty.
+/// All are forwarded but SIGCHLD, SIGURG and SIGWINCH, which resizes the pty; and of those that the caller has us ignore the keys
+/// of a terminal, which are for others then (`rrunc … &` in a script), and SIGHUP (nohup(1)). The program ignores none.
 pub fn supervise(supervised: Supervised<'_>) -> Result<Ended> {
     let Supervised { pid, pidfd, master, only_terminals, subreaper, notify, names, kernel, limits, covers } =
         supervised;
@@ -224,15 +225,17 @@ impl Loop<'_> {
         }
     }
 
-    fn on_signal(&mut self, signal: &siginfo) -> Result<()> {
-        let number = signal.ssi_signo.cast_signed();
-        let from_kernel = signal.ssi_code == libc::SI_KERNEL;
+    fn on_signal(&mut self, arrived: &siginfo) -> Result<()> {
+        let number = arrived.ssi_signo.cast_signed();
+        let from_kernel = arrived.ssi_code == libc::SI_KERNEL;
         match number {
             libc::SIGCHLD | libc::SIGURG => Ok(()),
             libc::SIGWINCH => self.relay.as_ref().map_or(Ok(()), Relay::resize),
             // Our own write to a closed pipe; the write's error says the same.
-            libc::SIGPIPE if signal.ssi_pid.cast_signed() == getpid().as_raw() => Ok(()),
+            libc::SIGPIPE if arrived.ssi_pid.cast_signed() == getpid().as_raw() => Ok(()),
             libc::SIGTTIN | libc::SIGTTOU if from_kernel => Ok(()),
+            libc::SIGHUP if signal::is_ignored(number) => Ok(()),
+            libc::SIGINT | libc::SIGQUIT | libc::SIGTSTP if from_kernel && signal::is_ignored(number) => Ok(()),
             libc::SIGTSTP if from_kernel => self.suspend(),
             libc::SIGINT | libc::SIGQUIT if from_kernel && self.relay.is_some() => self.key(number),
             libc::SIGCONT => {

@@ -15,11 +15,12 @@ use super::{Step, give_up, log_to};
 use crate::console;
 use crate::plan::exec::Plan;
 use crate::plan::labels::Labels;
+use crate::short_file;
 use crate::spawn::failure::Failure;
 use crate::spawn::not_forked;
 use crate::spawn::wire::Wire;
 use crate::sys::clone::{Cloned, clone};
-use crate::sys::{descriptor, exe, prctl, process, sched, signal::Saved, vfork::Vforked};
+use crate::sys::{descriptor, exe, prctl, process, sched, signal, vfork::Vforked};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlink};
@@ -45,8 +46,6 @@ pub struct Join<'a> {
     pub init: OwnedFd,
     /// The container's user namespace.
     pub user: OwnedFd,
-    /// The caller's signal mask, for the program.
-    pub signals: Saved,
     /// The parent does nothing more before the program runs, so that nobody waits for it.
     pub ahead: bool,
 }
@@ -126,6 +125,8 @@ fn enter(join: &Join, step: &Step) -> Result<()> {
     descriptor::close_except(3 + plan.passed_fds as RawFd, &kept)?;
 
     prctl::set_name(NAME)?;
+    // The host's /proc: the container's may be anything.
+    signal::stop_ignoring(&short_file::read("/proc/self/status").context("read /proc/self/status")?)?;
 
     let process = &plan.process;
     if process.oom_score_adj.is_some() || process.labels != Labels::default() {
@@ -198,7 +199,7 @@ fn join_namespaces(of: &OwnedFd, namespaces: i32) -> Result<()> {
 }
 
 fn set_up_and_execute(join: &Join, step: &Step) -> Result<Infallible> {
-    let Join { plan, wire, signals, .. } = join;
+    let Join { plan, wire, .. } = join;
     let own_ids = plan.has_own_ids();
     let only_id = own_ids && plan.only_id && !process::is_set_id();
 
@@ -247,7 +248,7 @@ fn set_up_and_execute(join: &Join, step: &Step) -> Result<Infallible> {
         Ok(()) | Err(Errno::EPERM | Errno::ENOSYS) => {}
         Err(e) => return Err(e).context("close the descriptors"),
     }
-    exec(&plan.process.args, &ready, signals)
+    exec(&plan.process.args, &ready)
 }
 
 /// Root of the container's user namespace, where it has one.

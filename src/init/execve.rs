@@ -3,9 +3,9 @@
 use super::credentials::{self, Rights};
 use super::listener::{self, Host};
 use super::{program, stdio};
-use crate::error::{NotExecuted, with_hint};
+use crate::error::{NotExecuted, errno_of, with_hint};
 use crate::plan::Process;
-use crate::sys::{capability, exe, prctl, signal::Saved};
+use crate::sys::{capability, exe, prctl, signal};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use std::convert::Infallible;
@@ -42,8 +42,13 @@ pub fn become_process(process: &Process, rights: Rights, host: &Host) -> Result<
     if !rights.only_id {
         stdio::give_pipes(process.uid)?;
     }
+    // As the container's root, and where that is refused, as it is on a network's file system, as the user.
+    let entered = program::enter_cwd(&process.cwd, process.real_cwd);
     let capabilities = credentials::drop_to(process, kept)?;
-    program::enter_cwd(&process.cwd, process.real_cwd)?;
+    match entered.as_ref().err().and_then(errno_of) {
+        Some(Errno::EACCES | Errno::EPERM) => program::enter_cwd(&process.cwd, process.real_cwd)?,
+        _ => entered?,
+    }
     let path = program::find(process)?;
     if !loads {
         return Ok(Ready { path, env, capabilities });
@@ -79,8 +84,8 @@ pub fn release_pages(process: &Process) {
 }
 
 /// Replaces this process by the program. What is still open of ours is close-on-exec.
-pub fn exec(args: &[CString], ready: &Ready, signals: &Saved) -> Result<Infallible> {
-    signals.restore_for_exec()?;
+pub fn exec(args: &[CString], ready: &Ready) -> Result<Infallible> {
+    signal::start_program()?;
     let Err(errno) = nix::unistd::execve(&ready.path, args, &ready.env);
     // One bare line, as runc has it: clients read it.
     let name = ready.path.to_string_lossy();

@@ -33,7 +33,8 @@ use crate::spawn::gate::{self, Opened};
 use crate::spawn::namespaces_of;
 use crate::spawn::wire::Wire;
 use crate::state::{State, Status};
-use crate::sys::{self, exe, netdevice, prctl, process, signal::Saved};
+use crate::sys::descriptor::Brief;
+use crate::sys::{self, exe, netdevice, prctl, process, signal};
 use crate::watchdog::FILES;
 use anyhow::{Context, Result, bail};
 use credentials::Rights;
@@ -65,8 +66,6 @@ pub struct Start<'a> {
     pub wire: Wire,
     /// `create`: where to wait for `start`.
     pub gate: Option<OwnedFd>,
-    /// The caller's signal mask, for the program.
-    pub signals: Saved,
     /// Path of our own binary on the host, when the container must not reach it.
     pub exe: Option<PathBuf>,
 }
@@ -97,7 +96,9 @@ impl Default for Step {
 
 /// Runs as the container's first process; ends in the program, or in a report of why not.
 pub fn run(start: Start) -> ! {
-    let Start { plan, state, wire, gate, signals, exe } = start;
+    let Start { plan, state, wire, gate, exe } = start;
+    // Before anything else: see `log::redirect`.
+    crate::log::redirect(Box::new(|_, _| {}));
     // What a gate would have there is needed still.
     let wire = Arc::new(if gate.is_none() { wire.lowest(3 + plan.passed_fds as RawFd) } else { wire });
     let step = Step::new();
@@ -115,7 +116,7 @@ pub fn run(start: Start) -> ! {
         Ok(opened) => opened,
         Err(error) => give_up(&wire, &step, &error, 1),
     };
-    let Err(error) = execute(plan, state, &ready, opened.as_ref(), &wire, &signals, &step);
+    let Err(error) = execute(plan, state, &ready, opened.as_ref(), &wire, &step);
     let failure = Failure::new(step.0.get(), &error);
     // Nobody left to tell is no reason to stay.
     let told = opened.as_ref().map_or_else(|| wire.failed(&failure), |start| start.failed(&failure));
@@ -170,6 +171,8 @@ fn set_up(
 
     step.begin("session");
     setsid()?;
+    // Not before: what a terminal sends is for who has left its session no longer, whatever it does by default.
+    signal::stop_ignoring(&proc.read("self/status")?)?;
 
     step.begin("own binary");
     if let Some(path) = exe {
@@ -205,7 +208,7 @@ fn set_up(
 
     step.begin("network");
     if plan.namespaces.is_new(Kind::Network) {
-        let socket = netdevice::loopback_up().context("bring up the loopback interface")?;
+        let socket = Brief::from(netdevice::loopback_up().context("bring up the loopback interface")?);
         if plan.no_names {
             bind(socket.as_raw_fd(), &SockaddrIn::from(nameserver::ADDRESS)).context("bind the port for names")?;
             wire.names(socket.as_fd())?;
@@ -322,7 +325,6 @@ fn execute(
     ready: &Option<Ready>,
     opened: Option<&Opened>,
     wire: &Wire,
-    signals: &Saved,
     step: &Step,
 ) -> Result<Infallible> {
     let (Some(ready), Some(process)) = (ready, &plan.process) else { bail!("process property must not be empty") };
@@ -355,7 +357,7 @@ fn execute(
         opened.map_or(Ok(()), |start| start.executing(process.hides_failure()))?;
     }
     step.begin("");
-    execve::exec(&process.args, ready, signals)
+    execve::exec(&process.args, ready)
 }
 
 /// `mask`: the file mode creation mask that the hooks get.

@@ -135,11 +135,12 @@ fn home_of(uid: u32) -> Option<PathBuf> {
     if fstat(&fd).ok()?.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFREG.bits() {
         return None;
     }
-    let mut text = String::new();
-    File::from(fd).take(MAX_PASSWD).read_to_string(&mut text).ok()?;
-    text.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let own = fields.nth(2)?.parse() == Ok(uid);
-        fields.nth(2).filter(|home| own && home.starts_with('/')).map(PathBuf::from)
+    let mut text = Vec::new();
+    File::from(fd).take(MAX_PASSWD).read_to_end(&mut text).ok()?;
+    text.split(|byte| *byte == b'\n').find_map(|line| {
+        // Names and comments are of any bytes.
+        let mut fields = line.strip_suffix(b"\r").unwrap_or(line).split(|byte| *byte == b':');
+        let own = str::from_utf8(fields.nth(2)?).ok()?.parse() == Ok(uid);
+        fields.nth(2).filter(|home| own && home.starts_with(b"/")).map(|home| PathBuf::from(OsStr::from_bytes(home)))
     })
 }

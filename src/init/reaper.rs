@@ -43,6 +43,8 @@ fn lead(terminal: bool) -> Result<()> {
 
 fn watch(pid: Pid, child: BorrowedFd, all: &SigSet) -> Result<i32> {
     prctl::set_name(c"rrunc:[reaper]")?;
+    // The wire is closed below.
+    crate::log::redirect(Box::new(|_, _| {}));
     let signals = SignalFd::with_flags(all, SfdFlags::SFD_CLOEXEC)?;
     // Neither the wire nor a standard stream: what reads the program's output has to see its end.
     descriptor::close_except(0, &[signals.as_fd().as_raw_fd(), child.as_raw_fd()])?;

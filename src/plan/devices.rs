@@ -1,6 +1,7 @@
 //! Device nodes. A user namespace cannot make any, so each is a bind of the host's node (config-linux.md, "Devices").
 use super::Findings;
 use super::ids::View;
+use super::mounts::{Mount, binds_dev};
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Spec};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -63,15 +64,18 @@ const DEFAULT: [(&str, u32, u32); 6] = [
 /// What opens a new pseudoterminal: a link to that of the container's devpts.
 const PTMX: (&str, Kind) = ("/dev/ptmx", Kind::Character(5, 2));
 
-/// The default nodes, unless the configuration brings its own /dev, and those it lists.
-pub(super) fn plan(spec: &Spec, own_dev: bool, view: &View, findings: &mut Findings) -> Vec<Device> {
+/// The default nodes, unless the configuration brings its own /dev or mounts something in their place, and those it lists.
+pub(super) fn plan(spec: &Spec, mounts: &[Mount], view: &View, findings: &mut Findings) -> Vec<Device> {
+    let own_dev = binds_dev(mounts);
+    let is_mounted = |path: &str| mounts.iter().any(|mount| mount.destination == Path::new(path));
     let default = |(path, major, minor): &(&str, u32, u32)| Device {
         path: PathBuf::from(path),
         kind: Kind::Character(*major, *minor),
         default: true,
         wanted: Wanted::default(),
     };
-    let mut found: Vec<Device> = DEFAULT.iter().filter(|_| !own_dev).map(default).collect();
+    let wanted = DEFAULT.iter().filter(|(path, ..)| !own_dev && !is_mounted(path));
+    let mut found: Vec<Device> = wanted.map(default).collect();
     let listed = spec.linux().as_ref().and_then(|l| l.devices().as_ref()).map_or(&[][..], Vec::as_slice);
     for (i, device) in listed.iter().enumerate() {
         let at = format!("linux.devices[{i}]");
@@ -84,8 +88,11 @@ pub(super) fn plan(spec: &Spec, own_dev: bool, view: &View, findings: &mut Findi
                     findings.mendable(&at, problem, "leave it out, or give it another path");
                 }
             }
-            Ok(device) => match found.iter().find(|other| other.path == device.path) {
-                Some(other) if other.kind == device.kind => {}
+            Ok(device) => match found.iter_mut().find(|other| other.path == device.path) {
+                // Its bits are told if it has others. Its owner is nobody's there, whatever lists of all devices say.
+                Some(other) if other.kind == device.kind => {
+                    other.wanted.mode = other.wanted.mode.or(device.wanted.mode)
+                }
                 Some(_) => findings.problem(&at, format!("{} is already another device", device.path.display())),
                 None => found.push(device),
             },

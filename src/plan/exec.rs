@@ -18,13 +18,13 @@ use std::path::PathBuf;
 pub struct Request {
     /// `--process`: the bytes of a whole process document, in place of all else but `tty`.
     pub document: Option<Vec<u8>>,
-    /// The program and its arguments.
+    /// The program and its arguments, written as in `bytes`.
     pub args: Vec<String>,
     /// `--tty`.
     pub tty: bool,
     /// `--cwd`.
     pub cwd: Option<PathBuf>,
-    /// `--env`, each `NAME=value`.
+    /// `--env`, each `NAME=value`, written as in `bytes`.
     pub env: Vec<String>,
     /// `--user`: uid, and gid where given.
     pub user: Option<(u32, Option<u32>)>,

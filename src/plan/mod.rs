@@ -216,7 +216,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         labels::put_on(&mut mounts, label);
     }
     let own_dev = mounts::binds_dev(&mounts);
-    let devices = devices::plan(spec, own_dev, &view, &mut findings);
+    let devices = devices::plan(spec, &mounts, &view, &mut findings);
     let sysctl = sysctl::plan(spec, &namespaces, &mut findings);
     let no_links = annotated(spec, NO_LINKS);
     let mut process = match spec.process() {
@@ -233,6 +233,10 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     if let Some(process) = &mut process {
         process.real_cwd = no_links;
         check_terminal(process, options)?;
+        if process.terminal && mounts.iter().any(|mount| mount.destination == std::path::Path::new("/dev/console")) {
+            findings
+                .warn("mounts: what is mounted on /dev/console is not seen: process.terminal puts the terminal there");
+        }
     }
     let landlock = process.as_ref().and_then(|process| landlock::plan(spec, process, host.landlock_abi, &mut findings));
     check_watched(spec, options, &mut findings);

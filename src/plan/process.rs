@@ -4,6 +4,7 @@ use super::ids::View;
 use super::labels::{self, Labels};
 use super::mempolicy::{self, MemoryPolicy};
 use super::scheduling;
+use crate::bytes;
 use crate::host::Modules;
 use crate::seccomp::{self, Filter};
 use crate::sys::{ioprio, sched};
@@ -11,6 +12,7 @@ use oci_spec::runtime::{
     self, Capabilities, Capability, Linux, LinuxPersonality, LinuxPersonalityDomain, LinuxSeccomp, PosixRlimitType,
 };
 use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
 
 /// What an entry of an environment has to be.
 pub(super) const NAME_AND_VALUE: &str = "write each variable as NAME=value";
@@ -111,17 +113,17 @@ pub(super) fn plan(
         findings.mendable("process.args", "args must not be empty", "name the program to run: [\"sh\", \"-c\", \"…\"]");
     }
     let args = c_strings("process.args", args, findings);
-    let cwd = process.cwd().to_string_lossy();
-    if cwd.is_empty() {
+    let cwd = process.cwd();
+    if cwd.as_os_str().is_empty() {
         findings.problem("process.cwd", "Cwd property must not be empty");
-    } else if !cwd.starts_with('/') {
+    } else if !cwd.is_absolute() {
         findings.problem("process.cwd", format!("Cwd must be an absolute path, and {cwd:?} is not"));
     }
     let capabilities = process.capabilities().as_ref().map(capability_sets).unwrap_or_default();
     Some(Process {
         args,
         env: environment(process.env().as_ref().map_or(&[][..], Vec::as_slice), extra_env, findings),
-        cwd: c_strings("process.cwd", &[cwd.into_owned()], findings).pop()?,
+        cwd: c_strings("process.cwd", &[bytes::text(cwd.as_os_str().as_bytes())], findings).pop()?,
         real_cwd: false,
         terminal: process.terminal().unwrap_or(false),
         console_size: console_size(process, findings),
@@ -178,7 +180,7 @@ fn umask(user: &runtime::User, findings: &mut Findings) -> Option<u32> {
 fn c_strings(path: &str, list: &[String], findings: &mut Findings) -> Vec<CString> {
     let mut all = Vec::with_capacity(list.len() + 1);
     for text in list {
-        match CString::new(text.as_str()) {
+        match CString::new(bytes::of(text)) {
             Ok(text) => all.push(text),
             Err(_) => findings.problem(path, format!("{text:?} holds a NUL byte")),
         }

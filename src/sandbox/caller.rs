@@ -62,8 +62,8 @@ impl Caller {
     }
 
     /// The value of an environment variable.
-    pub fn variable(&self, name: &str) -> Option<&OsStr> {
-        self.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_os_str())
+    pub fn variable(&self, name: impl AsRef<OsStr>) -> Option<&OsStr> {
+        self.env.iter().find(|(known, _)| known == name.as_ref()).map(|(_, value)| value.as_os_str())
     }
 
     /// The file that the caller's PATH has by this name.

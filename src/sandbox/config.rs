@@ -6,6 +6,7 @@ use super::profile::BASE;
 use super::view::View;
 use super::written::Written;
 use super::{Choice, environment, etc, foreign, quotas, real_path, text};
+use crate::bytes;
 use crate::cli::SandboxArgs;
 use crate::error::{WithHint, hint_of, with_hint};
 use crate::plan::landlock::LANDLOCK;
@@ -16,6 +17,7 @@ use nix::sys::resource::Resource;
 use oci_spec::runtime::LinuxSeccomp;
 use serde_json::{Map, Value, json};
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Who the program is inside.
@@ -30,7 +32,9 @@ pub struct Inside<'a> {
 
 /// The whole of config.json.
 pub fn config(args: &SandboxArgs, caller: &Caller, choice: &Choice, view: &View, inside: &Inside) -> Result<Value> {
-    let command = args.command.iter().map(|arg| text("argument", arg)).collect::<Result<Vec<_>>>()?;
+    let command: Vec<_> = args.command.iter().map(|arg| bytes::text(arg.as_bytes())).collect();
+    let env = environment::variables(&args.environment, choice, caller, inside.name)?;
+    let has_bytes = command.iter().chain(&env).any(|text| bytes::has_bytes(text));
     let cwd = working_directory(args, caller, view);
     // JSON has no other bytes.
     for path in view.given().chain([cwd.as_path()]) {
@@ -52,7 +56,7 @@ pub fn config(args: &SandboxArgs, caller: &Caller, choice: &Choice, view: &View,
             "terminal": caller.terminal,
             "user": {"uid": inside.uid, "gid": inside.gid, "umask": caller.umask},
             "args": command,
-            "env": environment::variables(&args.environment, choice, caller, inside.name)?,
+            "env": env,
             "cwd": cwd,
             "capabilities": {
                 "bounding": capabilities, "effective": capabilities, "inheritable": capabilities,
@@ -78,6 +82,9 @@ pub fn config(args: &SandboxArgs, caller: &Caller, choice: &Choice, view: &View,
             "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
         }
     });
+    if has_bytes {
+        config["annotations"][bytes::BYTES] = json!("true");
+    }
     if let Some(resources) = choice.tier.resources(&choice.policy.bounds) {
         config["linux"]["resources"] = serde_json::to_value(resources)?;
     }

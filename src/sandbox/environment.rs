@@ -1,10 +1,13 @@
 //! The program's environment: an allow-list of the caller's, what profiles and flags set, and nothing else.
 use super::caller::Caller;
 use super::profile::Network;
-use super::{Choice, foreign, text};
+use super::{Choice, foreign};
+use crate::bytes;
 use crate::cli::EnvironmentArgs;
 use crate::error::WithHint;
 use anyhow::{Context, Result, anyhow, bail};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 /// Where programs are looked up if nothing says otherwise.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -23,7 +26,7 @@ const GIT_WAITS: [(&str, &str); 5] = [
     ("GIT_CONFIG_VALUE_1", "false"),
 ];
 
-/// The variables, as `K=V`.
+/// The variables, as `K=V`, written as in `bytes`.
 pub fn variables(args: &EnvironmentArgs, choice: &Choice, caller: &Caller, user: &str) -> Result<Vec<String>> {
     let mut env = Variables::default();
     if !args.clearenv {
@@ -31,20 +34,20 @@ pub fn variables(args: &EnvironmentArgs, choice: &Choice, caller: &Caller, user:
         GIT_WAITS.iter().chain(no_retries).for_each(|(name, value)| env.set(name, (*value).to_owned()));
     }
     for (name, value) in &caller.env {
-        // One that is not UTF-8 has no place in a JSON document, and is no setting that a tool depends on.
-        if let (Some(name), Some(value)) = (name.to_str(), value.to_str())
+        // The names that profiles know are text.
+        if let Some(name) = name.to_str()
             && choice.policy.passes(name)
             && (!args.clearenv || name == "PATH")
         {
-            env.set(name, value.to_owned());
+            env.set(name, text(value));
         }
     }
-    env.set("HOME", text("HOME", caller.home.as_os_str())?);
+    env.set("HOME", text(caller.home.as_os_str()));
     for variable in ["USER", "LOGNAME"] {
         env.set(variable, user.to_owned());
     }
     for (name, value) in &choice.policy.set {
-        env.set(name, value.value.clone());
+        env.set(name, bytes::text(value.value.as_bytes()));
     }
     for path in &args.env_file {
         let flag = format!("--env-file {}", path.display());
@@ -56,14 +59,14 @@ pub fn variables(args: &EnvironmentArgs, choice: &Choice, caller: &Caller, user:
                     anyhow!("{flag}: {line} alone would pass your own value, and a sandbox may have written that");
                 return Err(error).hint(|| format!("pass it yourself: -e {line}"));
             }
-            env.enter(line, caller, &flag)?;
+            env.enter(OsStr::new(line), caller, &flag)?;
         }
     }
     for entry in &args.env {
-        env.enter(&text("-e", entry)?, caller, "-e")?;
+        env.enter(entry, caller, "-e")?;
     }
     for (name, value) in &choice.sockets.variables {
-        env.set(name, value.clone());
+        env.set(name, bytes::text(value.as_bytes()));
     }
     for name in &args.unsetenv {
         env.0.retain(|(known, _)| known != name);
@@ -72,6 +75,10 @@ pub fn variables(args: &EnvironmentArgs, choice: &Choice, caller: &Caller, user:
         env.set("PATH", PATH.to_owned());
     }
     Ok(env.0.into_iter().map(|(name, value)| format!("{name}={value}")).collect())
+}
+
+fn text(value: &OsStr) -> String {
+    bytes::text(value.as_bytes())
 }
 
 #[derive(Default)]
@@ -86,13 +93,17 @@ impl Variables {
     }
 
     /// `K=V`, or `K` for the caller's own value.
-    fn enter(&mut self, entry: &str, caller: &Caller, flag: &str) -> Result<()> {
+    fn enter(&mut self, entry: &OsStr, caller: &Caller, flag: &str) -> Result<()> {
+        let entry = &text(entry);
         let (name, value) = match entry.split_once('=') {
             Some((name, value)) => (name, value.to_owned()),
             None => {
-                let own = caller.variable(entry).with_context(|| format!("{flag} {entry}: the variable is not set"));
+                let known = bytes::of(entry);
+                let own = caller
+                    .variable(OsStr::from_bytes(&known))
+                    .with_context(|| format!("{flag} {entry}: the variable is not set"));
                 let own = own.hint(|| format!("give it a value here: {flag} {entry}=VALUE; or export it first"))?;
-                (entry, text(flag, own)?)
+                (entry.as_str(), text(own))
             }
         };
         if name.is_empty() || entry.contains('\0') {

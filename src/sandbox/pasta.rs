@@ -78,6 +78,8 @@ impl Drop for Pasta {
 /// Runs pasta until the other end of `control` is closed, and says over `ready` that it works, or why not.
 fn mind(program: &Path, pid: i32, control: OwnedFd, ready: OwnedFd) -> Result<()> {
     prctl::set_name(c"rrunc:[pasta]")?;
+    // What it has to say goes over `ready`; the log's file is closed below, and its number given to others.
+    crate::log::redirect(Box::new(|_, _| {}));
     descriptor::close_except(3, &[control.as_raw_fd(), ready.as_raw_fd()])?;
     let (works, written) = pipe2(OFlag::O_CLOEXEC)?;
     let (complaints, stderr) = pipe2(OFlag::O_CLOEXEC)?;

@@ -12,7 +12,7 @@ use crate::plan::exec::Plan;
 use crate::plan::namespaces::Kind;
 use crate::state::{State, Status, namespaces};
 use crate::sys::clone::{Cloned, clone_into};
-use crate::sys::signal::{self, Saved};
+use crate::sys::signal;
 use crate::sys::{exe, pidfd, prctl, vfork};
 use crate::systemd;
 use anyhow::{Context, Result, anyhow, bail};
@@ -55,7 +55,7 @@ enum Born {
 /// Adds a process to the container of `state`, whose first process has the pidfd `init`; in its cgroup, or in the one
 /// that `below` names there. `ahead`: nothing has to be done before its program runs but what is done here; then, unless it has
 /// questions, it waits for nobody.
-pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: Saved, ahead: bool) -> Result<Spawned> {
+pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, ahead: bool) -> Result<Spawned> {
     let user = open_user_namespace(plan, state.pid)?;
     let namespaces = plan.namespaces;
     let (mut ours, theirs) = wire::pair().context("make a socket pair")?;
@@ -64,7 +64,7 @@ pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, signals: S
         // What it joins may stop it.
         ours.end_on_signals().context("set up the wire")?;
     }
-    let join = Join { plan, wire: Arc::new(theirs), init, user, signals, ahead };
+    let join = Join { plan, wire: Arc::new(theirs), init, user, ahead };
     let born = clone_beside(state, below, |cgroup, needs_cgroup| {
         if !needs_cgroup && may_share_memory(namespaces) {
             return join_on_our_memory(&join, cgroup).map(Born::Inside);

@@ -20,7 +20,7 @@ use crate::plan::namespaces::Kind;
 use crate::plan::{Hooks, Plan, Process};
 use crate::state::{INIT_NAME, State, Status, namespaces, process};
 use crate::sys::clone::{Cloned, clone_into};
-use crate::sys::{pidfd, signal::Saved};
+use crate::sys::pidfd;
 use anyhow::{Context, Result, anyhow, bail};
 use listener::Agent;
 use nix::errno::Errno;
@@ -129,7 +129,6 @@ pub fn spawn(
     plan: &Plan,
     state: &mut State,
     gate: Option<OwnedFd>,
-    signals: Saved,
     ahead: bool,
     written: impl Fn(&State) -> Result<()>,
 ) -> Result<Spawned> {
@@ -139,7 +138,7 @@ pub fn spawn(
         // Those who are there already may stop it; and who else knows the cgroup may freeze that.
         ours.end_on_signals().context("set up the wire")?;
     }
-    let start = Start { plan, state, wire: theirs, gate, signals, exe };
+    let start = Start { plan, state, wire: theirs, gate, exe };
     let cgroup = plan.cgroup.directory().map(cgroup::open).transpose()?;
     step("create", "clone");
     let (pid, child) = with_name_of_init(|| {

@@ -1,5 +1,6 @@
 //! Directories that only we may write to, and files in them: opened without following links, checked, replaced by rename.
 use crate::error::{WithHint, errno_of};
+use crate::host::user_name;
 use crate::short_file;
 use crate::sys::process::uid_at_start;
 use anyhow::{Context, Result, anyhow, bail};
@@ -32,7 +33,7 @@ pub fn default_root() -> Result<PathBuf> {
         return Ok(PathBuf::from("/run/rrunc"));
     }
     let of_login = PathBuf::from(format!("/run/user/{uid}"));
-    match open_private(&of_login) {
+    match open_private(&of_login, false) {
         Ok(_) => Ok(of_login.join("rrunc")),
         Err(e) if matches!(errno_of(&e), Some(Errno::ENOENT | Errno::EACCES)) => {
             Ok(std::env::temp_dir().join(format!("rrunc-{uid}")))
@@ -47,8 +48,9 @@ fn in_initial_user_namespace() -> Result<bool> {
     Ok(map.split_whitespace().eq(["0", "0", "4294967295"]))
 }
 
-/// Opens a directory and checks that it is no link, is ours, and that nobody else may write to it.
-pub fn open_private(path: &Path) -> Result<OwnedFd> {
+/// Opens a directory and checks that it is no link, is ours, and that nobody else may write to it. `explicit`: the caller has named
+/// it, and may have made it with a mask of 002, which goes with a group of the user alone (Debian 13).
+pub fn open_private(path: &Path, explicit: bool) -> Result<OwnedFd> {
     let dir = open_directory(AT_FDCWD, path).with_context(|| format!("open {}", path.display()));
     let dir = match dir {
         Err(e) if matches!(errno_of(&e), Some(Errno::ENOTDIR | Errno::ELOOP)) => {
@@ -57,21 +59,47 @@ pub fn open_private(path: &Path) -> Result<OwnedFd> {
         }
         dir => dir?,
     };
-    check(&dir, path)?;
+    check(&dir, path, explicit)?;
     Ok(dir)
 }
 
-fn check(dir: &OwnedFd, path: &Path) -> Result<FileStat> {
+fn check(dir: &OwnedFd, path: &Path, explicit: bool) -> Result<FileStat> {
     let stat = fstat(dir).with_context(|| format!("open {}", path.display()))?;
     if stat.st_uid != uid_at_start() {
         return Err(anyhow!("state directory {} belongs to uid {}", path.display(), stat.st_uid))
             .hint(|| "set --root or XDG_RUNTIME_DIR to a directory of your own");
     }
-    if Mode::from_bits_truncate(stat.st_mode).intersects(Mode::S_IWGRP | Mode::S_IWOTH) {
+    let mode = Mode::from_bits_truncate(stat.st_mode);
+    let is_private = || explicit && is_private_group(stat.st_gid);
+    if mode.contains(Mode::S_IWOTH) || mode.contains(Mode::S_IWGRP) && !is_private() {
         return Err(anyhow!("state directory {} is writable by others", path.display()))
             .hint(|| format!("chmod go-w {}", path.display()));
     }
     Ok(stat)
+}
+
+/// Whether the group `gid` is the caller's own and nobody else's, as far as the files of the host tell; what they do not tell,
+/// and ids of another user namespace, count as shared.
+fn is_private_group(gid: u32) -> bool {
+    let text = |path| std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    in_initial_user_namespace().unwrap_or(false)
+        && is_of_one_user(&text("/etc/passwd"), &text("/etc/group"), uid_at_start(), gid)
+}
+
+/// The group has the user's name, no member but him, and is the first group of no other account.
+fn is_of_one_user(passwd: &str, group: &str, uid: u32, gid: u32) -> bool {
+    let number = |text: Option<&str>| text.and_then(|text| text.parse::<u32>().ok());
+    let Some(name) = user_name(passwd, uid) else { return false };
+    let first_of = |line: &str| {
+        let mut fields = line.split(':').skip(2);
+        (number(fields.next()), number(fields.next()))
+    };
+    let accounts = passwd.lines().map(first_of).filter(|(_, first)| *first == Some(gid));
+    let groups: Vec<Vec<&str>> = group.lines().map(|line| line.split(':').collect()).collect();
+    let named: Vec<_> = groups.iter().filter(|fields| number(fields.get(2).copied()) == Some(gid)).collect();
+    let only = |members: &str| members.split(',').all(|member| member.is_empty() || member == name);
+    accounts.map(|(account, _)| account).eq([Some(uid)])
+        && matches!(named[..], [fields] if fields[0] == name && fields.get(3).is_none_or(|members| only(members)))
 }
 
 /// Makes a root directory that does not exist yet, its parents too, and opens it as `open_private` does.
@@ -79,7 +107,7 @@ pub fn make_private(path: &Path, explicit: bool) -> Result<OwnedFd> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.with_context(|| format!("make state directory {}", path.display()))
         .hint(|| "set --root or XDG_RUNTIME_DIR to a directory that you may write to")?;
-    let dir = open_private(path)?;
+    let dir = open_private(path, explicit)?;
     if !explicit {
         fchmod(&dir, PRIVATE).with_context(|| format!("make {} private", path.display()))?;
     }
@@ -89,7 +117,7 @@ pub fn make_private(path: &Path, explicit: bool) -> Result<OwnedFd> {
 /// Opens a container's directory below the root, ours and no link, and tells what was opened.
 pub fn open_child(root: impl AsFd, name: &str) -> Result<(OwnedFd, FileStat)> {
     let dir = open_directory(root, Path::new(name)).with_context(|| format!("open state directory {name}"))?;
-    let stat = check(&dir, Path::new(name))?;
+    let stat = check(&dir, Path::new(name), false)?;
     Ok((dir, stat))
 }
 
@@ -212,4 +240,25 @@ pub fn clear(dir: BorrowedFd) -> Result<()> {
 
 fn errno(error: std::io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_of_one_user;
+
+    #[test]
+    fn a_private_group_is_the_users_by_name_and_has_nobody_else() {
+        let passwd =
+            "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\nbob:x:1001:100::/home/bob:/bin/sh\n";
+        let group = "root:x:0:\nusers:x:100:\nann:x:1000:\n";
+        assert!(is_of_one_user(passwd, group, 1000, 1000));
+        assert!(is_of_one_user(passwd, &group.replace("ann:x:1000:", "ann:x:1000:ann"), 1000, 1000));
+        assert!(!is_of_one_user(passwd, group, 1001, 100), "a group of many");
+        assert!(!is_of_one_user(passwd, group, 1000, 100), "not the first group");
+        assert!(!is_of_one_user(passwd, &group.replace("ann:x:1000:", "ann:x:1000:bob"), 1000, 1000), "a member");
+        assert!(!is_of_one_user(&passwd.replace("1001:100:", "1001:1000:"), group, 1000, 1000), "first of another");
+        assert!(!is_of_one_user(passwd, &format!("{group}staff:x:1000:bob\n"), 1000, 1000), "under another name, too");
+        assert!(!is_of_one_user(passwd, "", 1000, 1000), "unknown");
+        assert!(!is_of_one_user("", group, 1000, 1000), "unknown");
+    }
 }

@@ -30,8 +30,10 @@ pub struct State {
     /// When that process started, in clock ticks after boot (field 22 of /proc/PID/stat): tells a reused pid.
     pub start_time: u64,
     /// The bundle, absolute.
+    #[serde(with = "crate::bytes::path")]
     pub bundle: PathBuf,
     /// The root file system, absolute.
+    #[serde(with = "crate::bytes::path")]
     pub rootfs: PathBuf,
     /// RFC 3339 with nanoseconds, UTC.
     pub created: String,

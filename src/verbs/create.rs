@@ -19,7 +19,6 @@ use crate::plan::{self, Options, Plan, resources};
 use crate::spawn::{self, Spawned, gate};
 use crate::state::{Container, OCI_VERSION, Root, STATE_VERSION, State};
 use crate::sys::process::{gid_at_start, uid_at_start};
-use crate::sys::signal::Saved;
 use crate::systemd;
 use anyhow::{Context, Result};
 use nix::fcntl::Flock;
@@ -111,9 +110,8 @@ impl Created {
 pub fn run(global: &Global, args: &CreateArgs) -> Result<Outcome> {
     let request = Request::of(global, args, Waiting::AtGate)?;
     let mut root = Root::open(global.root.as_deref())?;
-    let signals = Saved::current()?;
     let bundle = Bundle::load(&args.bundle)?;
-    let created = create(root.create(&request.id)?, bundle, &request, signals, false)?;
+    let created = create(root.create(&request.id)?, bundle, &request, false)?;
     if let Err(error) = created.init.go() {
         created.undo();
         return Err(error);
@@ -123,7 +121,7 @@ pub fn run(global: &Global, args: &CreateArgs) -> Result<Outcome> {
 
 /// Makes the container in its new state directory; on failure nothing of it is left. `ahead`: the caller does nothing more
 /// before its program runs, see `spawn`.
-pub fn create(container: Container, bundle: Bundle, request: &Request, signals: Saved, ahead: bool) -> Result<Created> {
+pub fn create(container: Container, bundle: Bundle, request: &Request, ahead: bool) -> Result<Created> {
     let mut state = record(&bundle, request);
     let made = (|| {
         step("create", "state");
@@ -136,7 +134,7 @@ pub fn create(container: Container, bundle: Bundle, request: &Request, signals: 
         let options = Options { cgroup, ..options(&container, request, passed)? };
         let plan = plan::plan(&bundle, &host, &options)?;
         let told = request.pid_file.is_some() || request.pidfd_socket.is_some() || options.notify_dir.is_some();
-        set_up(&container, &plan, &mut state, request, signals, ahead && !told)
+        set_up(&container, &plan, &mut state, request, ahead && !told)
     })();
     match made {
         Ok(init) => Ok(Created { container, state, init, hooks: bundle.spec.hooks().clone() }),
@@ -242,14 +240,7 @@ fn options(container: &Container, request: &Request, passed: notify::PassedFds) 
     })
 }
 
-fn set_up(
-    container: &Container,
-    plan: &Plan,
-    state: &mut State,
-    request: &Request,
-    signals: Saved,
-    ahead: bool,
-) -> Result<Spawned> {
+fn set_up(container: &Container, plan: &Plan, state: &mut State, request: &Request, ahead: bool) -> Result<Spawned> {
     for warning in &plan.warnings {
         log::warn!("{warning}");
     }
@@ -263,7 +254,7 @@ fn set_up(
         Waiting::AtGate => Some(gate::listen(container.dir.as_fd())?),
         Waiting::Nobody | Waiting::Us => None,
     };
-    let init = spawn::spawn(plan, state, gate, signals, ahead, |state| container.store(state))?;
+    let init = spawn::spawn(plan, state, gate, ahead, |state| container.store(state))?;
     match announce(&init, request) {
         Ok(()) => Ok(init),
         Err(error) => {

@@ -2,6 +2,7 @@
 use super::Outcome;
 use super::create::write_pid_file;
 use crate::bundle::Bundle;
+use crate::bytes;
 use crate::cli::{ExecArgs, Global};
 use crate::console;
 use crate::error::WithHint;
@@ -21,6 +22,7 @@ use nix::unistd::Pid;
 use oci_spec::runtime::Spec;
 use std::ffi::OsString;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 /// Runs the verb.
@@ -57,9 +59,11 @@ pub fn run(global: &Global, args: &ExecArgs) -> Result<Outcome> {
     container.unlock()?;
 
     // From before the clone on: see `run`.
-    let signals = if args.detach { signal::Saved::current()? } else { signal::block_all()? };
+    if !args.detach {
+        signal::block_all()?;
+    }
     let ahead = pidfd_socket.is_none() && pid_file.is_none();
-    let mut process = spawn::exec::spawn(&plan, &state, &below, init, signals, ahead)?;
+    let mut process = spawn::exec::spawn(&plan, &state, &below, init, ahead)?;
     let begun = (|| {
         if let (Some(path), Some(master)) = (&console_socket, &process.terminal) {
             console::send(path, master.as_fd(), console::MASTER_NAME)?;
@@ -155,9 +159,7 @@ fn check_terminal(terminal: bool, detach: bool, socket: bool) -> Result<()> {
 }
 
 fn request(args: &ExecArgs) -> Result<Request> {
-    let text = |what: &str, value: &OsString| {
-        value.to_str().map(str::to_owned).ok_or_else(|| anyhow!("{what} {value:?} is not UTF-8"))
-    };
+    let text = |value: &OsString| bytes::text(value.as_bytes());
     let document = match &args.process {
         Some(path) => Some(std::fs::read(path).with_context(|| format!("--process {}", path.display()))?),
         None => None,
@@ -169,10 +171,10 @@ fn request(args: &ExecArgs) -> Result<Request> {
         .collect::<Result<_>>()?;
     Ok(Request {
         document,
-        args: args.command().iter().map(|arg| text("argument", arg)).collect::<Result<_>>()?,
+        args: args.command().iter().map(text).collect(),
         tty: args.tty,
         cwd: args.cwd.clone(),
-        env: args.env.iter().map(|entry| text("--env", entry)).collect::<Result<_>>()?,
+        env: args.env.iter().map(text).collect(),
         user: args.user.as_deref().map(parse_user).transpose()?,
         additional_gids,
         capabilities: args.cap.clone(),

@@ -4,7 +4,7 @@ use crate::cgroup;
 use crate::cli::{Global, KillArgs};
 use crate::error::with_hint;
 use crate::state::members::Bond;
-use crate::state::{Root, process};
+use crate::state::{Root, State, process};
 use crate::sys::pidfd;
 use crate::usage::too_many;
 use anyhow::{Context, Result, anyhow, bail};
@@ -21,8 +21,11 @@ pub fn run(global: &Global, args: &KillArgs) -> Result<Outcome> {
     let signal = number(&args.signal())?;
     let state = container.load()?;
     let Some(init) = process::live(state.pid, state.start_time)? else {
-        // With --all runc finds nobody left to signal, and that is a success.
-        return if args.all { Ok(Outcome::default()) } else { Err(not_running(&args.id())) };
+        return if args.all {
+            signal_rest(&state, signal).map(|()| Outcome::default())
+        } else {
+            Err(not_running(&args.id()))
+        };
     };
     let first = || match pidfd::send_signal(init.as_fd(), signal) {
         Ok(()) => Ok(()),
@@ -46,6 +49,17 @@ pub fn run(global: &Global, args: &KillArgs) -> Result<Outcome> {
         }
     }
     Ok(Outcome::default())
+}
+
+/// Who has come by `exec`, or was started by the first process, outlives that where it has no pid namespace of its own: its
+/// cgroup still knows. Nothing else does for certain: the number of a namespace can be another's by now. With nobody left
+/// it is a success, as with runc.
+fn signal_rest(state: &State, signal: i32) -> Result<()> {
+    match state.cgroup.as_ref().filter(|dir| dir.is_dir()) {
+        Some(dir) if signal == libc::SIGKILL => cgroup::kill(dir),
+        Some(dir) => Bond::Cgroup(dir.clone()).signal(signal),
+        None => Ok(()),
+    }
 }
 
 /// What `kill`, `pause`, `update` and their like say of a container that has stopped.

@@ -54,7 +54,7 @@ pub fn status(ended: &Ended) -> u8 {
 }
 
 fn detached(container: Container, bundle: Bundle, request: &Request) -> Result<Outcome> {
-    let created = create::create(container, bundle, request, signal::Saved::current()?, false)?;
+    let created = create::create(container, bundle, request, false)?;
     let (mut created, ready) = begin(created, false, false)?;
     created.container.unlock()?;
     if let Some(ready) = ready {
@@ -81,12 +81,12 @@ impl Foreground<'_> {
     /// Runs the new `container` of `bundle` to its end.
     pub fn run(self, container: Container, bundle: Bundle, request: &Request) -> Result<Ended> {
         // From before the clone on: a signal in between would end us and leave the container behind.
-        let signals = signal::block_all()?;
+        signal::block_all()?;
         let subreaper = self.subreaper && (self.created.is_some() || leaves_orphans(&bundle.spec));
         if subreaper {
             prctl::set_child_subreaper()?;
         }
-        let created = create::create(container, bundle, request, signals, self.created.is_none())?;
+        let created = create::create(container, bundle, request, self.created.is_none())?;
         let limits = Limits::of(|name| created.state.annotations.get(name))?;
         if let Some(tell) = self.created
             && let Err(error) = tell(created.init.pid)

@@ -121,8 +121,9 @@ pub fn masked() -> u8 {
     let mut usr1 = SigSet::empty();
     usr1.add(Signal::SIGUSR1);
     usr1.thread_set_mask().unwrap();
-    let saved = signal::block_all().unwrap();
+    signal::block_all().unwrap();
     assert!(SigSet::thread_get_mask().unwrap().contains(Signal::SIGTERM));
-    saved.restore_for_exec().unwrap();
+    signal::stop_ignoring(&std::fs::read_to_string("/proc/self/status").unwrap()).unwrap();
+    signal::start_program().unwrap();
     panic!("{}", Command::new("grep").args(["Sig", "/proc/self/status"]).exec());
 }

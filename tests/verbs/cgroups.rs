@@ -338,3 +338,34 @@ fn network_devices_and_cache_allocation_are_refused_and_untouched_when_not_asked
     assert!(!out.stdout.contains("eth") && out.stdout.ends_with("none\n"), "{}", out.stdout);
     assert_eq!(interfaces(), before);
 }
+
+#[test]
+fn row_f6_kill_all_reaches_who_has_outlived_the_first_process() {
+    let Some(own) = delegated() else { return };
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.without_namespace("pid").edit(|config| {
+        let mounts = config["mounts"].as_array_mut().expect("mounts");
+        mounts.retain(|mount| mount["destination"] != "/proc");
+        mounts.insert(0, json!({"destination": "/proc", "type": "none", "source": "/proc", "options": ["rbind"]}));
+    });
+    for id in ["c", "d"] {
+        stage.running(&bundle, id);
+    }
+    let dir = directory(&stage, &own, "c");
+    stage.rrunc(&["exec", "-d", "c", "sleep", "3777"]).success();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(stage.pid("c")), nix::sys::signal::Signal::SIGKILL)
+        .expect("kill");
+    stage.wait_status("c", "stopped");
+    let lives = || stage.processes().iter().any(|process| process.contains("sleep 3777"));
+    assert!(lives(), "the control");
+    stage.rrunc(&["kill", "--all", "c", "0"]).success();
+    stage.rrunc(&["kill", "--all", "c", "KILL"]).success();
+    wait_for("its end", || (!lives()).then_some(()));
+    assert!(dir.is_dir());
+    assert_eq!(stage.status("d"), "running", "another container");
+    stage.rrunc(&["kill", "--all", "c", "KILL"]).success();
+    stage.rrunc(&["kill", "c", "KILL"]).fails(1, &["container not running"]);
+    stage.remove("c");
+    stage.remove("d");
+}

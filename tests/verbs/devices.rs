@@ -220,3 +220,64 @@ fn ptmx_is_that_of_the_containers_own_devpts_whatever_the_image_has() {
         assert_eq!(out.stdout, "pts/ptmx\n5:2\n", "{image}");
     }
 }
+
+#[test]
+fn row_f9_what_is_mounted_in_the_place_of_a_default_device_is_seen_there() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.mount("/dev/random", "bind", "/dev/urandom", &["bind"]).mount("/dev/./tty", "bind", "/dev/null", &["bind"]);
+    bundle.script("stat -c %n:%t:%T /dev/random /dev/tty /dev/null /dev/urandom");
+    let expected = "/dev/random:1:9\n/dev/tty:1:3\n/dev/null:1:3\n/dev/urandom:1:9\n";
+    stage.run(&bundle).success().prints(expected);
+    // Neighbours: listed as another device, and bits that a default device has not.
+    bundle.set("/linux/devices", json!([node("/dev/full", "c", 1, 5)]));
+    stage.run(&bundle).fails(1, &["linux.devices[0]", "already another device"]);
+    bundle
+        .set("/linux/devices", json!([{"path": "/dev/zero", "type": "c", "major": 1, "minor": 5, "fileMode": 0o600}]));
+    let out = stage.run(&bundle).success().prints(expected);
+    assert!(out.stderr.contains("device /dev/zero: the host's node keeps its mode 666"), "{}", out.stderr);
+    bundle.set("/linux/devices/0/fileMode", json!(0o666));
+    assert_eq!(stage.run(&bundle).success().stderr, "");
+}
+
+#[test]
+fn row_f9_what_the_terminal_covers_is_told() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.mount("/dev/console", "bind", "/dev/null", &["bind"]).script("stat -c %t:%T /dev/console");
+    stage.run(&bundle).success().prints("1:3\n");
+    bundle.set("/process/terminal", json!(true));
+    let (code, shown) = Terminal::start(stage.call(&["run", "c"]).cwd(bundle.path()), 24, 80).wait();
+    assert!(
+        code == 0 && shown.contains("what is mounted on /dev/console is not seen") && shown.contains("88:"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn row_f4_a_terminal_is_had_where_the_hosts_dev_is_bound_whole() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    drop_mounts_below_dev(&bundle);
+    bundle.mount("/dev", "bind", "/dev", &["rbind", "rslave"]);
+    bundle.set("/process/terminal", json!(true)).script("tty; test -t 0 && echo works >/dev/tty");
+    let (code, shown) = Terminal::start(stage.call(&["run", "c"]).cwd(bundle.path()), 24, 80).wait();
+    assert!(code == 0 && shown.contains("/dev/pts/") && shown.contains("works"), "{shown}");
+    bundle.set("/process/terminal", json!(false));
+    stage.running(&bundle, "c");
+    let call = stage.call(&["exec", "-t", "c", "sh", "-c", "tty; test -t 1 && echo works"]);
+    let (code, shown) = Terminal::start(call, 24, 80).wait();
+    assert!(code == 0 && shown.contains("/dev/pts/") && shown.contains("works"), "{shown}");
+    stage.remove("c");
+    // A file of the image's is not taken for it.
+    let bundle = stage.bundle_named("other");
+    drop_mounts_below_dev(&bundle);
+    let dev = stage.dir().join("dev");
+    fs::create_dir_all(dev.join("pts")).expect("mkdir");
+    fs::write(dev.join("ptmx"), "").expect("write");
+    bundle.mount("/dev", "bind", dev.to_str().expect("plain"), &["bind"]);
+    bundle.mount("/dev/pts", "bind", "/dev/pts", &["bind"]);
+    bundle.set("/process/terminal", json!(true));
+    let (code, shown) = Terminal::start(stage.call(&["run", "c"]).cwd(bundle.path()), 24, 80).wait();
+    assert!(code == 1 && shown.contains("/dev/ptmx is not the pty multiplexer"), "{shown}");
+}

@@ -280,3 +280,23 @@ fn the_flags_of_the_filter_are_in_the_debug_log() {
         assert!(out.stderr.contains(&format!("seccomp filter flags: {number}")), "{}", out.stderr);
     }
 }
+
+#[test]
+fn row_f11_null_says_no_more_than_a_member_that_is_missing() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.args(&["id", "-u"]);
+    for user in [json!(null), json!({}), json!({"uid": null, "gid": null, "additionalGids": null, "umask": null})] {
+        bundle.set("/process/user", user);
+        stage.run(&bundle).success().prints("0\n");
+    }
+    for member in ["env", "rlimits", "capabilities", "apparmorProfile", "oomScoreAdj", "terminal", "noNewPrivileges"] {
+        bundle.set(&format!("/process/{member}"), json!(null));
+    }
+    bundle.set("/process/args", json!(["/bin/id", "-u"]));
+    stage.run(&bundle).success().prints("0\n");
+    for user in [json!([]), json!("root"), json!({"uid": "0"}), json!({"uid": -1})] {
+        bundle.set("/process/user", user);
+        stage.run(&bundle).fails(1, &["process", "user"]);
+    }
+}

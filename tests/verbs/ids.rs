@@ -2,6 +2,7 @@
 use crate::support::{Lacks, Stage, gid, namespace, program, skip, uid};
 use serde_json::json;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 /// First ids and counts of the caller's ranges in this file.
 fn lines(file: &str) -> Option<Vec<(u32, u32)>> {
@@ -161,4 +162,23 @@ fn hostname_and_domainname() {
     } else {
         stage.run(&bundle).success().prints("box\n(none)\n");
     }
+}
+
+#[test]
+fn row_f2_a_working_directory_of_roots_alone_is_entered_for_another_user() {
+    let Some(_) = ranges() else { return };
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.without_user_namespace();
+    fs::set_permissions(bundle.rootfs().join("root"), fs::Permissions::from_mode(0o700)).expect("chmod");
+    bundle.set("/process/user", json!({"uid": 1000, "gid": 1000})).set("/process/cwd", json!("/root"));
+    bundle.script("pwd; id -u; ls / >/dev/null && cd /root");
+    let out = stage.run(&bundle);
+    // Entered as root, and that is all: the user can no more there than anywhere else.
+    assert!(out.stdout == "/root\n1000\n" && out.code != 0, "{out:?}");
+    bundle.set("/process/user", json!({"uid": 0, "gid": 0})).set("/process/cwd", json!("/"));
+    stage.running(&bundle, "c");
+    stage.rrunc(&["exec", "-u", "1000", "--cwd", "/root", "c", "pwd"]).success().prints("/root\n");
+    stage.rrunc(&["exec", "-u", "1000", "--cwd", "/none", "c", "pwd"]).fails(255, &["chdir to cwd"]);
+    stage.remove("c");
 }

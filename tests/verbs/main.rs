@@ -5,6 +5,8 @@
 mod support;
 
 mod agent;
+mod bytes;
+mod callers;
 mod cgroup_trouble;
 mod cgroups;
 mod completion;

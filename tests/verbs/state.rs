@@ -1,6 +1,8 @@
 //! `state`: the OCI state, as runc prints it.
 use crate::support::Stage;
 use serde_json::json;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 #[test]
 fn prints_the_documented_keys_in_order() {
@@ -62,4 +64,24 @@ fn a_program_with_our_name_is_running() {
     assert_eq!(stage.status("c"), "running");
     stage.remove("c");
     run.wait();
+}
+
+#[test]
+fn a_root_of_the_private_groups_is_taken_and_one_of_a_shared_group_is_not() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let root = stage.dir().join("root");
+    let run = || stage.call(&["--root"]).arg(&root).args(&["run", "--bundle", bundle.str(), "c"]).run();
+    let with_mode = |mode: u32| fs::set_permissions(&root, fs::Permissions::from_mode(mode)).expect("chmod");
+    fs::create_dir(&root).expect("mkdir");
+    with_mode(0o777);
+    run().fails(1, &["writable by others"]);
+    with_mode(0o775);
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().expect("a user");
+    let group = nix::unistd::Group::from_gid(nix::unistd::getgid()).ok().flatten();
+    if group.is_some_and(|group| group.name == user.name && group.mem.iter().all(|member| *member == user.name)) {
+        run().success();
+    } else {
+        run().fails(1, &["writable by others"]);
+    }
 }
