@@ -21,7 +21,7 @@ const TESTS: &[(&str, fn())] = &[
     ("a_reader_that_leaves_hangs_up", streams::reader_leaves),
     ("waiting_costs_no_time", streams::waiting),
     ("orphans_are_reaped", streams::orphans),
-    ("the_callers_signal_mask_comes_back", streams::saved_mask),
+    ("a_program_has_no_signal_blocked_or_ignored", streams::clean_signals),
     ("the_terminal_is_raw_meanwhile_and_restored_after", terminals::raw),
     ("a_panic_restores_the_terminal", terminals::panic_restores),
     ("the_window_size_is_copied_and_followed", terminals::window_size),
