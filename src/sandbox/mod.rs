@@ -192,7 +192,7 @@ pub fn write_bundle(
     promises::shut_abstract_sockets(choice, landlock::abi(), demands.allows_weaker("network"))?;
     let grants = &trees.grants;
     keep_from_being_planted(&choice.guarded.believed, grants)?;
-    let links = links(args)?;
+    let links = links(args, choice)?;
     let git_dir = choice.project.as_ref().map(Project::git_dir);
     let xdg = caller.path_in("XDG_CONFIG_HOME");
     let facts = gitconfig::Facts { git_dir: git_dir.as_deref(), signs: args.rights.ssh_agent };
@@ -203,7 +203,7 @@ pub fn write_bundle(
     let copied: Vec<_> = git.text.into_iter().map(|text| (caller.home.join(".gitconfig"), text)).collect();
     let tmpfs: Vec<PathBuf> =
         args.files.tmpfs.iter().map(|place| view::through(&links, &caller.cwd.join(place))).collect();
-    let etc = view::shown_of_etc(&choice.policy);
+    let etc = etc::parts(&choice.policy);
     let view = View {
         policy: &choice.policy,
         etc: &etc,
@@ -229,7 +229,8 @@ pub fn write_bundle(
     let Inside { uid, gid, name } = inside;
     let hostname = args.environment.hostname.as_deref().unwrap_or(etc::HOSTNAME);
     let user = etc::User { name, uid, gid, home: &caller.home };
-    etc::write(&dir.join("etc"), &user, hostname, &etc, &resolv_conf(choice))?;
+    let texts = etc::Texts { user, hostname, hosts: hosts(choice), resolv_conf: resolv_conf(choice) };
+    etc::write(&dir.join("etc"), &texts, &etc)?;
     make_root(&dir.join("rootfs"), &links, &copied).context("make the root")?;
     let bytes = as_text(&config).context("write config.json")?;
     // It holds the values of variables.
@@ -256,6 +257,12 @@ fn keep_from_being_planted(believed: &[PathBuf], grants: &[Grant]) -> Result<()>
     Ok(())
 }
 
+/// The names that the host knows by itself, where its network is shared.
+fn hosts(choice: &Choice) -> String {
+    let host = || fs::read_to_string("/etc/hosts").unwrap_or_default();
+    if choice.policy.network() == Network::Host { host() } else { String::new() }
+}
+
 /// How names are looked up: as on the host, through pasta, or not at all.
 fn resolv_conf(choice: &Choice) -> String {
     let host = || fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
@@ -267,8 +274,12 @@ fn resolv_conf(choice: &Choice) -> String {
     }
 }
 
-/// `--symlink TARGET:LINK`: where each link is to be, and what it says.
-fn links(args: &SandboxArgs) -> Result<Vec<(PathBuf, PathBuf)>> {
+/// Old names of /run, by which servers and their clients find each other.
+const OF_RUN: [&str; 2] = ["/var/run", "/var/lock"];
+
+/// `--symlink TARGET:LINK`: where each link is to be, and what it says. And those that every system has, where the user has
+/// put nothing else.
+fn links(args: &SandboxArgs, choice: &Choice) -> Result<Vec<(PathBuf, PathBuf)>> {
     let link = |value: &std::ffi::OsString| {
         let value = text("--symlink", value)?;
         let (target, link) =
@@ -279,7 +290,14 @@ fn links(args: &SandboxArgs) -> Result<Vec<(PathBuf, PathBuf)>> {
         }
         Ok((link, PathBuf::from(target)))
     };
-    args.files.symlink.iter().map(link).collect()
+    let mut all = args.files.symlink.iter().map(link).collect::<Result<Vec<_>>>()?;
+    let tmpfs = args.files.tmpfs.iter().map(PathBuf::as_path);
+    let granted = choice.grants.iter().map(|grant| grant.destination.as_path());
+    let taken: Vec<PathBuf> =
+        tmpfs.chain(granted).chain(all.iter().map(|(link, _)| link.as_path())).map(Path::to_owned).collect();
+    let free = OF_RUN.iter().map(Path::new).filter(|link| !taken.iter().any(|place| link.starts_with(place)));
+    all.extend(free.map(|link| (link.to_owned(), PathBuf::from("/run"))));
+    Ok(all)
 }
 
 /// The root holds links, and files that the private file systems around them begin with; where mounts are to be, init makes

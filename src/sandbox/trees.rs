@@ -89,7 +89,7 @@ impl Trees {
     pub fn look(args: &SandboxArgs, choice: &Choice, caller: &Caller) -> Result<Trees> {
         let mut grants = grants::all(choice, caller)?;
         grants.extend(choice.sockets.grants.iter().cloned());
-        let links = super::links(args)?;
+        let links = super::links(args, choice)?;
         for grant in &mut grants {
             grant.destination = view::through(&links, &grant.destination);
         }

@@ -1,5 +1,6 @@
 //! What a sandboxed program sees of the host: the mounts, in order, as OCI has them. An allow-list: what is not named
 //! here is not there.
+use super::etc::{Kind, Part};
 use super::grants::Grant;
 use super::guarded::Guarded;
 use super::layers::{Layers, destination, is_plain_directory, without_stubs};
@@ -18,27 +19,12 @@ use std::path::{Path, PathBuf};
 /// A private file system takes this much where no limit says otherwise, in bytes.
 const TMPFS_SIZE: u64 = 1 << 30;
 
-/// A part of the host's /etc that is there to be shown.
-pub struct Shown<'a> {
-    /// Its path.
-    pub path: &'a str,
-    /// It is a directory.
-    pub directory: bool,
-}
-
-/// The parts of the host's /etc that `policy` lets be shown and that are there.
-pub fn shown_of_etc(policy: &Policy) -> Vec<Shown<'_>> {
-    let shown = |rule: &'_ Rule| -> Option<bool> { Some(std::fs::metadata(&rule.value).ok()?.is_dir()) };
-    let all = policy.etc.iter();
-    all.filter_map(|rule| Some(Shown { path: &rule.value, directory: shown(rule)? })).collect()
-}
-
 /// All that the view is made from.
 pub struct View<'a> {
     /// The policy.
     pub policy: &'a Policy,
     /// What of the host's /etc is shown.
-    pub etc: &'a [Shown<'a>],
+    pub etc: &'a [Part<'a>],
     /// The caller's home directory, at its own path inside.
     pub home: &'a Path,
     /// The project, if there is one.
@@ -97,7 +83,8 @@ impl View<'_> {
         let mut all = self.kernel_file_systems();
         all.extend(existing(self.policy.programs.iter().map(path_of)).map(|path| of_host(&path)));
         all.push(mount(Path::new("/etc"), "none", Path::new("etc"), &["bind", "ro", "nosuid", "nodev", "noexec"]));
-        all.extend(self.etc.iter().map(|part| of_host(Path::new(part.path))));
+        let mounted = self.etc.iter().filter(|part| !matches!(part.kind, Kind::Link(_)));
+        all.extend(mounted.map(|part| of_host(Path::new(part.path))));
         for (path, mode) in [("/run", "0755"), ("/tmp", "1777"), ("/var", "0755"), ("/var/tmp", "1777")] {
             all.push(self.private(Path::new(path), mode));
         }

@@ -26,3 +26,34 @@ fn row_w1_programs_with_sanitizers_run() {
         skip(Lacks::Machine("a compiler with sanitizers"));
     }
 }
+
+#[test]
+fn row_w19_what_leads_into_the_programs_from_etc_is_there() {
+    let scene = Scene::new();
+    let script = "for name in os-release localtime; do test ! -e /etc/$name || cksum < /etc/$name; done";
+    let outside = scene.outside(script).success().stdout;
+    scene.script(&[], script).success().prints(&outside);
+}
+
+#[test]
+fn row_w21_run_has_its_old_names_unless_the_user_puts_something_there() {
+    let scene = Scene::new();
+    let script = "mkdir /var/run/server && test -d /run/server && readlink /var/run /var/lock";
+    scene.script(&[], script).success().prints("/run\n/run\n");
+    std::fs::create_dir(scene.project().join("own")).expect("mkdir");
+    std::fs::write(scene.project().join("own/x"), "").expect("write");
+    let own = format!("{}:/var/run", scene.project().join("own").display());
+    scene.script(&["--bind", &own], "ls /var/run; readlink /var/run /var/lock").prints("x\n/run\n");
+    scene.script(&["--tmpfs", "/var/run"], "touch /var/run/y && ls /run").prints("");
+    scene.script(&["--symlink", "/tmp:/var/lock"], "readlink /var/run /var/lock").prints("/run\n/tmp\n");
+}
+
+#[test]
+fn row_w23_the_hosts_own_names_are_known_where_its_network_is() {
+    let scene = Scene::new();
+    let host = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+    let inside = scene.script(&["--network", "host"], "cat /etc/hosts").success().stdout;
+    assert!(inside.ends_with(&host) && inside.starts_with("127.0.0.1 localhost sandbox\n"), "{inside}");
+    // Elsewhere they would lead nowhere, and tell of the host.
+    scene.script(&[], "cat /etc/hosts").success().prints("127.0.0.1 localhost sandbox\n::1 localhost sandbox\n");
+}
