@@ -60,7 +60,8 @@ fn the_environment_is_what_flags_say() {
             .map(str::to_owned)
             .collect();
         lines.retain(|line| {
-            !["HOME=", "USER=", "LOGNAME=", "PATH=", "PWD=", "SHLVL="].iter().any(|own| line.starts_with(own))
+            let own = ["HOME=", "USER=", "LOGNAME=", "PATH=", "PWD=", "SHLVL=", "GIT_CONFIG_"];
+            !own.iter().any(|own| line.starts_with(own))
         });
         lines.sort();
         lines
