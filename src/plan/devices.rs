@@ -4,7 +4,7 @@ use super::ids::View;
 use super::mounts::{Mount, binds_dev};
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Spec};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// A node that has to be at `path`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +67,7 @@ const PTMX: (&str, Kind) = ("/dev/ptmx", Kind::Character(5, 2));
 /// The default nodes, unless the configuration brings its own /dev or mounts something in their place, and those it lists.
 pub(super) fn plan(spec: &Spec, mounts: &[Mount], view: &View, findings: &mut Findings) -> Vec<Device> {
     let own_dev = binds_dev(mounts);
-    let is_mounted = |path: &str| mounts.iter().any(|mount| mount.destination == Path::new(path));
+    let is_mounted = |path: &str| mounts.iter().any(|mount| without_parents(&mount.destination) == Path::new(path));
     let default = |(path, major, minor): &(&str, u32, u32)| Device {
         path: PathBuf::from(path),
         kind: Kind::Character(*major, *minor),
@@ -99,6 +99,17 @@ pub(super) fn plan(spec: &Spec, mounts: &[Mount], view: &View, findings: &mut Fi
         }
     }
     found
+}
+
+/// The same without `..`, which in a /dev of our own leads over no link.
+fn without_parents(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut plain, part| {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            other => plain.push(other),
+        }
+        plain
+    })
 }
 
 fn listed_device(device: &LinuxDevice, view: &View) -> Result<Device, String> {

@@ -186,6 +186,11 @@ pub(super) fn plan(spec: &Spec, host: &Host, namespaces: &Namespaces, findings: 
             findings.problem(&format!("{field}[{at}]"), problem);
             return None;
         }
+        if let Some(problem) = too_many(map) {
+            let hint = "write ranges that follow each other inside and on the host as one";
+            findings.mendable(field, problem, hint);
+            return None;
+        }
     }
     if host.uid == 0 && !host.rootless_namespace {
         findings.warn("running as real root: root of the container owns on the host what root owns".to_owned());
@@ -226,6 +231,19 @@ pub(super) fn impossible(map: &[IdMap]) -> Option<(usize, String)> {
         }
     }
     None
+}
+
+/// What the kernel takes of a map: so many lines, and one write of less than a page (user_namespaces(7)).
+fn too_many(map: &[IdMap]) -> Option<String> {
+    const LINES: usize = 340;
+    const PAGE: usize = 4096;
+    let length: usize = map.iter().map(|m| format!("{} {} {}\n", m.inside, m.outside, m.size).len()).sum();
+    (map.len() > LINES || length >= PAGE).then(|| {
+        format!(
+            "{} ranges, {length} bytes as text, are more than the kernel takes: {LINES}, and {PAGE} bytes",
+            map.len()
+        )
+    })
 }
 
 /// Root of the container is the caller; then as much of the subordinate ranges as there is, from 1 on.

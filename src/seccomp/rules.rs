@@ -147,12 +147,18 @@ impl Rules {
     }
 }
 
+/// MAX_ERRNO of linux/err.h.
+const MAX_ERRNO: u32 = 4095;
+
 /// The SECCOMP_RET_* value of an action (seccomp(2)); EPERM unless the profile gives an errno. An errno for an action
 /// that takes none is an error (config-linux.md, seccomp).
 fn value(action: Action, errno: Option<u32>) -> Result<u32> {
     if let Some(errno) = errno {
         ensure!(matches!(action, Action::ScmpActErrno | Action::ScmpActTrace), "errnoRet: {action} takes none");
         ensure!(errno <= libc::SECCOMP_RET_DATA, "errnoRet {errno} does not fit in 16 bits");
+        // The kernel takes the highest there is for anything above, and says nothing (seccomp(2)).
+        let is_errno = action != Action::ScmpActErrno || errno <= MAX_ERRNO;
+        ensure!(is_errno, "errnoRet {errno} is no error number: the highest is {MAX_ERRNO}");
     }
     Ok(action.as_u32(errno))
 }

@@ -225,7 +225,12 @@ fn ptmx_is_that_of_the_containers_own_devpts_whatever_the_image_has() {
 fn row_f9_what_is_mounted_in_the_place_of_a_default_device_is_seen_there() {
     let stage = Stage::new();
     let bundle = stage.bundle();
-    bundle.mount("/dev/random", "bind", "/dev/urandom", &["bind"]).mount("/dev/./tty", "bind", "/dev/null", &["bind"]);
+    bundle.mount("/dev/random", "bind", "/dev/urandom", &["bind"]).mount(
+        "/dev/pts/../tty",
+        "bind",
+        "/dev/null",
+        &["bind"],
+    );
     bundle.script("stat -c %n:%t:%T /dev/random /dev/tty /dev/null /dev/urandom");
     let expected = "/dev/random:1:9\n/dev/tty:1:3\n/dev/null:1:3\n/dev/urandom:1:9\n";
     stage.run(&bundle).success().prints(expected);

@@ -300,3 +300,37 @@ fn row_f11_null_says_no_more_than_a_member_that_is_missing() {
         stage.run(&bundle).fails(1, &["process", "user"]);
     }
 }
+
+/// As libseccomp, which stops one below the highest: the kernel takes that.
+#[test]
+fn row_d_an_errno_that_is_none_is_refused() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let rule = |errno: u32| json!({"names": ["getpriority"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno});
+    bundle.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule(4095)]}));
+    stage.run(&bundle).success();
+    for errno in [4096, 65535] {
+        bundle.set("/linux/seccomp/syscalls", json!([rule(errno)]));
+        stage.run(&bundle).fails(1, &["linux.seccomp", &format!("errnoRet {errno} is no error number")]);
+    }
+    bundle.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 4096}));
+    stage.run(&bundle).fails(1, &["defaultErrnoRet", "errnoRet 4096 is no error number"]);
+    // The same number is data for a tracer.
+    let traced = json!([{"names": ["getpriority"], "action": "SCMP_ACT_TRACE", "errnoRet": 65535}]);
+    bundle.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": traced}));
+    stage.run(&bundle).success();
+}
+
+#[test]
+fn row_d_more_ranges_of_ids_than_the_kernel_takes_are_told_as_that() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let map = |own: u32, ranges: u32| -> serde_json::Value {
+        let host = |id: u32| if id == 0 { own } else { 100_000 + 2 * id };
+        (0..ranges).map(|id| json!({"containerID": id, "hostID": host(id), "size": 1})).collect()
+    };
+    bundle.set("/linux/uidMappings", map(uid(), 341));
+    stage.run(&bundle).fails(1, &["linux.uidMappings: 341 ranges", "more than the kernel takes", "as one"]);
+    bundle.set("/linux/uidMappings", map(uid(), 339));
+    stage.run(&bundle).fails(1, &["339 ranges", "4096 bytes"]);
+}
