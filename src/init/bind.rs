@@ -26,25 +26,45 @@ pub struct Source {
 
 /// Copies the sources of all binds, before anything is mounted that could hide or replace one. They must be looked up in
 /// the new mount namespace: the kernel clones no tree of another (EINVAL).
-pub fn open_sources(mounts: &[Mount]) -> Result<Vec<Option<Source>>> {
-    let open = |mount: &Mount| match &mount.what {
-        What::Bind { source, optional, no_links, recursive } => {
-            open_source(mount, source, *optional, *no_links, *recursive).with_context(|| mount.to_string())
+///
+/// `early`: what `in_reach` has found.
+pub fn open_sources(mounts: &[Mount], early: Vec<Option<nix::Result<Source>>>) -> Result<Vec<Option<Source>>> {
+    let mut early = early.into_iter();
+    let open = |mount: &Mount| {
+        let found = early.next().flatten();
+        match &mount.what {
+            What::Bind { source, optional, no_links, recursive } => {
+                let cloned = match found {
+                    None | Some(Err(Errno::EACCES)) => clone(source, *no_links, *recursive),
+                    Some(known) => known,
+                };
+                told(cloned, mount, source, *optional, *no_links).with_context(|| mount.to_string())
+            }
+            // Taken when the kernel has refused a new instance, which is before the old root goes.
+            What::FileSystem { .. } | What::Remount { .. } => Ok(None),
         }
-        // Taken when the kernel has refused a new instance, which is before the old root goes.
-        What::FileSystem { .. } | What::Remount { .. } => Ok(None),
     };
     mounts.iter().map(open).collect()
 }
 
-fn open_source(
+/// The sources as the caller can reach them, before init has the ids of the container: those of a subordinate root's own may be
+/// out of his reach, as his are out of that root's.
+pub fn in_reach(mounts: &[Mount]) -> Vec<Option<nix::Result<Source>>> {
+    let open = |mount: &Mount| match &mount.what {
+        What::Bind { source, no_links, recursive, .. } => Some(clone(source, *no_links, *recursive)),
+        What::FileSystem { .. } | What::Remount { .. } => None,
+    };
+    mounts.iter().map(open).collect()
+}
+
+fn told(
+    cloned: nix::Result<Source>,
     mount: &Mount,
     source: &Path,
     optional: bool,
     no_links: bool,
-    recursive: bool,
 ) -> Result<Option<Source>> {
-    match clone(source, no_links, recursive) {
+    match cloned {
         Ok(source) => {
             if source.unasked {
                 log::warn!(

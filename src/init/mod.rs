@@ -167,6 +167,11 @@ fn set_up(
     }
 
     step.begin("id maps");
+    let (early, early_root) = if plan.sources_first {
+        (bind::in_reach(&plan.mounts), rootfs::open(&plan.rootfs).ok())
+    } else {
+        Default::default()
+    };
     namespaces::become_root(plan, &proc, wire)?;
 
     step.begin("session");
@@ -226,8 +231,8 @@ fn set_up(
 
     step.begin("mounts");
     // Sources first: what is mounted next could hide them, or be a trap laid for their paths.
-    let sources = bind::open_sources(&plan.mounts)?;
-    let root = rootfs::attach(plan, own_mounts)?;
+    let sources = bind::open_sources(&plan.mounts, early)?;
+    let root = rootfs::attach(plan, early_root, own_mounts)?;
     let Made { late_readonly, own } = mounts::make(&root, &plan.mounts, sources, &proc)?;
 
     step.begin("devices");

@@ -14,12 +14,18 @@ use nix::unistd::{chroot, fchdir, pivot_root};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-/// Opens the rootfs and, in an own mount namespace, attaches a copy of its mount tree on top of it.
-pub fn attach(plan: &Plan, own_mounts: bool) -> Result<Root> {
-    let rootfs = &plan.rootfs;
+/// The directory.
+pub fn open(rootfs: &Rootfs) -> nix::Result<Brief> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let dir = openat(AT_FDCWD, &rootfs.path, flags, Mode::empty())
-        .map(Brief::from)
+    openat(AT_FDCWD, &rootfs.path, flags, Mode::empty()).map(Brief::from)
+}
+
+/// Opens the rootfs, if it has not been opened `early`, and in an own mount namespace attaches a copy of its mount tree on top
+/// of it.
+pub fn attach(plan: &Plan, early: Option<Brief>, own_mounts: bool) -> Result<Root> {
+    let rootfs = &plan.rootfs;
+    let dir = early
+        .map_or_else(|| open(rootfs), Ok)
         .with_context(|| format!("invalid rootfs: {}", rootfs.path.display()))
         .hint(|| "root.path of config.json names the directory, relative to the bundle")?;
     if !own_mounts {

@@ -27,6 +27,12 @@ impl Ids {
     pub fn only_own(&self) -> bool {
         self.writer == Writer::Child
     }
+
+    /// Whether root inside is another user of the host than `caller`: then directories that are the caller's alone are closed
+    /// to it.
+    pub(super) fn root_is_not(&self, caller: u32) -> bool {
+        !self.only_own() && !self.uid.iter().any(|m| m.inside == 0 && m.outside == caller)
+    }
 }
 
 /// Who writes the maps of a new user namespace.

@@ -107,6 +107,8 @@ pub struct Plan {
     pub rootfs: Rootfs,
     /// Maps of the new user namespace; none when the caller's, or a given one, is used.
     pub ids: Option<Ids>,
+    /// What is bound is opened before init becomes root of its user namespace, which reaches less of the host than the caller.
+    pub sources_first: bool,
     /// The ids that a given user namespace has to have.
     pub expected_ids: Option<given_ids::Expected>,
     /// Whether init lets its owner look into it before its program runs, see `dumpable`.
@@ -259,6 +261,7 @@ pub fn plan(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
         replace_exe: view.may_write(&host.exe),
         record: view.ids(),
         dumpable: dumpable(&namespaces, process.as_ref(), host),
+        sources_first: ids.as_ref().is_some_and(|ids| ids.root_is_not(host.uid)),
         expected_ids: given_ids::expected(spec, &namespaces),
         ids,
         namespaces,

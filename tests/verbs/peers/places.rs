@@ -1,10 +1,12 @@
 //! Where a container is put: its cgroup, its devices, the namespaces that it joins.
 use super::{peers, with_range};
 use crate::cgroups::delegated;
-use crate::support::{Stage, Terminal, wait_for};
+use crate::ids::ranges;
+use crate::support::{Bundle, Stage, Terminal, wait_for};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -159,4 +161,75 @@ fn row_r9_a_joined_user_namespace_may_be_described_as_it_is() {
     }
     assert_eq!(stage.containers(), ["first"]);
     stage.remove("first");
+}
+
+/// A bundle whose root is the first subordinate id, in which the caller's own id is not mapped, so that its root may do nothing
+/// with the caller's files but what everybody may.
+fn of_a_subordinate_root(stage: &Stage) -> Option<Bundle> {
+    let ((first_uid, _), (first_gid, _)) = ranges()?;
+    let bundle = stage.bundle();
+    let map = |first: u32| json!([{"containerID": 0, "hostID": first, "size": 1000}]);
+    bundle.set("/linux/uidMappings", map(first_uid)).set("/linux/gidMappings", map(first_gid));
+    for dir in [stage.dir(), bundle.path()] {
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o711)).expect("chmod");
+    }
+    Some(bundle)
+}
+
+#[test]
+fn row_r10_what_only_the_caller_can_reach_is_bound_for_a_subordinate_root() {
+    let stage = Stage::new();
+    let Some(bundle) = of_a_subordinate_root(&stage) else { return };
+    let closed = stage.dir().join("closed");
+    fs::DirBuilder::new().mode(0o700).create(&closed).expect("a directory");
+    fs::create_dir(closed.join("data")).expect("a directory");
+    fs::write(closed.join("data/file"), "read\n").expect("a file");
+    fs::write(closed.join("file"), "as well\n").expect("a file");
+    let text = |path: PathBuf| path.to_str().expect("a plain path").to_owned();
+    bundle.mount("/mnt/data", "bind", &text(closed.join("data")), &["rbind", "ro"]);
+    bundle.mount("/mnt/file", "bind", &text(closed.join("file")), &["bind"]);
+    bundle.script("id -u; cat /mnt/data/file /mnt/file");
+    fs::create_dir_all(bundle.rootfs().join("mnt/data")).expect("a place");
+    fs::write(bundle.rootfs().join("mnt/file"), "").expect("a place");
+    stage.run(&bundle).success().prints("0\nread\nas well\n");
+    stage.in_bundle(&bundle, &["create", "c"]).success();
+    stage.rrunc(&["start", "c"]).success();
+    stage.remove("c");
+    // crun and runc open the sources where podman has called them, as root of its own namespace; called as we are here, crun 1.8
+    // does not, and runc has not got this far. The root file system, too.
+    fs::set_permissions(bundle.path(), fs::Permissions::from_mode(0o700)).expect("chmod");
+    stage.run(&bundle).success().prints("0\nread\nas well\n");
+    // What is bound is open to it no more than it is: nobody's file stays nobody's.
+    fs::set_permissions(closed.join("file"), fs::Permissions::from_mode(0o600)).expect("chmod");
+    stage.run(&bundle).exits(1).prints("0\nread\n");
+    // And what is not there is told as ever.
+    bundle.mount("/mnt/other", "bind", &text(closed.join("none")), &["bind"]);
+    stage.run(&bundle).fails(1, &["closed/none", "the source does not exist on the host"]);
+}
+
+/// The other way round: what its root alone can reach.
+#[test]
+fn row_r10_what_only_a_subordinate_root_can_reach_is_bound_as_before() {
+    let stage = Stage::new();
+    let Some(bundle) = of_a_subordinate_root(&stage) else { return };
+    // Open to everybody all the way, as the directories of tests are not.
+    let shared = PathBuf::from(format!("/tmp/rrunc-shared-{}", std::process::id()));
+    fs::create_dir(&shared).expect("a directory");
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o777)).expect("chmod");
+    let shared = shared.to_str().expect("a plain path").to_owned();
+    fs::create_dir(bundle.rootfs().join("mnt")).expect("a place");
+    bundle.mount("/mnt", "bind", &shared, &["rbind"]);
+    bundle.script("mkdir -m 700 /mnt/its && mkdir /mnt/its/data && echo kept > /mnt/its/data/file");
+    stage.run(&bundle).success();
+    assert!(fs::read_dir(format!("{shared}/its")).is_err(), "it is closed to the caller");
+    let second = stage.bundle_named("second");
+    let mut config = bundle.config();
+    config["mounts"].as_array_mut().expect("mounts").pop();
+    second.write(&config);
+    fs::create_dir(second.rootfs().join("mnt")).expect("a place");
+    second.mount("/mnt", "bind", &format!("{shared}/its/data"), &["rbind"]).args(&["cat", "/mnt/file"]);
+    stage.run(&second).success().prints("kept\n");
+    bundle.script("rm -r /mnt/its");
+    stage.run(&bundle).success();
+    fs::remove_dir(&shared).expect("it is empty");
 }
