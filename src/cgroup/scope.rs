@@ -127,7 +127,7 @@ mod tests {
         let told = |resources| properties(&settings(&serde_json::from_value(resources).unwrap()));
         let quota = told(json!({"cpu": {"quota": -1}}));
         assert_eq!(quota[0], Property::new("CPUQuotaPerSecUSec", Value::U64(u64::MAX)));
-        assert_eq!(told(json!({"pids": {"limit": 0}})), []);
+        assert_eq!(told(json!({"unified": {"pids.max": "0"}})), []);
     }
 
     #[test]

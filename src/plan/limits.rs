@@ -219,7 +219,7 @@ mod tests {
             ("cpu", json!({"cpus": "0", "mems": "0"})),
             ("cpu", json!({"idle": 1})),
             ("pids", json!({"limit": 100})),
-            ("pids", json!({"limit": 0})),
+            ("pids", json!({"limit": 1})),
             ("blockIO", json!({"weight": 100})),
             ("blockIO", json!({"weightDevice": [{"major": 8, "minor": 0, "weight": 9, "leafWeight": 9}]})),
             ("blockIO", json!({"throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 100}]})),
@@ -248,6 +248,9 @@ mod tests {
             "devices": [{"allow": false, "access": "rwm"}]});
         let mut config = config();
         config["linux"]["resources"] = nothing.clone();
+        assert_eq!(planned(&config).unwrap().limits, []);
+        // As podman's API for Docker's clients has it.
+        config["linux"]["resources"] = json!({"pids": {"limit": 0}});
         assert_eq!(planned(&config).unwrap().limits, []);
         let limits = with_cgroup(&nothing).unwrap().limits;
         assert!(limits.iter().all(Setting::lifts), "{limits:?}");

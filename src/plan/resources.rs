@@ -81,7 +81,9 @@ pub fn settings(resources: &LinuxResources) -> Vec<Setting> {
         all.extend(of_cpu(cpu));
     }
     if let Some(pids) = resources.pids() {
-        all.push(Setting::new("pids.max", bytes(pids.limit()), "pids.limit"));
+        // 0 is "no limit" to all who write it: podman for `--pids-limit 0` and -1, Docker's API for one that was not given.
+        let limit = if pids.limit() == 0 { -1 } else { pids.limit() };
+        all.push(Setting::new("pids.max", bytes(limit), "pids.limit"));
     }
     if let Some(io) = resources.block_io() {
         all.extend(of_io(io));
@@ -262,11 +264,12 @@ mod tests {
     #[test]
     fn processes_huge_pages_and_what_the_kernel_calls_by_name() {
         let pair = |file: &str, value: &str| (file.to_owned(), value.to_owned());
+        assert!(one(json!({"unified": {"pids.max": "0"}})).forbids_clone());
         assert!(
-            one(json!({"pids": {"limit": 0}})).forbids_clone() && !one(json!({"pids": {"limit": 1}})).forbids_clone()
+            !one(json!({"pids": {"limit": 1}})).forbids_clone() && !one(json!({"pids": {"limit": 0}})).forbids_clone()
         );
         assert_eq!(one(json!({"pids": {"limit": 9}})).value, "9");
-        assert!(one(json!({"pids": {"limit": -1}})).lifts());
+        assert!(one(json!({"pids": {"limit": -1}})).lifts() && one(json!({"pids": {"limit": 0}})).lifts());
         let pages = written(json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 4}]}));
         assert_eq!(pages, [pair("hugetlb.2MB.max", "4"), pair("hugetlb.2MB.rsvd.max", "4")]);
         let rdma = written(json!({"rdma": {"b": {"hcaHandles": 3}, "a": {"hcaObjects": 4}}}));

@@ -96,12 +96,14 @@ fn a_limit_of_processes_stops_a_fork_bomb() {
 #[test]
 fn no_process_beside_the_first_when_the_limit_is_none_at_all() {
     let Some(stage) = stage() else { return };
-    let bundle = limited(&stage, json!({"pids": {"limit": 0}}), "(true) && echo forked; echo $?");
+    let bundle = limited(&stage, json!({"unified": {"pids.max": "0"}}), "(true) && echo forked; echo $?");
     bundle.script("true; /bin/true; echo $?");
     call(&stage, &["run", "c"]).cwd(bundle.path()).run().fails(2, &["fork"]);
-    // The control.
-    bundle.set("/linux/resources/pids/limit", json!(2));
-    call(&stage, &["run", "c"]).cwd(bundle.path()).run().success().prints("0\n");
+    // The control, and what podman means by 0.
+    for limit in [2, 0] {
+        bundle.set("/linux/resources", json!({"pids": {"limit": limit}}));
+        call(&stage, &["run", "c"]).cwd(bundle.path()).run().success().prints("0\n");
+    }
     // Nor one of exec's, which says why.
     bundle.set("/linux/resources/pids/limit", json!(1)).args(&["sleep", "3600"]);
     start(&stage, &bundle, "c");

@@ -233,3 +233,22 @@ fn row_r10_what_only_a_subordinate_root_can_reach_is_bound_as_before() {
     stage.run(&bundle).success();
     fs::remove_dir(&shared).expect("it is empty");
 }
+
+/// What podman's API for Docker's clients writes for a container without a limit, where no cgroup could keep one, and where one
+/// could: see tests/vm/limits.rs, too.
+#[test]
+fn row_r12_a_limit_of_no_processes_is_no_limit() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle.set("/linux/resources", json!({"pids": {"limit": 0}})).script("(echo forked) | cat");
+    for options in [&[][..], &["--cgroup-manager", "disabled"]] {
+        stage.in_bundle(&bundle, &[options, &["run", "c"]].concat()).success().prints("forked\n");
+    }
+    for peer in peers(&stage) {
+        let out = peer.call(&stage, &bundle, &["run", "c"]).run();
+        assert_eq!((out.code, out.stdout.as_str()), (0, "forked\n"), "{}: {}", peer.name(), out.stderr);
+    }
+    bundle.set("/linux/resources", json!({"pids": {"limit": 1}}));
+    let out = stage.in_bundle(&bundle, &["--cgroup-manager", "disabled", "run", "c"]);
+    out.fails(1, &["linux.resources.pids: rootless needs no limits"]);
+}
