@@ -148,9 +148,12 @@ fn set_capabilities(sets: CapabilitySets, had: capability::Sets, keep: bool) -> 
     capability::set(capability::Sets { permitted, ..wanted }).context("capset")?;
     // The kernel raises what is both permitted and inheritable (capabilities(7)).
     let possible = sets.ambient & wanted.permitted & wanted.inheritable;
-    if possible != sets.ambient {
-        let missing = capability_names(sets.ambient & !possible);
-        log::warn!("can't raise ambient capabilities [{missing}]: not both permitted and inheritable");
+    for number in (0..=MOST_CAPABILITIES).filter(|number| sets.ambient & !possible & 1 << number != 0) {
+        // One by one, as in runc, whose users look for it. Where nothing is inheritable nobody meant any to be ambient: the
+        // templates of runc and crun have it so.
+        let level = if wanted.inheritable == 0 { log::Level::Debug } else { log::Level::Warn };
+        let name = capability_names(1 << number);
+        log::log!(level, "can't raise ambient capability {name}: it is not both permitted and inheritable");
     }
     // Of a caller who is root of a user namespace already: what he has there survives where uid 0 stays uid 0.
     if wanted.permitted & wanted.inheritable & !possible != 0 {

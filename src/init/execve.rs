@@ -3,7 +3,7 @@
 use super::credentials::{self, Rights};
 use super::listener::{self, Host};
 use super::{program, stdio};
-use crate::error::{NotExecuted, errno_of, with_hint};
+use crate::error::{NotExecuted, errno_of, find, with_hint};
 use crate::plan::Process;
 use crate::sys::{capability, exe, prctl, signal};
 use anyhow::{Context, Result};
@@ -80,6 +80,18 @@ pub fn release_pages(process: &Process) {
     if process.no_new_privs || process.seccomp.is_none() {
         // What cannot be given back (mlock(2)) stays.
         exe::release_pages().ok();
+    }
+}
+
+/// Says why a created container's program could not be executed on its own standard error as well, as runc's init does: clients
+/// show what the container has written, and not always what `start` has. Only what execve has said, not what kept it from being
+/// called.
+pub fn tell_output(error: &anyhow::Error) {
+    if let Some(NotExecuted { text, .. }) = find(error)
+        && text.starts_with("exec /")
+    {
+        // Whoever has closed it wants to know nothing.
+        nix::unistd::write(std::io::stderr(), format!("{text}\n").as_bytes()).ok();
     }
 }
 

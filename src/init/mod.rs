@@ -118,6 +118,9 @@ pub fn run(start: Start) -> ! {
     };
     let Err(error) = execute(plan, state, &ready, opened.as_ref(), &wire, &step);
     let failure = Failure::new(step.0.get(), &error);
+    if opened.is_some() {
+        execve::tell_output(&error);
+    }
     // Nobody left to tell is no reason to stay.
     let told = opened.as_ref().map_or_else(|| wire.failed(&failure), |start| start.failed(&failure));
     process::exit_now(if told.is_ok() { NOT_EXECUTED } else { 1 })

@@ -5,14 +5,17 @@ use crate::plan::namespaces::Kind;
 use crate::plan::{Plan, Rootfs};
 use crate::sys::descriptor::Brief;
 use crate::sys::mount::*;
+use crate::sys::process;
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::Mode;
 use nix::unistd::{chroot, fchdir, pivot_root};
+use std::ffi::OsString;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
 /// The directory.
 pub fn open(rootfs: &Rootfs) -> nix::Result<Brief> {
@@ -65,8 +68,48 @@ pub fn enter(root: &Root, plan: &Plan, own_mounts: bool) -> Result<()> {
 /// For a root on an initramfs, which pivot_root refuses. Weaker: the old root stays reachable for whoever may mount.
 fn move_and_chroot() -> Result<()> {
     log::warn!("--no-pivot: the host's root stays below the container's");
+    cover_kernels_own().context("--no-pivot: cover the host's /proc and /sys")?;
     mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>).context("move the rootfs to /")?;
     Ok(chroot(".")?)
+}
+
+/// The kernel lets whoever makes a user namespace mount a /proc or /sys of its own, without our masks, if there is one
+/// without masks in his mount namespace already (`mount_too_revealing` in fs/namespace.c); and the host's are still there.
+fn cover_kernels_own() -> Result<()> {
+    // The current directory is the root to be.
+    let root = PathBuf::from(OsString::from_vec(process::getcwd()?));
+    let table = std::fs::read("/proc/self/mountinfo").context("read /proc/self/mountinfo")?;
+    let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    for place in kernels_own(&table).filter(|place| !place.starts_with(&root)) {
+        mount(Some("none"), &place, Some("tmpfs"), flags, Some("size=4k,mode=0"))
+            .with_context(|| format!("mount a tmpfs on {}", place.display()))?;
+    }
+    Ok(())
+}
+
+/// Where in the table of /proc/PID/mountinfo (proc(5)) whole file systems of the types proc and sysfs are.
+fn kernels_own(table: &[u8]) -> impl Iterator<Item = PathBuf> {
+    table.split(|b| *b == b'\n').filter_map(|line| {
+        let mut fields = line.split(|b| *b == b' ');
+        let whole = fields.nth(3)? == b"/";
+        let place = fields.next()?;
+        let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
+        (whole && (kind == b"proc" || kind == b"sysfs")).then(|| PathBuf::from(OsString::from_vec(unescaped(place))))
+    })
+}
+
+/// Blanks, tabs, newlines and backslashes are written as three octal digits.
+fn unescaped(field: &[u8]) -> Vec<u8> {
+    let mut rest = field;
+    let mut text = Vec::with_capacity(field.len());
+    while let Some((&first, after)) = rest.split_first() {
+        let digits = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()).filter(|_| first == b'\\') {
+            Some(byte) => (text.push(byte), rest = &after[3..]),
+            None => (text.push(first), rest = after),
+        };
+    }
+    text
 }
 
 fn finish(root: &Root, rootfs: &Rootfs, own_mounts: bool) -> Result<()> {
@@ -96,5 +139,19 @@ pub fn make_cwd(root: &Root, cwd: &Path) -> Result<()> {
     match root.ensure(cwd, super::root::Missing::Directory(0o755)) {
         Err(e) if matches!(crate::error::errno_of(&e), Some(Errno::EACCES | Errno::EPERM)) => Ok(()),
         other => other.map(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_file_systems_of_the_kernels_are_found_wherever_they_are() {
+        let table = b"21 1 8:1 / / rw - ext4 /dev/vda rw\n22 21 0:5 / /proc rw,nosuid shared:5 - proc proc rw\n\
+                      23 22 0:5 /sys /proc/sys ro - proc proc rw\n24 21 0:6 / /a\\040b\\134 rw - sysfs sysfs rw\n\
+                      25 21 0:7 / /proc2 rw - tmpfs proc rw\nshort\n";
+        let found: Vec<PathBuf> = kernels_own(table).collect();
+        assert_eq!(found, [Path::new("/proc"), Path::new("/a b\\")]);
     }
 }

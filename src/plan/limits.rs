@@ -98,7 +98,9 @@ fn check_values(resources: &LinuxResources, findings: &mut Findings) {
         }
     }
     for (i, limit) in resources.hugepage_limits().iter().flatten().enumerate() {
-        if !is_page_size(limit.page_size()) {
+        if limit.page_size().is_empty() {
+            wrong(format!("hugepageLimits[{i}].pageSize"), "is missing: it is a size such as 64KB, 2MB or 1GB");
+        } else if !is_page_size(limit.page_size()) {
             wrong(format!("hugepageLimits[{i}].pageSize"), "is no size such as 64KB, 2MB or 1GB");
         }
     }
@@ -295,7 +297,9 @@ mod tests {
         }
         let text = refused("resources", &json!({"unified": {"nonsense": "1"}}));
         assert!(text.ends_with("such as memory.high"), "{text}");
-        for size in ["", "2M", "MB", "02MB", "2mb", "2 MB", "-2MB", "+2MB", "2MB "] {
+        let text = refused("resources", &json!({"hugepageLimits": [{"limit": 1}]}));
+        assert!(text.contains("linux.resources.hugepageLimits[0].pageSize: is missing"), "{text}");
+        for size in ["2M", "MB", "02MB", "2mb", "2 MB", "-2MB", "+2MB", "2MB "] {
             let text = refused("resources", &json!({"hugepageLimits": [{"pageSize": size, "limit": 1}]}));
             assert!(
                 text.contains("linux.resources.hugepageLimits[0].pageSize: is no size such as"),

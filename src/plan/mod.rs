@@ -352,5 +352,6 @@ fn plan_names(
         }
         Some(value)
     };
-    (name("hostname", spec.hostname()), name("domainname", spec.domainname()))
+    let domain = spec.domainname().clone().or_else(|| sysctl::domain_name(spec).filter(|_| own).cloned());
+    (name("hostname", spec.hostname()), name("domainname", &domain))
 }

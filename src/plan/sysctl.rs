@@ -17,6 +17,19 @@ const IPC: [&str; 11] = [
     "kernel.shm_rmid_forced",
 ];
 
+/// Written by a call of its own: inside a user namespace the file refuses it.
+const DOMAIN_NAME: &str = "kernel.domainname";
+
+/// The domain name, where it is set as a kernel parameter.
+pub(super) fn domain_name(spec: &Spec) -> Option<&String> {
+    let listed = spec.linux().as_ref()?.sysctl().as_ref()?;
+    listed.get(DOMAIN_NAME).or_else(|| listed.get("kernel/domainname"))
+}
+
+fn not_separate(key: &str, at: &str, hint: String, findings: &mut Findings) {
+    findings.mendable(at, format!("sysctl {key:?} is not in a separate kernel namespace"), hint);
+}
+
 /// The namespace that `key` (with dots) belongs to.
 fn namespace_of(key: &str) -> Option<Kind> {
     match key {
@@ -43,15 +56,21 @@ pub(super) fn plan(spec: &Spec, namespaces: &Namespaces, findings: &mut Findings
         let at = format!("linux.sysctl.{name}");
         if file.split('/').any(|part| part.is_empty() || part == ".." || part == ".") {
             findings.problem(&at, "not a name of a kernel parameter");
-        } else if key == "kernel.hostname" || key == "kernel.domainname" {
-            let field = key.trim_start_matches("kernel.");
-            findings.problem(&at, format!("sysctl {key:?} is set by the field {field:?} of the config"));
+        } else if key == "kernel.hostname" {
+            let problem = format!("sysctl {key:?} is not allowed as it conflicts with the OCI \"hostname\" field");
+            findings.mendable(&at, problem, "set it by that field");
+        } else if key == DOMAIN_NAME {
+            if spec.domainname().as_ref().is_some_and(|own| !own.is_empty() && own != value) {
+                findings.mendable(&at, "is another name than the field \"domainname\" has", "leave one of them out");
+            } else if !namespaces.has(Kind::Uts) {
+                not_separate(&key, &at, Kind::Uts.hint(), findings);
+            }
         } else if !namespace_of(&key).is_some_and(|kind| namespaces.has(kind)) {
             let hint = namespace_of(&key).map_or_else(
                 || "a parameter of the whole host is set there, by root: `sudo sysctl -w`".to_owned(),
                 Kind::hint,
             );
-            findings.mendable(&at, format!("sysctl {key:?} is not in a separate kernel namespace"), hint);
+            not_separate(&key, &at, hint, findings);
         } else {
             found.push((file, value.clone()));
         }

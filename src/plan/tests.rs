@@ -187,9 +187,18 @@ fn only_kernel_parameters_of_a_namespace_of_the_containers_are_set() {
         let text = refused("sysctl", json!({name: "1"}));
         assert!(text.contains(&format!("sysctl {name:?} is not in a separate kernel namespace")), "{text}");
     }
-    for (name, field) in [("kernel.hostname", "hostname"), ("kernel/domainname", "domainname")] {
-        let text = refused("sysctl", json!({name: "x"}));
-        assert!(text.contains(&format!("is set by the field {field:?} of the config")), "{text}");
+    let text = refused("sysctl", json!({"kernel/hostname": "x"}));
+    assert!(text.contains("not allowed as it conflicts with the OCI \"hostname\" field"), "{text}");
+    for name in ["kernel.domainname", "kernel/domainname"] {
+        let mut config = config();
+        config["linux"]["sysctl"] = json!({name: "x"});
+        let plan = planned(&config).expect(name);
+        assert_eq!((plan.domainname.as_deref(), plan.sysctl), (Some("x"), Vec::new()));
+        config["domainname"] = json!("y");
+        let text = crate::error::one_line(&planned(&config).expect_err(name));
+        assert!(text.contains("is another name than the field \"domainname\" has"), "{text}");
+        config["domainname"] = json!("x");
+        planned(&config).expect(name);
     }
     for name in ["", ".", "net..x", "net/../kernel/panic", "net.ipv4.//.//kernel", "/net/ipv4/ip_forward", "net/."] {
         let text = refused("sysctl", json!({name: "1"}));

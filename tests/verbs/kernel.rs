@@ -27,7 +27,7 @@ fn a_value_that_the_kernel_refuses_and_a_parameter_that_is_not_there_are_errors(
     for (name, value, texts) in [
         ("net.ipv4.ip_forward", "yes", ["write \"yes\" to /proc/sys/net/ipv4/ip_forward", "invalid argument"]),
         ("net.ipv4.no_such", "1", ["to /proc/sys/net/ipv4/no_such", "no such file"]),
-        ("kernel.domainname", "x", ["linux.sysctl.kernel.domainname", "set by the field \"domainname\""]),
+        ("kernel.hostname", "x", ["linux.sysctl.kernel.hostname", "conflicts with the OCI \"hostname\" field"]),
         ("kernel.panic", "1", ["linux.sysctl.kernel.panic", "not in a separate kernel namespace"]),
     ] {
         bundle.set("/linux/sysctl", json!({name: value}));

@@ -1,9 +1,9 @@
 //! What a program is given: its standard streams and its capabilities.
 use super::{peers, with_range};
-use crate::support::{Call, Stage, gid, uid};
+use crate::support::{Call, Stage, gid, uid, wait_for};
 use serde_json::{Value, json};
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 #[test]
 fn row_r1_the_programs_user_can_open_its_standard_streams() {
@@ -89,4 +89,94 @@ fn row_r4_exec_raises_the_capabilities_that_it_is_given_and_no_more() {
         }
         stage.remove("c");
     }
+}
+
+#[test]
+fn row_r13_each_ambient_capability_that_cannot_be_raised_is_named() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let all = json!(["CAP_KILL", "CAP_CHOWN", "CAP_FOWNER"]);
+    let sets = |inheritable: Value| json!({"bounding": all, "effective": all, "permitted": all, "inheritable": inheritable, "ambient": all});
+    bundle.set("/process/capabilities", sets(json!(["CAP_KILL"]))).args(&["grep", "CapAmb", "/proc/self/status"]);
+    let out = stage.run(&bundle).success().prints("CapAmb:\t0000000000000020\n");
+    for name in ["CAP_CHOWN", "CAP_FOWNER"] {
+        assert!(out.stderr.contains(&format!("can't raise ambient capability {name}: ")), "{}", out.stderr);
+    }
+    assert!(!out.stderr.contains("CAP_KILL"), "{}", out.stderr);
+    // As the templates of runc and crun have it.
+    bundle.set("/process/capabilities", sets(json!([])));
+    let out = stage.run(&bundle).success().prints("CapAmb:\t0000000000000000\n");
+    assert_eq!(out.stderr, "");
+}
+
+#[test]
+fn row_r13_a_started_program_that_cannot_be_executed_says_so_where_it_would_write() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let peers = peers(&stage);
+    let script = bundle.rootfs().join("run.sh");
+    fs::write(&script, "#!/a/b/c\n").expect("write");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("chmod");
+    let line = "exec /run.sh: no such file or directory";
+    bundle.args(&["/run.sh"]);
+    // What `create` was given is the container's own output.
+    let said = |create: Call, start: Call| {
+        let mut create = create.spawn();
+        wait_for("create to end", || create.ended().then_some(()));
+        let start = start.run();
+        wait_for("the line", || (create.stderr() == format!("{line}\n")).then_some(()));
+        create.wait().success();
+        start.code
+    };
+    let code = said(stage.call(&["create", "c"]).cwd(bundle.path()), stage.call(&["start", "c"]));
+    assert_eq!(code, 1, "and rrunc says it, too");
+    stage.wait_status("c", "stopped");
+    stage.remove("c");
+    for peer in peers.iter().filter(|peer| peer.name().ends_with("runc")) {
+        said(peer.call(&stage, &bundle, &["create", "c"]), peer.call(&stage, &bundle, &["start", "c"]));
+        peer.call(&stage, &bundle, &["delete", "--force", "c"]).run().success();
+    }
+    // In the foreground rrunc's is the one line there is. What is not found at all is told by `create`.
+    let out = stage.run(&bundle).fails(1, &[line]);
+    assert_eq!(out.stderr.lines().count(), 1, "{}", out.stderr);
+}
+
+#[test]
+fn row_r13_the_domain_name_may_be_set_as_a_kernel_parameter() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    bundle
+        .set("/linux/sysctl", json!({"kernel.domainname": "example.org"}))
+        .args(&["cat", "/proc/sys/kernel/domainname"]);
+    stage.run(&bundle).success().prints("example.org\n");
+    bundle.without_namespace("uts").unset("/hostname");
+    stage.run(&bundle).fails(1, &["linux.sysctl.kernel.domainname", "is not in a separate kernel namespace"]);
+}
+
+#[test]
+fn row_r13_without_pivot_root_nobody_inside_mounts_a_proc_without_masks() {
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let peers = peers(&stage);
+    let try_it = "unshare -mrpf sh -c 'mount -t proc none /proc && echo bare'; unshare -mrnf sh -c 'mount -t sysfs none /sys && echo bare'";
+    bundle.script(&format!("{try_it}; ls /proc/self/status"));
+    // To map root of the new namespace to its own.
+    let able = json!(["CAP_SETFCAP"]);
+    bundle.set("/process/capabilities", json!({"bounding": able, "effective": able, "permitted": able}));
+    let refused = "mount: permission denied";
+    for options in [&[][..], &["--no-pivot"]] {
+        let args = [&["run"], options, &["c"]].concat();
+        let out = stage.in_bundle(&bundle, &args).success();
+        assert_eq!(out.stdout, "/proc/self/status\n", "{options:?}: {}", out.stderr);
+        assert_eq!(out.stderr.matches(refused).count(), 2, "{options:?}: {}", out.stderr);
+        for peer in peers.iter().filter(|peer| peer.name().ends_with("runc")) {
+            let out = peer.call(&stage, &bundle, &args).run();
+            assert!(out.stdout == "/proc/self/status\n" && out.stderr.contains(refused), "{out:?}");
+        }
+    }
+    // The control: with nothing masked in the container's own /proc and /sys new ones may be had, without pivot_root or with.
+    bundle.set("/linux/maskedPaths", json!([])).set("/linux/readonlyPaths", json!([]));
+    let proc = "unshare -mrpf sh -c 'mount -t proc none /proc && echo bare'";
+    bundle.script(proc);
+    stage.run(&bundle).success().prints("bare\n");
 }
