@@ -8,6 +8,7 @@ use crate::cgroup::{self, place::SCOPE};
 use crate::error::{WithHint, errno_of, with_hint};
 use crate::init::exec::{Join, NAME, TITLE, run, run_on_parents_memory};
 use crate::plan::Process;
+use crate::plan::REAPER;
 use crate::plan::exec::Plan;
 use crate::plan::namespaces::Kind;
 use crate::state::{State, Status, namespaces};
@@ -27,12 +28,19 @@ use std::sync::Arc;
 
 /// The container's user namespace. Whoever leads the container may have entered one of his own since, in which ids mean what he
 /// wants and nobody has seen to our binary.
-fn open_user_namespace(plan: &Plan, pid: i32) -> Result<OwnedFd> {
+fn open_user_namespace(plan: &Plan, state: &State) -> Result<OwnedFd> {
+    let pid = state.pid;
     let path = format!("/proc/{pid}/ns/{}", Kind::User.file());
     let file = openat(AT_FDCWD, path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+    if matches!(file, Err(Errno::EACCES)) && state.annotations.get(REAPER).is_some_and(|value| value == "true") {
+        return Err(anyhow!("cannot exec in a sandbox: its first process is rrunc's own, into which nobody may look")).hint(|| {
+            "start from its program what is to run beside that, such as from a shell; or use a second sandbox, which shares the \
+             project: `rrunc sandbox -- CMD`"
+        });
+    }
     let file = file.with_context(|| format!("open {path}")).hint(|| {
         "the container's first process lets nobody look at it: one that was created in a given pid namespace until it is started, \
-         the reaper of a sandbox and a program that has made itself undumpable always"
+         and a program that has made itself undumpable always"
     })?;
     if fstat(&file).with_context(|| format!("look at {path}"))?.st_ino != plan.user {
         if !namespaces::is_in(pid, Kind::User, plan.user) {
@@ -56,7 +64,7 @@ enum Born {
 /// that `below` names there. `ahead`: nothing has to be done before its program runs but what is done here; then, unless it has
 /// questions, it waits for nobody.
 pub fn spawn(plan: &Plan, state: &State, below: &Path, init: OwnedFd, ahead: bool) -> Result<Spawned> {
-    let user = open_user_namespace(plan, state.pid)?;
+    let user = open_user_namespace(plan, state)?;
     let namespaces = plan.namespaces;
     let (mut ours, theirs) = wire::pair().context("make a socket pair")?;
     let ahead = ahead && !plan.process.asks();

@@ -31,7 +31,8 @@ pub fn run(global: &Global, args: &IdArgs, frozen: bool) -> Result<Outcome> {
     let error = || anyhow!("cannot toggle freezer: cgroups not configured for container");
     let hint = || {
         "a container has a cgroup of its own when it is made in a cgroup v2 tree that is delegated to you \
-         (`systemd-run --user --scope -p Delegate=yes`), or when it has limits and you a systemd"
+         (`systemd-run --user --scope -p Delegate=yes`), or when it has limits and you a systemd; without one \
+         `rrunc kill --all ID STOP` stops its processes, and CONT lets them go on"
     };
     let dir = state.cgroup.as_deref().ok_or_else(error).hint(hint)?;
     cgroup::freeze(dir, frozen)?;

@@ -180,3 +180,36 @@ fn row_r13_without_pivot_root_nobody_inside_mounts_a_proc_without_masks() {
     bundle.script(proc);
     stage.run(&bundle).success().prints("bare\n");
 }
+
+/// A sandbox by its name: what can be done with it from outside, and what cannot, with the way that works.
+#[test]
+fn row_r14_a_sandbox_can_be_looked_at_and_stopped_and_exec_says_why_it_does_not_enter() {
+    let stage = Stage::new();
+    let args = ["sandbox", "--no-project", "--name", "s1", "--", "sh", "-c", "echo begun; sleep 3600"];
+    let mut sandbox = stage.call(&args).cwd("/".as_ref()).spawn();
+    sandbox.wait_stdout("begun");
+    let hints = ["into which nobody may look", "start from its program", "rrunc sandbox -- CMD"];
+    stage.rrunc(&["exec", "s1", "id"]).fails(255, &hints);
+    assert!(stage.rrunc(&["ps", "s1"]).success().stdout.contains("sleep 3600"));
+    assert!(stage.rrunc(&["list", "-q"]).success().stdout.contains("s1"));
+    let state = |pid: i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it is there");
+        stat.rsplit_once(") ").expect("a name").1.chars().next().expect("a state")
+    };
+    let pids: Vec<i32> =
+        serde_json::from_str(&stage.rrunc(&["ps", "-f", "json", "s1"]).success().stdout).expect("pids");
+    assert!(pids.len() >= 2, "{pids:?}");
+    let out = stage.rrunc(&["pause", "s1"]);
+    if out.code == 0 {
+        stage.rrunc(&["resume", "s1"]).success();
+    } else {
+        // Without a cgroup of its own: as the hint says.
+        out.fails(1, &["cgroups not configured for container", "rrunc kill --all ID STOP"]);
+    }
+    stage.rrunc(&["kill", "--all", "s1", "STOP"]).success();
+    wait_for("all to stop", || pids.iter().all(|pid| state(*pid) == 'T').then_some(()));
+    stage.rrunc(&["kill", "--all", "s1", "CONT"]).success();
+    wait_for("all to go on", || pids.iter().all(|pid| state(*pid) != 'T').then_some(()));
+    stage.rrunc(&["kill", "s1", "KILL"]).success();
+    sandbox.wait();
+}
