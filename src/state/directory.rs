@@ -70,7 +70,9 @@ fn check(dir: &OwnedFd, path: &Path, explicit: bool) -> Result<FileStat> {
             .hint(|| "set --root or XDG_RUNTIME_DIR to a directory of your own");
     }
     let mode = Mode::from_bits_truncate(stat.st_mode);
-    let is_private = || explicit && is_private_group(stat.st_gid);
+    // What mkdir(1) makes under that mask. Whoever has closed it to all but the group means the group.
+    let by_mask = stat.st_mode & 0o777 == 0o775;
+    let is_private = || explicit && by_mask && is_private_group(stat.st_gid);
     if mode.contains(Mode::S_IWOTH) || mode.contains(Mode::S_IWGRP) && !is_private() {
         return Err(anyhow!("state directory {} is writable by others", path.display()))
             .hint(|| format!("chmod go-w {}", path.display()));

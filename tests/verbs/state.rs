@@ -74,8 +74,11 @@ fn a_root_of_the_private_groups_is_taken_and_one_of_a_shared_group_is_not() {
     let run = || stage.call(&["--root"]).arg(&root).args(&["run", "--bundle", bundle.str(), "c"]).run();
     let with_mode = |mode: u32| fs::set_permissions(&root, fs::Permissions::from_mode(mode)).expect("chmod");
     fs::create_dir(&root).expect("mkdir");
-    with_mode(0o777);
-    run().fails(1, &["writable by others"]);
+    // What no mask of 002 makes was opened on purpose.
+    for mode in [0o777, 0o770] {
+        with_mode(mode);
+        run().fails(1, &["writable by others"]);
+    }
     with_mode(0o775);
     let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().expect("a user");
     let group = nix::unistd::Group::from_gid(nix::unistd::getgid()).ok().flatten();
