@@ -252,3 +252,34 @@ fn row_r12_a_limit_of_no_processes_is_no_limit() {
     let out = stage.in_bundle(&bundle, &["--cgroup-manager", "disabled", "run", "c"]);
     out.fails(1, &["linux.resources.pids: rootless needs no limits"]);
 }
+
+/// Who sets up the network of a created container, as buildah and podman do with pasta, is root of the user namespace that rrunc
+/// was called in; its program's user is another.
+#[test]
+fn row_r8_the_network_of_a_created_container_is_open_to_root_of_the_callers_namespace() {
+    let Some(_) = ranges() else { return };
+    let stage = Stage::new();
+    let bundle = stage.bundle();
+    let kinds = ["pid", "mount", "ipc", "uts", "network"].map(|kind| json!({"type": kind}));
+    bundle
+        .set("/linux/namespaces", json!(kinds))
+        .set("/linux/uidMappings", json!(null))
+        .set("/linux/gidMappings", json!(null));
+    bundle.set("/process/user", json!({"uid": 1000, "gid": 1000})).args(&["sleep", "100"]);
+    let script = "\"$@\" create --pid-file pid c </dev/null >/dev/null || exit 7
+        readlink /proc/$(cat pid)/ns/net; nsenter --net=/proc/$(cat pid)/ns/net true && echo entered
+        \"$@\" start c && \"$@\" delete --force c";
+    let through = |runtime: &[&str]| {
+        let args = [&["--map-root-user", "--map-auto", "--mount", "sh", "-c", script, "sh"], runtime].concat();
+        stage.call_program("/usr/bin/unshare".as_ref(), &args).cwd(bundle.path()).run()
+    };
+    let rrunc = crate::support::runtime();
+    let out = through(&[rrunc.to_str().expect("a plain path")]);
+    let entered = |out: &str| out.starts_with("net:[") && out.ends_with("]\nentered\n");
+    assert!(out.code == 0 && entered(&out.stdout), "{out:?}");
+    for peer in peers(&stage).iter().filter(|peer| peer.name().ends_with("crun")) {
+        let root = peer.root.to_str().expect("a plain path");
+        let out = through(&[&peer.name(), "--cgroup-manager=disabled", "--root", root]);
+        assert!(out.code == 0 && entered(&out.stdout), "{}: {out:?}", peer.name());
+    }
+}
