@@ -22,6 +22,8 @@ pub struct View {
     pub(super) items: BTreeMap<PathBuf, Item>,
     /// What must not be changed while a program runs that nobody trusts.
     protect: BTreeSet<PathBuf>,
+    /// Entries of worktrees that are not in the tree, each with its directory.
+    worktrees: Vec<(PathBuf, PathBuf)>,
     /// Why not all has been seen.
     pub(super) unseen: Vec<String>,
 }
@@ -38,6 +40,12 @@ impl View {
     /// order; links among it can be replaced all the same.
     pub fn protect(&self) -> impl Iterator<Item = &Path> {
         self.protect.iter().map(PathBuf::as_path)
+    }
+
+    /// The entries of linked worktrees that lie outside of the tree, each with the worktree's directory: to git in there
+    /// those are gone, and `git worktree prune` would remove the entries with all that is staged.
+    pub fn worktrees(&self) -> &[(PathBuf, PathBuf)] {
+        &self.worktrees
     }
 
     /// Why there may be more than has been seen, each a sentence with a path.

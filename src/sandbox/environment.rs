@@ -17,13 +17,16 @@ const NO_RETRIES: [(&str, &str); 3] =
     [("npm_config_fetch_retries", "0"), ("PIP_RETRIES", "0"), ("CARGO_NET_RETRY", "0")];
 
 /// What git detaches (git-gc(1)) would be ended half done with the sandbox, and its lock keep later ones away: git is to wait
-/// for it. `gc.autoDetach` is its word before 2.47. As variables, since each git looks elsewhere for the machine's settings.
-const GIT_WAITS: [(&str, &str); 5] = [
-    ("GIT_CONFIG_COUNT", "2"),
+/// for it. `gc.autoDetach` is its word before 2.47. And what it takes for gone worktrees are those that are not shown. As
+/// variables, since each git looks elsewhere for the machine's settings.
+const GIT: [(&str, &str); 7] = [
+    ("GIT_CONFIG_COUNT", "3"),
     ("GIT_CONFIG_KEY_0", "gc.autoDetach"),
     ("GIT_CONFIG_VALUE_0", "false"),
     ("GIT_CONFIG_KEY_1", "maintenance.autoDetach"),
     ("GIT_CONFIG_VALUE_1", "false"),
+    ("GIT_CONFIG_KEY_2", "gc.worktreePruneExpire"),
+    ("GIT_CONFIG_VALUE_2", "never"),
 ];
 
 /// The variables, as `K=V`, written as in `bytes`.
@@ -31,7 +34,7 @@ pub fn variables(args: &EnvironmentArgs, choice: &Choice, caller: &Caller, user:
     let mut env = Variables::default();
     if !args.clearenv {
         let no_retries = NO_RETRIES.iter().filter(|_| choice.policy.network() == Network::None);
-        GIT_WAITS.iter().chain(no_retries).for_each(|(name, value)| env.set(name, (*value).to_owned()));
+        GIT.iter().chain(no_retries).for_each(|(name, value)| env.set(name, (*value).to_owned()));
     }
     for (name, value) in &caller.env {
         // The names that profiles know are text.

@@ -101,6 +101,7 @@ impl Trees {
         for tree in &mut all {
             tree.find(if tree.repository { &of_git } else { &patterns }, &host)?;
         }
+        protect_worktrees(&mut all)?;
         Ok(Trees { grants, all, host, began })
     }
 
@@ -157,6 +158,19 @@ fn granted(choice: &Choice, grants: &[Grant]) -> Vec<Tree> {
         }
     }
     all
+}
+
+/// Protects what a repository keeps of worktrees that are not shown.
+fn protect_worktrees(all: &mut [Tree]) -> Result<()> {
+    let shown: Vec<PathBuf> =
+        all.iter().filter(|tree| tree.source == tree.place).map(|tree| tree.source.clone()).collect();
+    for tree in all.iter_mut().filter(|tree| tree.written && !tree.git.worktrees().is_empty()) {
+        let hidden = tree.git.worktrees().iter().filter(|(_, dir)| !shown.iter().any(|root| dir.starts_with(root)));
+        tree.protected.extend(hidden.map(|(entry, _)| entry.clone()));
+        tree.protected.sort();
+        hidden::check_mounts(tree.protected.len())?;
+    }
+    Ok(())
 }
 
 impl Tree {

@@ -84,3 +84,18 @@ fn row_w14_commits_are_signed_or_it_is_said_that_they_are_not() {
     let out = scene.outside(&script);
     assert!(out.stdout.ends_with("1\n") && !out.stderr.contains("not signed"), "{out:?}");
 }
+
+#[test]
+fn row_w4_worktrees_that_are_not_shown_are_not_pruned() {
+    let Some(scene) = repository("") else { return };
+    scene.outside("git worktree add -q ../beside && cd ../beside && echo staged > s && git add s").success();
+    scene.script(&[], "git worktree prune; git gc -q --prune=now; git log --format=%s").prints("one\n");
+    let kept = "ls .git/worktrees; git -C ../beside status --short; git fsck --no-progress";
+    scene.outside(kept).prints("beside\nA  s\n");
+    // Where it is shown it is git's.
+    let beside = scene.stage().dir().join("beside").display().to_string();
+    let commit =
+        format!("git -C {beside} commit -qm two && git worktree remove {beside} 2>/dev/null; ls .git/worktrees");
+    scene.script(&["--bind", &beside], &commit).prints("beside\n");
+    scene.outside("git -C ../beside log --format=%s -1").prints("two\n");
+}

@@ -127,10 +127,13 @@ fn row_25c_settings_of_submodules_and_other_worktrees_cannot_be_changed() {
     }
     // What is new is told, of the repository of a linked worktree, too.
     let report = scene.stage().dir().join("report.json");
-    let plant = format!("mkdir -p {top}/modules/new/hooks {top}/worktrees/other/modules/new/hooks");
+    let plant = format!(
+        "mkdir -p {top}/modules/new/hooks {top}/worktrees/tree/modules/new/hooks; mkdir {top}/worktrees/other/new || true"
+    );
     scene.call(&["--report"]).arg(&report).args(&["--", "sh", "-c", &plant]).cwd(&tree).run().success();
     let told = fs::read_to_string(&report).expect("a report");
-    assert!(told.contains(".git/modules/new/hooks") && told.contains("worktrees/other/modules/new/hooks"), "{told}");
+    assert!(told.contains(".git/modules/new/hooks") && told.contains("worktrees/tree/modules/new/hooks"), "{told}");
+    assert!(!scene.project().join(".git/worktrees/other/new").exists());
     // Git goes on working, and the control: outside all of it can be written.
     let status = format!("{} submodule status | wc -l", git.display());
     assert_eq!(scene.script(&[], &status).success().line().trim(), "2");

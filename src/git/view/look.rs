@@ -152,6 +152,7 @@ impl<'a> Look<'a> {
             for worktree in self.list(&dir.join("worktrees")) {
                 let entry = dir.join("worktrees").join(worktree);
                 self.pointers(&entry);
+                self.linked(&entry);
                 let loaded = self.load(&Place::Inside(entry.join("config.worktree")));
                 self.configured(&loaded.entries, &shown);
                 self.modules(&entry.join("modules"), DEPTH);
@@ -164,6 +165,18 @@ impl<'a> Look<'a> {
         self.file(&dir.join("gitdir"), What::Pointer);
         if self.file(&dir.join("commondir"), What::Pointer) {
             self.protect(&dir.join("commondir"));
+        }
+    }
+
+    /// Where the worktree is that an entry of the repository belongs to, if that is not in the tree.
+    fn linked(&mut self, entry: &Path) {
+        let text = self.tree.read(&entry.join("gitdir"), LARGEST).ok();
+        let Some(file) = text.and_then(|text| repository::line(&text)) else { return };
+        let entry = self.tree.whole(entry);
+        if let Place::Outside(file) = self.tree.place(&entry.join(file))
+            && let Some(dir) = file.parent()
+        {
+            self.view.worktrees.push((entry, dir.to_owned()));
         }
     }
 
