@@ -1,5 +1,6 @@
 //! Stays with a foreground container: one poll loop over signals, the process's end and the terminal.
 use crate::covers::{self, Fallen};
+use crate::init::reaper;
 use crate::nameserver::Nameserver;
 use crate::notify;
 use crate::relay::Relay;
@@ -31,6 +32,8 @@ pub struct Supervised<'a> {
     pub only_terminals: bool,
     /// Whether the caller is a child subreaper: then every child that ends is reaped, not this one only.
     pub subreaper: bool,
+    /// The process is rrunc's own, which tells how the program has ended.
+    pub reaper: bool,
     /// The service manager's socket, when READY is still to be passed on.
     pub notify: Option<notify::Proxy>,
     /// Answers it when it looks up a name.
@@ -48,6 +51,8 @@ pub struct Supervised<'a> {
 pub struct Ended {
     /// Its exit code, or 128 + the signal that killed it.
     pub status: i32,
+    /// That signal.
+    pub signal: Option<i32>,
     /// The limit that it was ended for.
     pub excess: Option<Excess>,
     /// The most memory that was seen, in bytes, where it was watched.
@@ -66,13 +71,28 @@ pub struct Ended {
 /// All are forwarded but SIGCHLD, SIGURG and SIGWINCH, which resizes the pty; and of those that the caller has us ignore the keys
 /// of a terminal, which are for others then (`rrunc … &` in a script), and SIGHUP (nohup(1)). The program ignores none.
 pub fn supervise(supervised: Supervised<'_>) -> Result<Ended> {
-    let Supervised { pid, pidfd, master, only_terminals, subreaper, notify, names, kernel, limits, covers } =
+    let Supervised { pid, pidfd, master, only_terminals, subreaper, reaper, notify, names, kernel, limits, covers } =
         supervised;
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     let signals = SignalFd::with_flags(&signal::every(), flags).context("create signalfd")?;
     let relay = master.map(|master| Relay::start(master, only_terminals)).transpose()?;
     let watchdog = Watchdog::start(limits, pid.as_raw(), kernel);
-    Loop { pid, pidfd, subreaper, notify, names, signals, relay, watchdog, covers, unreaped: false, status: None }.run()
+    Loop {
+        pid,
+        pidfd,
+        subreaper,
+        reaper,
+        notify,
+        names,
+        signals,
+        relay,
+        watchdog,
+        covers,
+        unreaped: false,
+        status: None,
+        signal: None,
+    }
+    .run()
 }
 
 /// What has ended a sleep, beside the terminal and time.
@@ -90,6 +110,7 @@ struct Loop<'a> {
     pid: Pid,
     pidfd: BorrowedFd<'a>,
     subreaper: bool,
+    reaper: bool,
     notify: Option<notify::Proxy>,
     names: Option<Nameserver>,
     signals: SignalFd,
@@ -100,6 +121,7 @@ struct Loop<'a> {
     unreaped: bool,
     /// Set once the process has been reaped; what is left then is to bring out the rest of its output.
     status: Option<i32>,
+    signal: Option<i32>,
 }
 
 impl Loop<'_> {
@@ -156,7 +178,15 @@ impl Loop<'_> {
     fn end(&mut self, status: i32) -> Ended {
         let fallen = self.covers.take().map(covers::Watch::finish).unwrap_or_default();
         let names_asked = self.names.as_ref().map_or(0, |names| names.asked);
-        Ended { status, excess: self.watchdog.excess, peak: self.watchdog.peak, oom_kills: 0, names_asked, fallen }
+        Ended {
+            status,
+            signal: self.signal,
+            excess: self.watchdog.excess,
+            peak: self.watchdog.peak,
+            oom_kills: 0,
+            names_asked,
+            fallen,
+        }
     }
 
     fn sleep(&self) -> Result<Woken> {
@@ -195,10 +225,11 @@ impl Loop<'_> {
     /// Reaps the process, and whatever else has been reparented to a subreaper.
     fn reap(&mut self) -> Result<()> {
         self.unreaped = self.subreaper;
+        let killed = self.reaper && self.status.is_none() && reaper::says_killed(self.pid);
         for _ in 0..if self.subreaper { AT_ONCE } else { 0 } {
             match pidfd::reap_any().context("wait for children")? {
                 Some(ended) if ended.pid == self.pid => {
-                    self.ended(ended.status);
+                    self.ended(ended, killed);
                     // Others that have ended are reaped with the next one, or by who reaps us.
                     self.unreaped = false;
                     break;
@@ -213,13 +244,15 @@ impl Loop<'_> {
         if self.status.is_none()
             && let Some(ended) = pidfd::reap(self.pidfd).context("wait for the container's process")?
         {
-            self.ended(ended.status);
+            self.ended(ended, killed);
         }
         Ok(())
     }
 
-    fn ended(&mut self, status: i32) {
-        self.status = Some(status);
+    /// `killed`: its program was, as a reaper says that has ended by itself.
+    fn ended(&mut self, ended: pidfd::Ended, killed: bool) {
+        self.status = Some(ended.status);
+        self.signal = ended.signal.or_else(|| killed.then_some(ended.status - 128));
         if let Some(relay) = &mut self.relay {
             relay.finish();
         }

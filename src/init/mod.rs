@@ -17,7 +17,7 @@ pub mod namespaces;
 mod own;
 pub mod procfs;
 mod program;
-mod reaper;
+pub mod reaper;
 mod root;
 mod rootfs;
 mod stdio;

@@ -3,6 +3,7 @@
 //! which is not dumpable and dies with rrunc whatever the program does.
 use crate::console;
 use crate::sys::clone::{Cloned, clone};
+use crate::sys::pidfd::Ended;
 use crate::sys::{descriptor, pidfd, prctl, process, signal};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -11,6 +12,8 @@ use nix::sched::CloneFlags;
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Pid, setsid};
+use std::ffi::CStr;
+use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// Exit status when the reaper itself fails.
@@ -18,6 +21,9 @@ const FAILED: i32 = 255;
 
 /// As many are reaped before signals are looked at: the program can make orphans without end.
 const AT_ONCE: usize = 64;
+
+/// The reaper's name once its program was killed by a signal.
+const KILLED: &CStr = c"rrunc:[killed]";
 
 /// Forks: the child goes on to become the program, this process stays behind to look after it and never returns.
 pub fn stay_behind(terminal: bool) -> Result<()> {
@@ -28,8 +34,25 @@ pub fn stay_behind(terminal: bool) -> Result<()> {
     prctl::set_dumpable(false).context("PR_SET_DUMPABLE")?;
     match clone(CloneFlags::empty()).context("fork the program")? {
         Cloned::Child => lead(terminal),
-        Cloned::Parent(pid, child) => process::exit_now(watch(pid, child.as_fd(), &all).unwrap_or(FAILED)),
+        Cloned::Parent(pid, child) => process::exit_now(match watch(pid, child.as_fd(), &all) {
+            Ok(ended) => told(ended),
+            Err(_) => FAILED,
+        }),
     }
+}
+
+/// The exit status for what the program has come to. That it was killed our name says, to who reads it before we are reaped:
+/// the first process of a pid namespace cannot end by a signal of its own.
+fn told(ended: Ended) -> i32 {
+    if ended.signal.is_some() {
+        prctl::set_name(KILLED).ok();
+    }
+    ended.status
+}
+
+/// Whether the reaper `pid`, which has ended and is not reaped yet, says that its program was killed by a signal.
+pub fn says_killed(pid: Pid) -> bool {
+    fs::read(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_ascii_end() == KILLED.to_bytes())
 }
 
 /// The program leads a session of its own, with the terminal: keys are not for the reaper. And since nobody of that
@@ -41,7 +64,7 @@ fn lead(terminal: bool) -> Result<()> {
     setsid().map(drop).context("setsid")
 }
 
-fn watch(pid: Pid, child: BorrowedFd, all: &SigSet) -> Result<i32> {
+fn watch(pid: Pid, child: BorrowedFd, all: &SigSet) -> Result<Ended> {
     prctl::set_name(c"rrunc:[reaper]")?;
     // The wire is closed below.
     crate::log::redirect(Box::new(|_, _| {}));
@@ -65,7 +88,7 @@ fn watch(pid: Pid, child: BorrowedFd, all: &SigSet) -> Result<i32> {
         more = true;
         for _ in 0..AT_ONCE {
             match pidfd::reap_any()? {
-                Some(ended) if ended.pid == pid => return Ok(ended.status),
+                Some(ended) if ended.pid == pid => return Ok(ended),
                 Some(_) => {}
                 None => {
                     more = false;

@@ -10,6 +10,7 @@ use crate::supervise::Ended;
 use crate::watchdog::Excess;
 use anyhow::{Context, Result};
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -25,6 +26,7 @@ const NO_NAMES: &str = "rrunc: names cannot be looked up without a network: --ne
 #[derive(Debug)]
 pub struct Report {
     status: u8,
+    signal: Option<i32>,
     excess: Option<Excess>,
     wall: Duration,
     user: Duration,
@@ -72,10 +74,11 @@ impl Report {
         ];
         let limits = all.into_iter().filter_map(|(name, bound, tier)| Some((name, bound.clone()?, tier))).collect();
         let (user, system) = (time(usage.user_time()), time(usage.system_time()));
-        let &Ended { excess, names_asked, oom_kills, .. } = ended;
+        let &Ended { signal, excess, names_asked, oom_kills, .. } = ended;
         let fallen = ended.fallen.clone();
         Ok(Report {
             status,
+            signal,
             excess,
             wall,
             user,
@@ -93,7 +96,11 @@ impl Report {
 
     /// The block for the terminal.
     pub fn text(&self) -> String {
-        let mut text = format!("rrunc: exit {} after {}", self.status, seconds(self.wall));
+        let mut text = match self.signal() {
+            Some(signal) if self.excess.is_none() => format!("rrunc: killed by {signal}"),
+            _ => format!("rrunc: exit {}", self.status),
+        };
+        write!(text, " after {}", seconds(self.wall)).expect("a String takes all");
         let of = if self.peak.1 { "all processes" } else { "the largest process" };
         writeln!(text, ", {} at the peak ({of})", show_size(self.peak.0)).expect("a String takes all");
         if let Some(name) = self.excess() {
@@ -199,6 +206,7 @@ impl Report {
         json!({
             "version": 1,
             "exitStatus": self.status,
+            "signal": self.signal(),
             "endedBy": self.excess().unwrap_or("program"),
             "seconds": {
                 "wall": self.wall.as_secs_f64(), "user": self.user.as_secs_f64(), "system": self.system.as_secs_f64()
@@ -213,6 +221,12 @@ impl Report {
             "runsLaterNotListed": 0,
             "runsLaterNotSeen": self.not_seen,
         })
+    }
+
+    /// The name of the signal that has killed the program; of one in real time the number.
+    fn signal(&self) -> Option<String> {
+        let signal = self.signal?;
+        Some(Signal::try_from(signal).map_or_else(|_| signal.to_string(), |signal| signal.to_string()))
     }
 
     fn excess(&self) -> Option<&'static str> {

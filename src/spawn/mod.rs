@@ -25,9 +25,10 @@ use anyhow::{Context, Result, anyhow, bail};
 use listener::Agent;
 use nix::errno::Errno;
 use nix::sys::prctl;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use wire::{Report, Wire};
 
 /// What may have ended a process that says nothing any more.
@@ -222,11 +223,17 @@ pub fn namespaces_of(plan: &Plan, process: &str) -> Result<Inodes> {
 /// Clones with the name on by which a container's first process is told from its program (`Container::status`): it has it
 /// from its first moment on.
 fn with_name_of_init<T>(clone: impl FnOnce() -> Result<T>) -> Result<T> {
-    let ours = prctl::get_name()?;
     prctl::set_name(INIT_NAME)?;
     let cloned = clone();
-    prctl::set_name(&ours)?;
+    prctl::set_name(&own_name())?;
     cloned
+}
+
+/// What the kernel calls us: the name of the file that was executed, which to ask for is a call more.
+fn own_name() -> CString {
+    let path = std::env::args_os().next().map(PathBuf::from);
+    let name = path.as_deref().and_then(Path::file_name).map(|name| name.as_bytes().to_owned());
+    name.and_then(|name| CString::new(name).ok()).unwrap_or_else(|| c"rrunc".to_owned())
 }
 
 /// Our own path, when the container must not reach it. A deleted binary has none that could be opened.

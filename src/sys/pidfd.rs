@@ -65,6 +65,8 @@ pub struct Ended {
     pub pid: Pid,
     /// Its exit code, or 128 + the signal that killed it.
     pub status: i32,
+    /// That signal.
+    pub signal: Option<i32>,
 }
 
 /// Reaps the child behind `pidfd` if it has ended. ECHILD: not our child, or reaped before.
@@ -94,6 +96,7 @@ fn wait(kind: libc::idtype_t, id: libc::id_t) -> nix::Result<Option<Ended>> {
     if pid == 0 {
         return Ok(None);
     }
-    let status = if info.si_code == libc::CLD_EXITED { status } else { 128 + status };
-    Ok(Some(Ended { pid: Pid::from_raw(pid), status }))
+    let signal = (info.si_code != libc::CLD_EXITED).then_some(status);
+    let status = signal.map_or(status, |signal| 128 + signal);
+    Ok(Some(Ended { pid: Pid::from_raw(pid), status, signal }))
 }

@@ -101,6 +101,7 @@ fn wait(process: &mut Spawned) -> Result<Outcome> {
         master: process.terminal.take(),
         only_terminals: false,
         subreaper: false,
+        reaper: false,
         notify: None,
         names: None,
         kernel: Kernel::default(),

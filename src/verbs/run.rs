@@ -10,8 +10,8 @@ use crate::error::{errno_of, one_line};
 use crate::log::step;
 use crate::nameserver::Nameserver;
 use crate::notify::Proxy;
-use crate::plan::KEEP_STREAMS;
 use crate::plan::covers::Covers;
+use crate::plan::{KEEP_STREAMS, REAPER};
 use crate::relay;
 use crate::spawn::Spawned;
 use crate::state::{Container, Root, State};
@@ -108,6 +108,7 @@ impl Foreground<'_> {
             master: init.terminal.take(),
             only_terminals: state.annotations.get(KEEP_STREAMS).is_some_and(|value| value == "true"),
             subreaper,
+            reaper: state.annotations.get(REAPER).is_some_and(|value| value == "true"),
             notify,
             names: init.names.take().map(Nameserver::new),
             kernel: Kernel {

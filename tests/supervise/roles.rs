@@ -54,6 +54,7 @@ pub fn supervised() -> u8 {
         master,
         only_terminals: false,
         subreaper,
+        reaper: false,
         notify: None,
         names: None,
         kernel: Kernel::default(),

@@ -54,6 +54,24 @@ fn json_goes_to_a_file_or_a_descriptor() {
 }
 
 #[test]
+fn row_w30_a_signal_is_told_apart_from_a_status() {
+    let place = Place::new();
+    let file = place.home().join("report.json");
+    for (script, status, signal) in [
+        ("kill -SEGV $$", 139, Value::from("SIGSEGV")),
+        ("exit 139", 139, Value::Null),
+        ("kill -KILL $$", 137, "SIGKILL".into()),
+        ("true", 0, Value::Null),
+    ] {
+        place.sh(&["--report", file.to_str().expect("text")], script).exits(status);
+        let report: Value = serde_json::from_str(&fs::read_to_string(&file).expect("a report")).expect("JSON");
+        assert_eq!((&report["signal"], &report["exitStatus"]), (&signal, &status.into()), "{script}");
+    }
+    let (_, shown) = Terminal::start(place.sandbox(&["--", "sh", "-c", "kill -SEGV $$"]), 24, 80).wait();
+    assert!(shown.contains("rrunc: killed by SIGSEGV after"), "{shown}");
+}
+
+#[test]
 fn row_25c_what_is_planted_and_runs_later_is_told() {
     let place = Place::new();
     write(&place.project().join(".git/HEAD"), "ref: refs/heads/main\n");
