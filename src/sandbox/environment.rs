@@ -12,29 +12,24 @@ use std::os::unix::ffi::OsStrExt;
 /// Where programs are looked up if nothing says otherwise.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// What keeps package managers from trying again where there is no network: npm takes more than a minute to give up.
-const NO_RETRIES: [(&str, &str); 3] =
-    [("npm_config_fetch_retries", "0"), ("PIP_RETRIES", "0"), ("CARGO_NET_RETRY", "0")];
+/// What keeps package managers from trying again where there is no network: npm takes more than a minute to give up. One text
+/// needs no pointers, which a start would have to relocate.
+const NO_RETRIES: &str = "npm_config_fetch_retries=0 PIP_RETRIES=0 CARGO_NET_RETRY=0";
 
 /// What git detaches (git-gc(1)) would be ended half done with the sandbox, and its lock keep later ones away: git is to wait
 /// for it. `gc.autoDetach` is its word before 2.47. And what it takes for gone worktrees are those that are not shown. As
 /// variables, since each git looks elsewhere for the machine's settings.
-const GIT: [(&str, &str); 7] = [
-    ("GIT_CONFIG_COUNT", "3"),
-    ("GIT_CONFIG_KEY_0", "gc.autoDetach"),
-    ("GIT_CONFIG_VALUE_0", "false"),
-    ("GIT_CONFIG_KEY_1", "maintenance.autoDetach"),
-    ("GIT_CONFIG_VALUE_1", "false"),
-    ("GIT_CONFIG_KEY_2", "gc.worktreePruneExpire"),
-    ("GIT_CONFIG_VALUE_2", "never"),
-];
+const GIT: &str = "GIT_CONFIG_COUNT=3 GIT_CONFIG_KEY_0=gc.autoDetach GIT_CONFIG_VALUE_0=false \
+    GIT_CONFIG_KEY_1=maintenance.autoDetach GIT_CONFIG_VALUE_1=false GIT_CONFIG_KEY_2=gc.worktreePruneExpire \
+    GIT_CONFIG_VALUE_2=never";
 
 /// The variables, as `K=V`, written as in `bytes`.
 pub fn variables(args: &EnvironmentArgs, choice: &Choice, caller: &Caller, user: &str) -> Result<Vec<String>> {
     let mut env = Variables::default();
     if !args.clearenv {
-        let no_retries = NO_RETRIES.iter().filter(|_| choice.policy.network() == Network::None);
-        GIT.iter().chain(no_retries).for_each(|(name, value)| env.set(name, (*value).to_owned()));
+        let no_retries = if choice.policy.network() == Network::None { NO_RETRIES } else { "" };
+        let settings = GIT.split(' ').chain(no_retries.split(' ')).filter_map(|setting| setting.split_once('='));
+        settings.for_each(|(name, value)| env.set(name, value.to_owned()));
     }
     for (name, value) in &caller.env {
         // The names that profiles know are text.

@@ -7,25 +7,10 @@ use crate::git::include::{Source, is_for};
 use crate::git::tree::Place;
 use std::path::{Path, PathBuf};
 
-/// Variables left out of the sections that are taken over: they name programs, files that are not there, or keys.
-const LEFT_OUT: [&str; 16] = [
-    "askpass",
-    "attributesfile",
-    "editor",
-    "excludesfile",
-    "fsmonitor",
-    "gitproxy",
-    "gpgsign",
-    "hookspath",
-    "pager",
-    "recursesubmodules",
-    "signingkey",
-    "sshcommand",
-    "template",
-    "templatedir",
-    "worktree",
-    "gpgprogram",
-];
+/// Variables left out of the sections that are taken over: they name programs, files that are not there, or keys. One text
+/// needs no pointers, which a start would have to relocate.
+const LEFT_OUT: &str = "askpass attributesfile editor excludesfile fsmonitor gitproxy gpgsign hookspath pager \
+    recursesubmodules signingkey sshcommand template templatedir worktree gpgprogram";
 
 /// What is made of the caller's.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -69,7 +54,7 @@ pub fn made_up(home: &Path, xdg: Option<&Path>, sections: &[Rule], facts: Facts)
 }
 
 fn passes(entry: &Entry, sections: &[Rule]) -> bool {
-    sections.iter().any(|section| section.value == entry.section) && !LEFT_OUT.contains(&entry.key.as_str())
+    sections.iter().any(|section| section.value == entry.section) && !LEFT_OUT.split(' ').any(|left| left == entry.key)
 }
 
 /// What signs by the agent, if that is how the caller signs: the key is given as such, since its file is not there.

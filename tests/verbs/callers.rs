@@ -199,7 +199,13 @@ fn row_f1_every_verb_does_the_same_with_every_option_and_for_every_caller() {
     cases.extend(OPTIONS.iter().map(|options| ("exec 0<&- 1>&- 2>&- 3</dev/null 5</", *options)));
     in_turns(&cases, |(caller, options), worker| {
         let codes = live(&stage, options, caller, &bundles[worker], if worker == 0 { "c0" } else { "c1" });
-        assert_eq!(codes, plain, "{caller:?} {options:?}");
+        let mut expected = plain.clone();
+        if options.contains(&"disabled") {
+            // Only a cgroup can be paused.
+            let pauses = expected.iter_mut().filter(|(call, _)| ["pause c", "resume c"].contains(&call.as_str()));
+            pauses.for_each(|(_, code)| *code = 1);
+        }
+        assert_eq!(codes, expected, "{caller:?} {options:?}");
     });
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Nests cgroups in `top`, more than a path can lead to.
 fn nest(top: &Path) {
@@ -150,14 +150,11 @@ fn a_first_process_that_ends_at_once_is_an_error_and_not_waited_for() {
     let bundle = stage.bundle();
     let name = format!("killed-{}", std::process::id());
     let dir = own.join(&name);
-    bundle.set("/linux/cgroupsPath", json!(name));
-    fs::create_dir(&dir).expect("a cgroup");
-    // It holds init up until it is killed.
-    fs::write(dir.join("cgroup.freeze"), "1").expect("freeze it");
-    let create = stage.call(&["create", "c"]).cwd(bundle.path()).spawn();
-    wait_for("init", || fs::read_to_string(dir.join("cgroup.procs")).is_ok_and(|pids| !pids.is_empty()).then_some(()));
-    fs::write(dir.join("cgroup.kill"), "1").expect("kill it");
-    create.wait().exits(1);
+    // While it waits for the hook.
+    let kill = format!("echo 1 > {}/cgroup.kill", dir.display());
+    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", kill]}]);
+    bundle.set("/linux/cgroupsPath", json!(name)).set("/hooks/createRuntime", hook);
+    stage.call(&["create", "c"]).cwd(bundle.path()).within(Duration::from_secs(20)).run().exits(1);
     assert!(stage.containers().is_empty() && !dir.exists());
 }
 
