@@ -18,7 +18,7 @@ pub struct Heap {
 }
 
 // SAFETY: there is only one thread (ARCHITECTURE.md, "What there is not"; clippy.toml forbids to start another), and `with`
-// aborts rather than let a second one in.
+// ends the process rather than let a second one in.
 unsafe impl Sync for Heap {}
 
 impl Heap {
@@ -33,7 +33,7 @@ impl Heap {
 
     fn with<T>(&self, act: impl FnOnce(&mut Dlmalloc<Pages>) -> T) -> T {
         if self.busy.load(Relaxed) {
-            std::process::abort();
+            torn();
         }
         self.busy.store(true, Relaxed);
         // SAFETY: `busy` says that nobody else has it.
@@ -41,6 +41,17 @@ impl Heap {
         self.busy.store(false, Relaxed);
         result
     }
+}
+
+/// A process of ours that was on this memory (`vfork`) was killed while it had the heap, by its container or since `exec` was
+/// asked to end. There is nothing left to go on with, or to write a message with.
+#[cold]
+#[inline(never)]
+fn torn() -> ! {
+    let said = b"rrunc: ended, as its process was killed amid setting up\n";
+    // SAFETY: the bytes are there for the call; nobody is left who could be told that it failed.
+    unsafe { libc::write(libc::STDERR_FILENO, said.as_ptr().cast(), said.len()) };
+    super::process::exit_now(255)
 }
 
 // Not inlined: it would be a tenth of the binary.
