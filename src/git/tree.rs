@@ -78,6 +78,16 @@ pub enum Place {
     Outside(PathBuf),
 }
 
+impl Place {
+    /// What is called `name` in it.
+    pub fn join(&self, name: &str) -> Place {
+        match self {
+            Place::Inside(dir) => Place::Inside(dir.join(name)),
+            Place::Outside(dir) => Place::Outside(dir.join(name)),
+        }
+    }
+}
+
 impl Tree {
     /// The tree at `path`, an absolute path without links.
     pub fn open(path: &Path) -> Result<Tree> {

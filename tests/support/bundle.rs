@@ -115,6 +115,15 @@ impl Bundle {
         })
     }
 
+    /// Leaves the pid namespace out: the container is in the caller's, and sees the host's /proc.
+    pub fn in_callers_pid_namespace(&self) -> &Bundle {
+        self.without_namespace("pid").edit(|config| {
+            let mounts = config["mounts"].as_array_mut().expect("mounts");
+            mounts.retain(|mount| mount["destination"] != "/proc");
+            mounts.insert(0, json!({"destination": "/proc", "type": "none", "source": "/proc", "options": ["rbind"]}));
+        })
+    }
+
     /// Makes the config one that says nothing of users, as plain `runc spec` output does.
     pub fn without_user_namespace(&self) -> &Bundle {
         self.without_namespace("user").unset("/linux/uidMappings").unset("/linux/gidMappings")

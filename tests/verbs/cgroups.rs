@@ -344,11 +344,7 @@ fn row_f6_kill_all_reaches_who_has_outlived_the_first_process() {
     let Some(own) = delegated() else { return };
     let stage = Stage::new();
     let bundle = stage.bundle();
-    bundle.without_namespace("pid").edit(|config| {
-        let mounts = config["mounts"].as_array_mut().expect("mounts");
-        mounts.retain(|mount| mount["destination"] != "/proc");
-        mounts.insert(0, json!({"destination": "/proc", "type": "none", "source": "/proc", "options": ["rbind"]}));
-    });
+    bundle.in_callers_pid_namespace();
     for id in ["c", "d"] {
         stage.running(&bundle, id);
     }

@@ -1,7 +1,6 @@
 //! The rarer options of create, run and exec, which service managers and clients use.
 use super::terminal::receive_master;
 use crate::support::{Bundle, Stage, wait_for};
-use serde_json::json;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::time::Duration;
@@ -53,11 +52,7 @@ fn orphans_come_to_a_foreground_run_unless_it_is_told_not_to_take_them() {
         let stage = Stage::new();
         let bundle = stage.bundle();
         // In an own pid namespace the first process there takes them.
-        bundle.without_namespace("pid").edit(|config| {
-            let mounts = config["mounts"].as_array_mut().expect("mounts");
-            mounts.retain(|mount| mount["destination"] != "/proc");
-            mounts.insert(0, json!({"destination": "/proc", "type": "none", "source": "/proc", "options": ["rbind"]}));
-        });
+        bundle.in_callers_pid_namespace();
         bundle.script(ORPHAN);
         let running = stage.call(&["run", option, "c"]).cwd(bundle.path()).spawn();
         let rrunc = running.pid();

@@ -126,11 +126,11 @@ impl<'a> Look<'a> {
     fn repository(&mut self, place: &Place, top: Option<&Path>) {
         let common = common(self.tree, place);
         let shown = top.map_or_else(|| whole(self.tree, place), |top| self.tree.whole(top));
-        let mut configs = vec![inner(&common, "config")];
+        let mut configs = vec![common.join("config")];
         if let Place::Inside(dir) = place {
             self.pointers(dir);
         }
-        configs.push(inner(place, "config.worktree"));
+        configs.push(place.join("config.worktree"));
         for config in configs {
             let loaded = self.load(&config);
             self.configured(&loaded.entries, &shown);
@@ -317,7 +317,7 @@ impl<'a> Look<'a> {
 
     /// Which directories an index names that has been written since.
     fn index(&mut self, git_dir: &Place, top: &Path, since: i128) {
-        let file = inner(git_dir, "index");
+        let file = git_dir.join("index");
         let path = whole(self.tree, &file);
         let text = match &file {
             Place::Inside(at) if self.tree.meta(at).is_none_or(|meta| meta.changed < since) => return,
@@ -325,7 +325,7 @@ impl<'a> Look<'a> {
             Place::Outside(path) if !path.exists() => return,
             Place::Outside(path) => read_own(path, INDEX),
         };
-        let config = self.load(&inner(&common(self.tree, git_dir), "config"));
+        let config = self.load(&common(self.tree, git_dir).join("config"));
         let ids = match config.entries.iter().rfind(|entry| entry.is("extensions", "objectformat")) {
             Some(entry) if entry.value.as_deref() == Some(b"sha256") => Ids::Sha256,
             _ => Ids::Sha1,
@@ -347,14 +347,6 @@ impl<'a> Look<'a> {
             }
             Err(error) => self.unseen(format!("{}: {}", path.display(), one_line(&error))),
         }
-    }
-}
-
-/// What is called `name` in a place.
-fn inner(place: &Place, name: &str) -> Place {
-    match place {
-        Place::Inside(dir) => Place::Inside(dir.join(name)),
-        Place::Outside(dir) => Place::Outside(dir.join(name)),
     }
 }
 
