@@ -265,11 +265,14 @@ fn patterns(choice: &Choice) -> Result<Vec<Pattern>> {
     lists.iter().flat_map(|(rules, class)| rules.iter().map(|rule| pattern(rule, *class))).collect()
 }
 
-/// Those of them that begin with `.git/`, for a repository that is elsewhere.
+/// Those of them that begin with `.git/`, for a repository that is elsewhere, and what finds repositories in it.
 fn of_git(patterns: &[Pattern]) -> Result<Vec<Pattern>> {
-    let of_git = patterns.iter().filter(|pattern| matches!(pattern.class, Class::Protect | Class::Tell));
+    let of_git = patterns.iter().filter_map(|pattern| match pattern.class {
+        Class::Hide => None,
+        Class::Git | Class::Aside => Some((pattern, pattern.text.as_str())),
+        Class::Protect | Class::Tell => Some((pattern, pattern.text.strip_prefix(".git/")?)),
+    });
     of_git
-        .filter_map(|pattern| Some((pattern, pattern.text.strip_prefix(".git/")?)))
         .map(|(pattern, rest)| {
             Ok(Pattern { glob: Glob::parse(rest)?, class: pattern.class, text: pattern.text.clone() })
         })
